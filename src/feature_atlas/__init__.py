@@ -1,0 +1,9 @@
+"""The mathematics of the feature atlas: tensors in, tensors out, one file per idea of the paper.
+
+In the paper's order: ``vlm`` (3.1), ``harvest`` and ``adapt`` (4.1), ``sae`` (3.2),
+``decoder_cosine``, ``visual_energy`` and ``selection`` (4.2), ``skill``, ``firing_shift`` and
+``neutral_prompt`` (4.3), ``example`` and ``auto_interp`` (5.1), ``head_attribution`` and
+``overlay`` (5.2), ``ablation`` (5.3), ``uncertainty`` (intervals and tests for all of them).
+
+Dimension names: batch, token, head, layer, d_model, d_head, d_sae, prompt, patch, feature, sample.
+"""

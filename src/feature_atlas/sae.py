@@ -1,0 +1,185 @@
+"""TopK sparse autoencoders in the normalised space of their release (paper 3.2, 4.1).
+
+    z = s x                          x raw residual, s the release's scale: |z| averages sqrt(d_model)
+    a = relu(top_k((z W_enc + b_enc) * |d_f|))       d_f row f of W_dec
+    x' = (sum_f a_f d_f / |d_f| + b_dec) / s
+
+``a_f`` is the length of feature f's contribution to z: comparable across layers and between a base
+and an adapted dictionary. The gate multiplies by the decoder norm as Llama Scope's training did.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+if TYPE_CHECKING:  # importing sae-lens takes ten seconds
+    from sae_lens import SAE
+    from sae_lens.saes.topk_sae import TopKTrainingSAE
+
+
+class TopKSae(NamedTuple):
+    """Weights in the normalised space."""
+
+    w_enc: Float[Tensor, "d_model d_sae"]
+    """Column f detects feature f."""
+    b_enc: Float[Tensor, " d_sae"]
+    """Encoder bias."""
+    w_dec: Float[Tensor, "d_sae d_model"]
+    """Row f is the direction that feature f writes."""
+    b_dec: Float[Tensor, " d_model"]
+    """Decoder bias; not subtracted before encoding."""
+    k: int
+    """How many features at most fire on a token."""
+    scale: float
+    """s: normalised = s * raw residual."""
+
+    def to(self, device: torch.device | str) -> "TopKSae":
+        """The same dictionary on another device."""
+        return self._replace(
+            w_enc=self.w_enc.to(device),
+            b_enc=self.b_enc.to(device),
+            w_dec=self.w_dec.to(device),
+            b_dec=self.b_dec.to(device),
+        )
+
+
+class SparseCodes(NamedTuple):
+    """The k largest activations of every token; a dense code is never built."""
+
+    values: Float[Tensor, "token k"]
+    """Activations in normalised units, >= 0; 0 is silent."""
+    indices: Int[Tensor, "token k"]
+    """Feature numbers."""
+
+
+def encode(sae: TopKSae, residual: Float[Tensor, "token d_model"]) -> SparseCodes:
+    """Which features fire on each token, and how strongly, from the raw residual."""
+    if residual.shape[-1] != sae.w_enc.shape[0]:
+        raise ValueError(
+            f"residual of width {residual.shape[-1]}, SAE of width {sae.w_enc.shape[0]}: "
+            "this SAE belongs to another model."
+        )
+    gate = (sae.scale * residual.float()) @ sae.w_enc + sae.b_enc
+    values, indices = (gate * sae.w_dec.norm(dim=-1)).topk(sae.k, dim=-1)
+    return SparseCodes(values.relu(), indices)
+
+
+def decode(sae: TopKSae, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
+    """The raw residual that the codes stand for."""
+    directions = unit_directions(sae)[codes.indices]
+    normalised = torch.einsum("tk,tkd->td", codes.values, directions) + sae.b_dec
+    return normalised / sae.scale
+
+
+def unit_directions(sae: TopKSae) -> Float[Tensor, "d_sae d_model"]:
+    """Decoder rows of unit length; a zero row stays zero."""
+    return sae.w_dec / sae.w_dec.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def from_sae_lens(sae: "SAE[object]", scale: float) -> TopKSae:
+    """Read a SAELens TopK SAE that takes raw residuals (unit or free decoder norms).
+
+    Raw-space weights are the normalised ones with s folded in: a_raw = a / s, so biases are
+    multiplied by s and both matrices stay (s cancels between gate and contribution).
+    """
+    if sae.cfg.architecture() != "topk":
+        raise ValueError(
+            f"SAE architecture {sae.cfg.architecture()!r}, expected 'topk': re-instantiate it as "
+            "TopK first (a JumpReLU gate fires a different set of features)."
+        )
+    if sae.cfg.apply_b_dec_to_input or sae.cfg.normalize_activations != "none":
+        raise ValueError(
+            f"SAE with apply_b_dec_to_input={sae.cfg.apply_b_dec_to_input} and "
+            f"normalize_activations={sae.cfg.normalize_activations!r}, expected False and 'none': "
+            "load the final, folded checkpoint."
+        )
+    w_dec = sae.W_dec.detach().float()
+    norm = w_dec.norm(dim=-1)
+    if not sae.cfg.rescale_acts_by_decoder_norm and not torch.allclose(
+        norm, torch.ones_like(norm), atol=1e-3
+    ):
+        raise ValueError(
+            "SAE with free decoder norms whose gate ignores them; expected unit decoder rows or "
+            "rescale_acts_by_decoder_norm=True."
+        )
+    return TopKSae(
+        w_enc=sae.W_enc.detach().float(),
+        b_enc=sae.b_enc.detach().float() * scale,
+        w_dec=w_dec,
+        b_dec=sae.b_dec.detach().float() * scale,
+        k=sae.cfg.k,
+        scale=scale,
+    )
+
+
+def to_training_sae(
+    sae: TopKSae, *, aux_loss_coefficient: float = 0.0, device: str = "cpu"
+) -> "TopKTrainingSAE":
+    """SAELens' own trainable TopK SAE, in the normalised space, starting from these weights.
+
+    The auxiliary loss is off by default: it trains exactly the dead features, which would then
+    look as if fine-tuning had turned them.
+    """
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+
+    d_model, d_sae = sae.w_enc.shape
+    config = TopKTrainingSAEConfig(
+        d_in=d_model,
+        d_sae=d_sae,
+        k=sae.k,
+        device=device,
+        dtype="float32",
+        apply_b_dec_to_input=False,
+        normalize_activations="none",
+        rescale_acts_by_decoder_norm=True,
+        decoder_init_norm=None,
+        aux_loss_coefficient=aux_loss_coefficient,
+    )
+    trainable = TopKTrainingSAE(config)
+    with torch.no_grad():
+        trainable.W_enc.copy_(sae.w_enc)
+        trainable.b_enc.copy_(sae.b_enc)
+        trainable.W_dec.copy_(sae.w_dec)
+        trainable.b_dec.copy_(sae.b_dec)
+    return trainable
+
+
+def from_training_sae(trainable: "TopKTrainingSAE", scale: float) -> TopKSae:
+    """The weights of a training SAE that lives in the normalised space."""
+    return TopKSae(
+        w_enc=trainable.W_enc.detach().clone(),
+        b_enc=trainable.b_enc.detach().clone(),
+        w_dec=trainable.W_dec.detach().clone(),
+        b_dec=trainable.b_dec.detach().clone(),
+        k=trainable.cfg.k,
+        scale=scale,
+    )
+
+
+def random_sae(like: TopKSae, seed: int) -> TopKSae:
+    """A dictionary of random unit directions with a tied encoder: the control regime (4.1)."""
+    generator = torch.Generator().manual_seed(seed)
+    w_dec = torch.randn(like.w_dec.shape, generator=generator).to(like.w_dec.device)
+    w_dec = w_dec / w_dec.norm(dim=-1, keepdim=True)
+    return like._replace(
+        w_enc=w_dec.T.contiguous(),
+        b_enc=torch.zeros_like(like.b_enc),
+        w_dec=w_dec,
+        b_dec=torch.zeros_like(like.b_dec),
+    )
+
+
+def folded(sae: TopKSae) -> dict[str, Tensor]:
+    """SAELens tensors for raw residuals with unit decoder rows (keys W_enc, b_enc, W_dec, b_dec).
+
+    Activations of the folded SAE are in raw units: multiply by s for the units used here.
+    """
+    norm = sae.w_dec.norm(dim=-1).clamp_min(1e-12)
+    return {
+        "W_enc": (sae.w_enc * norm).contiguous(),
+        "b_enc": sae.b_enc * norm / sae.scale,
+        "W_dec": (sae.w_dec / norm[:, None]).contiguous(),
+        "b_dec": sae.b_dec / sae.scale,
+    }

@@ -1,0 +1,295 @@
+"""The vision-language model as a stream of residuals with token roles (paper 3.1, 4.1).
+
+The only file that knows how transformers names a VLM's modules. A prompt is tokenised once with
+its roles, image embeddings are spliced in by hand, and the text model runs from embeddings: so a
+clean run, a mean-image run and a run without an image differ in one tensor.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+from transformers import PreTrainedModel, ProcessorMixin
+
+
+class Role(IntEnum):
+    """What a token is for. Stored as int8; the order is the order in a prompt."""
+
+    PAD = -1
+    BOS = 0
+    PREFIX = 1
+    """Template text before the image or question: identical in every sample under causal attention."""
+    IMAGE = 2
+    QUESTION = 3
+    SUFFIX = 4
+    """Constant instruction after the question ("Answer the question using a single word...")."""
+    HEADER = 5
+    """The assistant header that ends the prompt; the answer is predicted at its last token."""
+    ANSWER = 6
+
+
+TEXT_ROLES = (Role.QUESTION, Role.SUFFIX, Role.HEADER)
+"""The sample-dependent text: what statistics count unless told otherwise."""
+
+
+class PromptBatch(NamedTuple):
+    """Prompts of one batch, right padded."""
+
+    input_ids: Int[Tensor, "batch token"]
+    """Token ids; image placeholders already expanded to one id per patch."""
+    attention_mask: Int[Tensor, "batch token"]
+    """1 on tokens, 0 on padding."""
+    roles: Int[Tensor, "batch token"]
+    """A Role per token, -1 on padding."""
+    pixel_values: Float[Tensor, "batch channel height width"] | None
+    """Preprocessed images, or None for prompts without an image."""
+
+    def to(self, device: torch.device | str) -> "PromptBatch":
+        """The same batch on another device."""
+        return PromptBatch(*(None if t is None else t.to(device) for t in self))
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The transformer blocks of the text model, in order."""
+    return text_model(model).layers
+
+
+def text_model(model: PreTrainedModel) -> nn.Module:
+    """The decoder stack (embeddings, blocks, final norm) without the unembedding."""
+    decoder = model.get_decoder()
+    if not hasattr(decoder, "layers"):
+        raise TypeError(
+            f"{type(model).__name__}.get_decoder() is {type(decoder).__name__} without .layers; "
+            "expected a causal text model such as LlamaModel."
+        )
+    return decoder
+
+
+def freeze(model: PreTrainedModel) -> PreTrainedModel:
+    """Evaluation mode and no gradients on any parameter; the model itself is returned."""
+    return model.eval().requires_grad_(False)
+
+
+def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) -> str:
+    """One user turn in the model's own chat template, ending with the assistant header."""
+    content: list[dict[str, str]] = [{"type": "image"}] if has_image else []
+    content.append({"type": "text", "text": question})
+    return processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+
+
+def encode_prompts(
+    processor: ProcessorMixin,
+    questions: Sequence[str],
+    images: Sequence[Image.Image] | None = None,
+    *,
+    suffix: str = "",
+) -> PromptBatch:
+    """Tokenise questions (with one image each, or none) and give every token its role.
+
+    ``suffix`` is appended to each question after a newline and has a role of its own. The chat
+    template brings the BOS, so nothing is added by the tokenizer; exactly one BOS and the right
+    number of image tokens are asserted, since either mistake changes every activation silently.
+    """
+    if images is not None and len(images) != len(questions):
+        raise ValueError(
+            f"{len(images)} images for {len(questions)} questions: pass one each, or no images."
+        )
+    full = [f"{q}\n{suffix}" if suffix else q for q in questions]
+    texts = [render_prompt(processor, q, has_image=images is not None) for q in full]
+    pixels = None
+    if images is not None:
+        pixels = processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
+        texts = [_expand_image_token(processor, text, pixels) for text in texts]
+    encoded = processor.tokenizer(
+        texts,
+        add_special_tokens=False,
+        padding=True,
+        padding_side="right",
+        return_offsets_mapping=True,
+        return_tensors="pt",
+    )
+    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    _require_one_bos(processor, ids)
+    image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    roles = torch.stack(
+        [
+            _roles(
+                texts[i], questions[i], suffix, encoded["offset_mapping"][i], ids[i] == image_token
+            )
+            for i in range(len(texts))
+        ]
+    )
+    bos = processor.tokenizer.bos_token_id
+    roles[ids == bos] = Role.BOS
+    return PromptBatch(ids, mask, roles.masked_fill(mask == 0, Role.PAD), pixels)
+
+
+def _expand_image_token(processor: ProcessorMixin, text: str, pixels: Tensor) -> str:
+    """Write the placeholder once per patch, as the processor itself would."""
+    height, width = pixels.shape[-2:]
+    n_patches = (height // processor.patch_size) * (width // processor.patch_size)
+    n_tokens = n_patches + processor.num_additional_image_tokens
+    if processor.vision_feature_select_strategy == "default":
+        n_tokens -= 1  # the CLS token is dropped
+    return text.replace(processor.image_token, processor.image_token * n_tokens, 1)
+
+
+def _require_one_bos(processor: ProcessorMixin, ids: Int[Tensor, "batch token"]) -> None:
+    n_bos = (ids == processor.tokenizer.bos_token_id).sum(1)
+    if (n_bos != 1).any():
+        raise ValueError(
+            f"a prompt has {int(n_bos[n_bos != 1][0])} BOS tokens, expected exactly one: "
+            "let the chat template write it and tokenise with add_special_tokens=False."
+        )
+
+
+def _roles(
+    text: str,
+    question: str,
+    suffix: str,
+    offsets: Int[Tensor, "token 2"],
+    is_image: Tensor,
+) -> Int[Tensor, " token"]:
+    """Roles of one prompt from where each token's characters lie in it."""
+    start = text.rfind(question + (f"\n{suffix}" if suffix else ""))
+    if start < 0:
+        raise ValueError(
+            f"the chat template changed the question {question!r}: it is not in the prompt {text!r}; "
+            "expected the text unaltered (strip leading and trailing spaces)."
+        )
+    question_end = start + len(question)
+    suffix_end = question_end + (len(suffix) + 1 if suffix else 0)
+    first = offsets[:, 0]
+    roles = torch.full_like(first, Role.PREFIX)
+    roles[first >= start] = Role.QUESTION
+    roles[first >= question_end] = Role.SUFFIX
+    roles[first >= suffix_end] = Role.HEADER
+    roles[is_image] = Role.IMAGE
+    # A newline between image and question belongs to neither; it depends on the image.
+    after_image = (
+        is_image.cumsum(0) == is_image.sum() if is_image.any() else torch.zeros_like(is_image)
+    )
+    roles[(roles == Role.PREFIX) & after_image] = Role.QUESTION
+    return roles
+
+
+def image_embeddings(
+    model: PreTrainedModel, pixel_values: Float[Tensor, "batch channel height width"]
+) -> Float[Tensor, "batch patch d_model"]:
+    """Projector outputs: what the text model sees of an image, before layer 0."""
+    features = model.get_image_features(pixel_values=pixel_values.to(model.dtype))
+    projected = features if isinstance(features, (list, tuple)) else features.pooler_output
+    return torch.stack(list(projected)) if isinstance(projected, (list, tuple)) else projected
+
+
+def input_embeddings(
+    model: PreTrainedModel,
+    batch: PromptBatch,
+    image_embeds: Float[Tensor, "batch patch d_model"] | None = None,
+) -> Float[Tensor, "batch token d_model"]:
+    """Token embeddings with the image embeddings spliced in where the role is IMAGE."""
+    is_image = batch.roles == Role.IMAGE
+    embeds = model.get_input_embeddings()(batch.input_ids)
+    if image_embeds is None:
+        if is_image.any():
+            raise ValueError("the prompts have image tokens but no image embeddings were given.")
+        return embeds
+    n_slots, n_patches = int(is_image.sum()), image_embeds.shape[0] * image_embeds.shape[1]
+    if n_slots != n_patches:
+        raise ValueError(
+            f"{n_slots} image tokens in the prompts, {n_patches} image embeddings: "
+            "patch_size, image size and num_additional_image_tokens of the processor disagree "
+            "with the vision tower."
+        )
+    return embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds.to(embeds.dtype))
+
+
+@contextmanager
+def stop_after(model: PreTrainedModel, layer: int) -> Iterator[None]:
+    """Run the text model only up to decoder layer ``layer`` (0-based); later blocks are skipped."""
+    decoder = text_model(model)
+    n_layers = decoder.config.num_hidden_layers
+    if not 0 <= layer < n_layers:
+        raise ValueError(f"layer {layer} of a model with {n_layers}: expected 0 to {n_layers - 1}.")
+    decoder.config.num_hidden_layers = layer + 1
+    try:
+        yield
+    finally:
+        decoder.config.num_hidden_layers = n_layers
+
+
+def residuals(
+    model: PreTrainedModel,
+    inputs_embeds: Float[Tensor, "batch token d_model"],
+    attention_mask: Int[Tensor, "batch token"],
+    layers: Sequence[int],
+) -> dict[int, Float[Tensor, "batch token d_model"]]:
+    """Raw outputs of the chosen decoder layers, by hooks, stopping after the last one.
+
+    ``hidden_states[-1]`` would be past the final norm, so hooks are used for every layer alike.
+    """
+    captured: dict[int, Tensor] = {}
+    blocks = decoder_layers(model)
+
+    def capture(layer: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: tuple[object, ...], output: Tensor) -> None:
+            captured[layer] = _hidden(output)
+
+        return hook
+
+    handles = [blocks[layer].register_forward_hook(capture(layer)) for layer in layers]
+    try:
+        with stop_after(model, max(layers)):
+            text_model(model)(
+                inputs_embeds=inputs_embeds, attention_mask=attention_mask, use_cache=False
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+    return captured
+
+
+@contextmanager
+def edit_residual(
+    model: PreTrainedModel, layer: int, edit: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Replace the output of one decoder layer by ``edit(output)``, a new tensor of its shape."""
+
+    def hook(_module: nn.Module, _args: tuple[object, ...], output: Tensor) -> Tensor:
+        return edit(_hidden(output))
+
+    handle = decoder_layers(model)[layer].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hidden(output: object) -> Tensor:
+    """Decoder layers return a bare tensor in transformers 5; ``output[0]`` would be a sample."""
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"a decoder layer returned {type(output).__name__}, expected a Tensor: "
+            "transformers 5.20 or newer is required."
+        )
+    return output
+
+
+def logits(
+    model: PreTrainedModel,
+    inputs_embeds: Float[Tensor, "batch token d_model"],
+    attention_mask: Int[Tensor, "batch token"],
+) -> Float[Tensor, "batch vocabulary"]:
+    """Logits at the last token of each prompt: where the answer is predicted."""
+    hidden = text_model(model)(
+        inputs_embeds=inputs_embeds, attention_mask=attention_mask, use_cache=False
+    ).last_hidden_state
+    last = attention_mask.sum(1) - 1
+    return model.get_output_embeddings()(hidden[torch.arange(len(hidden)), last])
