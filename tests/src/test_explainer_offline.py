@@ -1,0 +1,193 @@
+"""The explainer without a language model: hand-counted odds, readable sentences, honest scores."""
+
+from math import log, sqrt
+from random import Random
+
+import pytest
+
+from feature_atlas.auto_interp import Sample, choose_samples, score_description
+from feature_atlas.explainer_offline import (
+    NOTHING,
+    OfflineExplainer,
+    Rule,
+    learn_rule,
+    log_odds,
+    matches,
+    over_represented_tokens,
+    read_rule,
+    sentence,
+    words_of,
+)
+
+COLOURS, SHAPES = ["red", "blue", "green", "cyan"], ["circle", "square", "star", "object"]
+RELATIONS = ["left of", "right of", "above", "below", "next to", "far from"]
+
+
+def spatial(random: Random, relation: str, fires_on: str | None = None) -> Sample:
+    """One like "Is the red circle left of the blue star?"."""
+    a, b = random.sample(COLOURS, 2)
+    question = f"Is the {a} {random.choice(SHAPES)} {relation} the {b} {random.choice(SHAPES)}?"
+    tokens = question.replace("?", " ?").lower().split()
+    return Sample(
+        question,
+        random.choice(["yes", "no"]),
+        tokens,
+        [float(token == fires_on) for token in tokens],
+        image_id=random.randrange(10**6),
+        relation=relation,
+    )
+
+
+def other(random: Random) -> Sample:
+    """A question that is not spatial."""
+    colour, shape = random.choice(COLOURS), random.choice(SHAPES)
+    question, answer = random.choice(
+        [
+            (f"How many {shape}s are there?", random.choice("123")),
+            (f"What color is the {shape}?", colour),
+            (f"Is there a {colour} {shape}?", random.choice(["yes", "no"])),
+            (f"Where is the {colour} {shape}?", "row one column a"),
+        ]
+    )
+    tokens = question.replace("?", " ?").lower().split()
+    return Sample(question, answer, tokens, [0.0] * len(tokens), image_id=random.randrange(10**6))
+
+
+def world(seed: int = 0) -> list[Sample]:
+    random = Random(seed)
+    return [other(random) for _ in range(150)] + [
+        spatial(random, relation) for relation in RELATIONS for _ in range(25)
+    ]
+
+
+def test_log_odds_by_hand() -> None:
+    value, error = log_odds(3, 5, 1, 10)  # 3 of 5 against 1 of 10
+
+    assert value == pytest.approx(log(3.5 / 2.5) - log(1.5 / 9.5))
+    assert error == pytest.approx(sqrt(1 / 3.5 + 1 / 2.5 + 1 / 1.5 + 1 / 9.5))
+
+
+def test_relation_phrases_are_kept_whole() -> None:
+    assert words_of("Is it to the left of, or on top of it?") == [
+        "is", "it", "to the left of", "or", "on top of", "it",
+    ]  # fmt: skip
+    assert words_of("left, right or far?") == ["left", "right", "or", "far"]
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_a_relation_feature_is_named_by_its_relation(relation: str) -> None:
+    random, background = Random(1), world()
+    top = [spatial(random, relation, fires_on=relation.split()[0]) for _ in range(5)]
+
+    description = OfflineExplainer(background).describe(top)
+
+    word = relation.split()[0]
+    assert description.text == f'questions with "{relation}", firing most on "{word}"'
+    assert description.text == description.text.lower()
+
+
+def test_two_relations_are_joined_by_or() -> None:
+    random = Random(2)
+    top = [spatial(random, relation) for relation in ["above", "below"] for _ in range(5)]
+
+    rule = learn_rule(top, world())
+
+    assert set(rule.terms) == {("with", "above"), ("with", "below")}
+
+
+def test_an_answer_is_named_where_it_tells_more() -> None:
+    random = Random(3)
+    yes = [spatial(random, "above")._replace(answer="Yes") for _ in range(10)]
+    background = world() + [spatial(random, "above") for _ in range(100)]
+
+    description = OfflineExplainer(background).describe(yes).text
+
+    assert description == 'questions with "above", answered "yes"'
+    assert matches(read_rule(description), yes[0])
+    assert not matches(read_rule(description), yes[0]._replace(answer="no"))
+
+
+def test_a_feature_of_answers_alone() -> None:
+    random = Random(4)
+    top = [other(random)._replace(answer="cyan") for _ in range(12)]
+
+    assert OfflineExplainer(world()).describe(top).text == 'questions answered "cyan"'
+
+
+def test_an_opening_is_named_where_no_word_is_better() -> None:
+    top = [Sample(f"Is there a {c} {s}?", "no") for c in COLOURS for s in SHAPES[:2]]
+    background = [Sample(f"Is a {c} {s} there?", "no") for c in COLOURS for s in SHAPES] * 3
+
+    assert OfflineExplainer(background).describe(top).text == 'questions starting "is there"'
+
+
+def test_nothing_in_common_is_said_and_matches_nothing() -> None:
+    background = world()
+    explainer = OfflineExplainer(background)
+
+    description = explainer.describe(background[::30])
+
+    assert description.text == NOTHING
+    assert explainer.classify(NOTHING, background[:3]) == [False] * 3
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule((("with", "above"),), ()),
+        Rule((("with", "above"), ("with", "on top of"), ("starting", "how many")), ("yes", "no")),
+        Rule((("starting", "is there"),), ("yes",)),
+        Rule((), ("row one column a",)),
+    ],
+)
+def test_the_sentence_says_the_whole_rule(rule: Rule) -> None:
+    assert read_rule(sentence(rule, ["of", "?"])) == rule
+    assert read_rule(sentence(rule, [])) == rule
+
+
+def test_a_sentence_in_other_words_cannot_be_judged() -> None:
+    explainer = OfflineExplainer(world())
+
+    assert explainer.classify("objects above others", world()[:2]) == [None, None]
+
+
+def test_tokens_are_named_where_the_firing_falls() -> None:
+    background = [Sample("is it above ?", "yes", ("is", "it", "above", "?"), (0, 0, 0, 0))] * 10
+    top = [background[0]._replace(activations=(0, 0.2, 2.0, 1.0))] * 9
+    top += [background[0]._replace(activations=(0, 1.0, 0, 0))]
+
+    # Fired: above 9, ? 9, it 9 + 1 = 10 of 28; each is a quarter of what is written.
+    assert over_represented_tokens(top, background) == ["it", "?"]
+
+
+def test_the_own_description_scores_and_anothers_does_not() -> None:
+    random, background = Random(5), world()
+    explainer = OfflineExplainer(background)
+    active = [spatial(random, "left of", fires_on="left") for _ in range(15)]
+    silent = [s for s in world(seed=6) if s.relation != "left of"]
+    chosen = choose_samples(active, silent, n_describe=5)
+    own = explainer.describe(chosen.describe).text
+    others = explainer.describe([spatial(random, "below") for _ in range(5)]).text
+
+    score = score_description(explainer, own, chosen.positives, chosen.negatives, shuffled=others)
+
+    assert (score.f1, score.shuffled_f1, score.n_failed) == (1.0, 0.0, 0)
+
+
+def test_a_lexical_description_fails_on_silent_samples_with_the_same_word() -> None:
+    """Half of the silent samples ask the same relation: the word does not make the feature."""
+    random = Random(7)
+    explainer = OfflineExplainer(world())
+    positives = [spatial(random, "above") for _ in range(10)]
+    negatives = [spatial(random, "above") for _ in range(5)] + [other(random) for _ in range(5)]
+
+    score = score_description(explainer, 'questions with "above"', positives, negatives)
+
+    assert (score.true_positive, score.false_positive) == (10, 5)
+    assert score.f1 == pytest.approx(0.8)
+    assert score.balanced_accuracy == pytest.approx(0.75)
+
+
+def test_an_empty_background_is_refused() -> None:
+    with pytest.raises(ValueError, match="no background samples"):
+        OfflineExplainer([])

@@ -1,0 +1,323 @@
+"""Attribution patching against real patching, and its algebra."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+
+from feature_atlas.head_attribution import (
+    PARTS,
+    HeadScores,
+    attribute_heads,
+    exact_patch,
+    exact_patch_each,
+    probed_heads,
+    record_heads,
+    summarise_heads,
+)
+from feature_atlas.vlm import decoder_layers, freeze, residuals, text_model
+
+LAYER, N_LAYERS, N_HEADS, N_KV_HEADS, D_MODEL, N_TOKENS = 2, 4, 4, 2, 32, 7
+
+
+def text_config() -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=50,
+        hidden_size=D_MODEL,
+        intermediate_size=48,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS,
+        num_key_value_heads=N_KV_HEADS,
+        initializer_range=0.3,
+    )
+
+
+@pytest.fixture
+def model() -> LlamaForCausalLM:
+    """Random, in float64 throughout: Llama's own norm computes in float32."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(text_config()).double()
+    for block in decoder_layers(model):
+        block.input_layernorm = nn.RMSNorm(D_MODEL, dtype=torch.float64)
+        block.post_attention_layernorm = nn.RMSNorm(D_MODEL, dtype=torch.float64)
+    return freeze(model)
+
+
+@pytest.fixture
+def linear_model(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """No norms, no queries (so every head averages its past), a linear MLP: linear in v and z."""
+    for block in decoder_layers(model):
+        block.input_layernorm = block.post_attention_layernorm = nn.Identity()
+        block.mlp = nn.Linear(D_MODEL, D_MODEL, bias=False, dtype=torch.float64)
+        nn.init.zeros_(block.self_attn.q_proj.weight)
+    return freeze(model)
+
+
+def runs(batch: int = 2, size: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Clean and corrupt embeddings (tokens 1 to 3 differ by `size`), mask and positions."""
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.randn(batch, N_TOKENS, D_MODEL, generator=generator, dtype=torch.float64)
+    corrupt = clean.clone()
+    noise = torch.randn(batch, 3, D_MODEL, generator=generator, dtype=torch.float64)
+    corrupt[:, 1:4] += size * noise
+    mask = torch.ones(batch, N_TOKENS, dtype=torch.int64)
+    mask[-1, -1] = 0  # the last sample is padded
+    positions = mask.bool() & (torch.arange(N_TOKENS) >= 4)
+    return clean, corrupt, mask, positions
+
+
+def unit_rows(n: int) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(n, D_MODEL, generator=generator, dtype=torch.float64)
+    return rows / rows.norm(dim=-1, keepdim=True)
+
+
+@pytest.mark.parametrize("part", ["v", "z"])
+def test_the_estimate_is_exact_on_a_linear_model(linear_model: LlamaForCausalLM, part: str) -> None:
+    clean, corrupt, mask, positions = runs()
+    where = (mask, positions, LAYER, unit_rows(2))
+
+    scores = getattr(attribute_heads(linear_model, clean, corrupt, *where), part)
+
+    a = exact_patch_each(linear_model, clean, corrupt, *where, parts=[part])
+    b = exact_patch_each(linear_model, corrupt, clean, *where, parts=[part])
+    assert a.abs().min() > 1e-6
+    torch.testing.assert_close(scores[0], a, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(scores[1], b, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_estimate_is_exact_for_a_small_change(model: LlamaForCausalLM, part: str) -> None:
+    size = 1e-7
+    clean, corrupt, mask, positions = runs(size=size)
+    where = (mask, positions, LAYER, unit_rows(2))
+
+    scores = getattr(attribute_heads(model, clean, corrupt, *where), part) / size
+
+    a = exact_patch_each(model, clean, corrupt, *where, parts=[part]) / size
+    assert a.abs().max() > 0.01
+    torch.testing.assert_close(scores[0], a, atol=1e-5, rtol=1e-5)
+
+
+def test_a_is_minus_b_on_a_linear_model(linear_model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+
+    scores = attribute_heads(linear_model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
+
+    for part in scores:
+        torch.testing.assert_close(part[0], -part[1])
+
+
+def test_losing_what_the_feature_reads_is_negative_in_a_and_positive_in_b() -> None:
+    """One head copies the value of token 0: 3 in the clean run, 1 in the corrupt one."""
+    config = LlamaConfig(
+        vocab_size=4, hidden_size=2, intermediate_size=2, num_hidden_layers=1, num_attention_heads=1
+    )
+    model = freeze(LlamaForCausalLM(config).double())
+    block = decoder_layers(model)[0]
+    block.input_layernorm = nn.Identity()
+    for projection in (block.self_attn.q_proj, block.self_attn.k_proj, block.mlp.down_proj):
+        nn.init.zeros_(projection.weight)
+    for projection in (block.self_attn.v_proj, block.self_attn.o_proj):
+        projection.weight.copy_(torch.eye(2))
+    clean = torch.tensor([[[3.0, 0.0], [0.0, 0.0]]], dtype=torch.float64)
+    corrupt = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]], dtype=torch.float64)
+    last_token, direction = torch.tensor([[False, True]]), torch.tensor([[1.0, 0.0]])
+
+    scores = attribute_heads(
+        model, clean, corrupt, torch.ones(1, 2).long(), last_token, 0, direction
+    )
+
+    # Token 1 looks at both tokens equally: its z is 3/2 or 1/2.
+    assert scores.z.flatten().tolist() == pytest.approx([-1.0, 1.0])
+    assert scores.v.flatten().tolist() == pytest.approx([-1.0, 1.0])
+    assert scores.q.flatten().tolist() == scores.k.flatten().tolist() == [0.0, 0.0]
+
+
+def test_keys_of_a_group_sum_to_the_key_projection_before_rotation(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    direction = unit_rows(1)
+
+    scores = attribute_heads(model, clean, corrupt, mask, positions, LAYER, direction)
+
+    for name, mine, n_heads in (("q_proj", scores.q, N_HEADS), ("k_proj", scores.k, N_KV_HEADS)):
+        reference = projection_attribution(
+            model, name, clean, corrupt, mask, positions, direction[0]
+        )
+        per_kv_head = mine[0, 0].unflatten(-1, (n_heads, -1)).sum(-1)
+        torch.testing.assert_close(per_kv_head, reference.unflatten(-1, (n_heads, -1)).sum(-1))
+
+
+def projection_attribution(model, name, clean, corrupt, mask, positions, direction) -> Tensor:
+    """Method A at a linear layer, before rotary embedding and expansion: [batch layer width]."""
+
+    def run(embeds: Tensor) -> tuple[Tensor, list[Tensor]]:
+        seen: list[Tensor] = []
+        handles = [
+            getattr(block.self_attn, name).register_forward_hook(
+                lambda _m, _i, out: seen.append(out)
+            )
+            for block in decoder_layers(model)
+        ]
+        y = residuals(model, embeds.clone().requires_grad_(), mask, [LAYER])[LAYER]
+        for handle in handles:
+            handle.remove()
+        return (y[positions] @ direction).sum(), seen
+
+    objective, here = run(clean)
+    _, there = run(corrupt)
+    gradients = torch.autograd.grad(objective, here)
+    return torch.stack(
+        [(g * (b - a)).sum(1) for g, a, b in zip(gradients, here, there, strict=True)], dim=1
+    ).detach()
+
+
+def test_query_heads_of_one_group_have_keys_of_their_own(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+
+    k = attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1)).k
+
+    assert (k[..., 0] - k[..., 1]).abs().min() > 1e-9
+
+
+def test_heads_above_the_layer_are_absent(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+
+    scores = attribute_heads(model, clean, corrupt, mask, positions, 1, unit_rows(3))
+
+    for part in scores:
+        assert part.shape == (2, 3, 2, 2, N_HEADS)  # method feature batch layer head
+    with pytest.raises(ValueError, match="no head L2H0 here: layers 0 to 1"):
+        exact_patch(
+            model, clean, corrupt, mask, positions, 1, unit_rows(1), heads=[(2, 0)], parts=["q"]
+        )
+
+
+def test_many_directions_at_once_are_each_one_alone(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    directions = unit_rows(3)
+
+    together = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions)
+
+    for f in range(3):
+        alone = attribute_heads(
+            model, clean, corrupt, mask, positions, LAYER, directions[f : f + 1]
+        )
+        for part, own in zip(together, alone, strict=True):
+            torch.testing.assert_close(part[:, f : f + 1], own)
+
+
+def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs(batch=2)
+    directions = unit_rows(2)
+
+    crossed = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions)
+    paired = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions[None])
+
+    for f in range(2):
+        torch.testing.assert_close(paired.k[:, 0, f], crossed.k[:, f, f])
+
+
+def test_patching_everything_is_the_corrupt_run(model: LlamaForCausalLM) -> None:
+    clean, _, mask, positions = runs()
+    donor = runs(size=0.5)[1]
+    donor[:, 4:], donor[:, 0] = clean[:, 4:], clean[:, 0]  # only image tokens differ
+    heads = [(layer, head) for layer in range(LAYER + 1) for head in range(N_HEADS)]
+
+    effect = exact_patch(
+        model, clean, donor, mask, positions, LAYER, unit_rows(2), heads=heads, parts=["z"]
+    )
+
+    change = (
+        residuals(model, donor, mask, [LAYER])[LAYER]
+        - residuals(model, clean, mask, [LAYER])[LAYER]
+    )
+    expected = torch.einsum("fd,btd,bt->fb", unit_rows(2), change, positions.double())
+    torch.testing.assert_close(effect, expected)
+
+
+def test_padding_changes_no_score(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    short = (clean[1:, :-1], corrupt[1:, :-1], mask[1:, :-1], positions[1:, :-1])
+
+    padded = attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
+    unpadded = attribute_heads(model, *short, LAYER, unit_rows(1))
+
+    for part, own in zip(padded, unpadded, strict=True):
+        torch.testing.assert_close(part[:, :, 1:], own)
+
+
+def test_our_attention_equals_sdpa_and_is_gone_afterwards(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    before = residuals(model, clean, mask, [LAYER])[LAYER]
+
+    ours = record_heads(model, clean, mask, LAYER).residual
+    attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
+    with pytest.raises(KeyError), probed_heads(model, lambda *_: {}["no"]):
+        residuals(model, clean, mask, [0])
+
+    assert model.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(ours[mask.bool()], before[mask.bool()], atol=1e-12, rtol=1e-9)
+    assert torch.equal(residuals(model, clean, mask, [LAYER])[LAYER], before)
+    assert len(decoder_layers(model)) == model.config.num_hidden_layers == N_LAYERS
+
+
+def test_only_the_text_model_of_a_vlm_is_looked_into() -> None:
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        image_size=8, patch_size=4,
+    )  # fmt: skip
+    vlm = freeze(
+        LlavaForConditionalGeneration(
+            LlavaConfig(vision_config=vision, text_config=text_config())
+        ).double()
+    )
+    clean, corrupt, mask, positions = runs()
+    seen = []
+
+    def look(part: str, layer: int, tensor: Tensor) -> Tensor:
+        seen.append((vlm.model.vision_tower.config._attn_implementation, part, layer))
+        return tensor
+
+    with probed_heads(vlm, look):
+        residuals(vlm, clean, mask, [0])
+    scores = attribute_heads(vlm, clean, corrupt, mask, positions, LAYER, unit_rows(1))
+
+    assert seen == [("sdpa", part, 0) for part in ("q", "k", "v", "pattern", "z")]
+    assert text_model(vlm).config._attn_implementation == "sdpa"
+    assert scores.q.abs().sum() > 0
+
+
+def test_parameters_that_want_gradients_are_refused(model: LlamaForCausalLM) -> None:
+    model.requires_grad_(True)
+
+    with pytest.raises(ValueError, match=r"Call vlm.freeze\(model\) first"):
+        attribute_heads(model, *runs()[:2], *runs()[2:], LAYER, unit_rows(1))
+
+
+def test_runs_of_different_prompts_are_refused(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+
+    with pytest.raises(
+        ValueError, match=r"clean embeddings are \[2, 7, 32\], corrupt \[2, 6, 32\]"
+    ):
+        attribute_heads(model, clean, corrupt[:, :6], mask, positions, LAYER, unit_rows(1))
+
+
+def test_the_summary_is_a_mean_with_its_standard_error() -> None:
+    q = torch.tensor([1.0, 3.0, 5.0]).view(1, 1, 3, 1, 1).expand(2, 1, 3, 1, 1)
+    zero = torch.zeros_like(q)
+
+    summary = summarise_heads(HeadScores(q=q, k=zero + 1, v=zero, z=zero))
+
+    assert summary.score[0, 0, 0, 0] == 4.0  # mean of 2, 4, 6
+    assert summary.standard_error[0, 0, 0, 0] == pytest.approx(2 / 3**0.5)  # deviation 2, n = 3
+    assert summary.n_samples == 3
+    with pytest.raises(ValueError, match="expected at least 2"):
+        summarise_heads(HeadScores(*(part[:, :, :1] for part in (q, zero, zero, zero))))

@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from feature_atlas.toy.tokenizer import build_processor
+from feature_atlas.vlm import (
+    Role,
+    decoder_layers,
+    edit_residual,
+    encode_prompts,
+    image_embeddings,
+    input_embeddings,
+    logits,
+    residuals,
+    stop_after,
+    text_model,
+)
+
+QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
+
+
+@pytest.fixture
+def batch(processor, pictures):
+    return encode_prompts(processor, QUESTIONS, pictures)
+
+
+def test_roles_follow_the_prompt_from_bos_to_header(processor, pictures):
+    batch = encode_prompts(processor, ["how many circles ?"], pictures[:1], suffix="yes or no")
+
+    names = [Role(r).name for r in batch.roles[0].tolist()]
+
+    assert names[0] == "BOS"
+    assert names.count("IMAGE") == 16
+    assert names.count("QUESTION") == 4
+    assert names.count("SUFFIX") == 3
+    assert names[-1] == "HEADER"
+    order = [Role[name] for name in names]
+    assert order == sorted(order)
+
+
+def test_question_tokens_are_the_words_of_the_question(processor, batch):
+    ids = batch.input_ids[1][batch.roles[1] == Role.QUESTION]
+
+    assert processor.tokenizer.decode(ids).split() == ["how", "many", "circles", "?"]
+
+
+def test_padding_has_its_own_role_and_is_on_the_right(batch):
+    assert (batch.roles[1] == Role.PAD).equal(batch.attention_mask[1] == 0)
+    assert batch.attention_mask[1].diff().max() <= 0
+
+
+def test_a_question_that_the_template_alters_is_refused():
+    shouting = build_processor()
+    shouting.chat_template = "<bos>{{ messages[0]['content'][0]['text'] | upper }}"
+
+    with pytest.raises(ValueError, match="chat template changed the question"):
+        encode_prompts(shouting, ["how many ?"], None)
+
+
+def test_as_many_images_as_questions(processor, pictures):
+    with pytest.raises(ValueError, match="3 images for 2 questions"):
+        encode_prompts(processor, QUESTIONS[:2], pictures)
+
+
+def test_spliced_embeddings_give_the_logits_of_the_model_itself(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    own = llava(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        pixel_values=batch.pixel_values,
+    ).logits
+    last = batch.attention_mask.sum(1) - 1
+
+    torch.testing.assert_close(
+        logits(llava, embeds, batch.attention_mask), own[torch.arange(3), last]
+    )
+
+
+def test_image_tokens_without_embeddings_are_refused(llava, batch):
+    with pytest.raises(ValueError, match="no image embeddings were given"):
+        input_embeddings(llava, batch)
+
+
+def test_too_few_image_embeddings_are_refused(llava, batch):
+    embeds = image_embeddings(llava, batch.pixel_values)
+
+    with pytest.raises(ValueError, match="48 image tokens in the prompts, 45 image embeddings"):
+        input_embeddings(llava, batch, embeds[:, :15])
+
+
+def test_residuals_are_what_the_blocks_return_run_one_by_one(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    decoder = text_model(llava)
+    positions = torch.arange(embeds.shape[1])[None]
+    causal = torch.full((embeds.shape[1],) * 2, -torch.inf).triu(1)[None, None]
+    padding = (1.0 - batch.attention_mask[:, None, None].float()) * -1e9
+    hidden, rotary = embeds, decoder.rotary_emb(embeds, positions)
+    by_hand = []
+    for block in decoder_layers(llava):
+        hidden = block(hidden, attention_mask=causal + padding, position_embeddings=rotary)
+        by_hand.append(hidden)
+
+    found = residuals(llava, embeds, batch.attention_mask, [0, 3, 5])
+
+    is_token = batch.attention_mask.bool()
+    for layer in (0, 3, 5):
+        torch.testing.assert_close(
+            found[layer][is_token], by_hand[layer][is_token], atol=1e-4, rtol=1e-4
+        )
+
+
+def test_stopping_early_changes_no_earlier_residual_and_is_undone(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+
+    alone = residuals(llava, embeds, batch.attention_mask, [1])[1]
+    with_later = residuals(llava, embeds, batch.attention_mask, [1, 5])[1]
+
+    assert torch.equal(alone, with_later)
+    assert text_model(llava).config.num_hidden_layers == 6
+
+
+def test_stopping_after_a_layer_that_is_not_there_is_refused(llava):
+    with pytest.raises(ValueError, match="expected 0 to 5"), stop_after(llava, 6):
+        pass
+
+
+def test_an_edit_replaces_one_layers_output_and_is_undone(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    before = logits(llava, embeds, batch.attention_mask)
+
+    with edit_residual(llava, 2, lambda hidden: hidden * 0):
+        edited = residuals(llava, embeds, batch.attention_mask, [2])[2]
+
+    assert not edited.any()
+    assert torch.equal(logits(llava, embeds, batch.attention_mask), before)
+
+
+def test_the_prefix_is_the_same_in_every_sample(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    hidden = residuals(llava, embeds, batch.attention_mask, [5])[5]
+    is_prefix = (batch.roles == Role.BOS) | (batch.roles == Role.PREFIX)
+
+    torch.testing.assert_close(hidden[0][is_prefix[0]], hidden[2][is_prefix[2]])
