@@ -1,0 +1,63 @@
+"""What every dataset reader returns: one question about one picture, and where it came from."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+
+class Sample(NamedTuple):
+    """One prompt with its known answer."""
+
+    dataset: str
+    """Name of the dataset and split, e.g. ``vqav2-val``."""
+    external_id: str
+    """The dataset's own key: a VQAv2 question_id, or a VSR file and line."""
+    image: Path
+    """The picture's file."""
+    question: str
+    """What the model is asked (for VSR: the statement inside its prompt)."""
+    answer: str
+    """The most common answer, or yes/no for a VSR label."""
+    question_type: str | None = None
+    """VQAv2's prefix, e.g. ``is the``."""
+    answer_type: str | None = None
+    """VQAv2's ``yes/no``, ``number`` or ``other``."""
+    relation: str | None = None
+    """VSR's relation."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture in RGB, or an error that names the file."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"missing image {path}: expected it beside the dataset's files; "
+            "download the images or remove the entries that refer to it."
+        ) from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path} is not a readable image ({error}): replace the file.") from error
+
+
+def draw(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
+    """At most ``n`` samples, the same ones for the same seed, in the dataset's order."""
+    if n >= len(samples):
+        return list(samples)
+    chosen = sorted(random.Random(seed).sample(range(len(samples)), n))
+    return [samples[i] for i in chosen]
+
+
+def require_images(samples: Sequence[Sample]) -> None:
+    """Fail before any work is done when a picture is missing."""
+    checked: set[Path] = set()
+    for sample in samples:
+        if sample.image not in checked and not sample.image.is_file():
+            raise FileNotFoundError(
+                f"missing image {sample.image} of {sample.dataset} entry {sample.external_id}: "
+                "expected it beside the dataset's files; download the images first."
+            )
+        checked.add(sample.image)
