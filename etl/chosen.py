@@ -1,0 +1,59 @@
+"""Which features the costly stages look at, and their top samples (paper 4.3, 5)."""
+
+from itertools import zip_longest
+
+from feature_atlas.etl.harvest import SOURCES, read_sums
+from feature_atlas.etl.neutral_prompt import Feature, candidates_of, survivors_of
+from feature_atlas.etl.samples import Sample
+from feature_atlas.etl.study import Study
+
+
+def chosen_survivors(study: Study, max_features: int) -> list[Feature]:
+    """Survivors of every skill, each skill's strongest first, taking turns between skills."""
+    ranked = [survivors_of(study, skill) for skill in study.config.harvest.skills]
+    turns = [f for turn in zip_longest(*ranked) for f in turn if f is not None]
+    return list(dict.fromkeys(turns))[:max_features]
+
+
+def chosen_candidates(study: Study, max_features: int) -> list[Feature]:
+    """Survivors first, then the other candidates of every skill."""
+    others = [f for skill in study.config.harvest.skills for f in candidates_of(study, skill)]
+    return list(dict.fromkeys([*chosen_survivors(study, max_features), *others]))[:max_features]
+
+
+def top_samples(study: Study, feature: Feature, source: str, n: int) -> list[int]:
+    """Local numbers of the samples on which a feature is most active, best first."""
+    top = read_sums(study, feature.layer).examples[source].samples[feature.feature, :n]
+    return [int(number) for number in top[top >= 0]]
+
+
+def sample_of(study: Study, number: int) -> Sample:
+    """The sample with a local number."""
+    for split in SOURCES.values():
+        row = number - study.first_number[split]
+        if 0 <= row < len(study.samples[split]):
+            return study.samples[split][row]
+    raise ValueError(f"no sample {number}: expected one of {', '.join(SOURCES.values())}.")
+
+
+def relation_of(study: Study, feature: Feature) -> str | None:
+    """The VSR relation most common among a feature's top statements, weighted by activation.
+
+    None when the feature fires on no statement.
+    """
+    top = read_sums(study, feature.layer).examples["vsr"]
+    numbers, weights = top.samples[feature.feature], top.activations[feature.feature]
+    totals: dict[str, float] = {}
+    for number, weight in zip(numbers.tolist(), weights.tolist(), strict=True):
+        if number >= 0:
+            relation = sample_of(study, number).relation or ""
+            totals[relation] = totals.get(relation, 0.0) + weight
+    return max(totals, key=totals.__getitem__) if totals else None
+
+
+def by_layer_of(features: list[Feature]) -> dict[int, list[int]]:
+    """Feature numbers grouped by layer, in order."""
+    grouped: dict[int, list[int]] = {}
+    for layer, feature in features:
+        grouped.setdefault(layer, []).append(feature)
+    return grouped

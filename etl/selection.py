@@ -1,0 +1,54 @@
+"""Stage `selection`: the adapted set (paper 4.2, A.3)."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from feature_atlas.etl.artifacts import Stage, StageOutput, read_table, run_stage
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.selection import adapted_set, cosine_rank
+
+
+def run_selection(run: Path) -> Stage:
+    """Features that see and that turned, by the configured thresholds."""
+    study = open_study(run)
+    config = study.config.selection
+    return run_stage(
+        run,
+        "selection",
+        params=config.model_dump(include={"epsilon", "cosine_quantile"}),
+        reads=["decoder_cosine", "visual_energy"],
+        body=lambda output: _write(output, study),
+    )
+
+
+def by_layer(study: Study, stage: str, table: str, column: str, **only: str) -> np.ndarray:
+    """One column of a dense table as [layer, d_sae]; rows were written in that order."""
+    rows = read_table(study.run, stage, table)
+    for name, value in only.items():
+        rows = rows.filter(pc.equal(rows[name], value))
+    return rows[column].to_numpy().reshape(len(study.layers), -1)
+
+
+def is_adapted(study: Study) -> np.ndarray:
+    """The adapted set as [layer, d_sae], from the finished stage."""
+    return by_layer(study, "selection", "selection", "is_adapted")
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    config = study.config.selection
+    cosine = by_layer(study, "decoder_cosine", "decoder_cosine", "cosine", regime="text")
+    energy = by_layer(study, "visual_energy", "visual_energy", "energy_question")
+    adapted = adapted_set(
+        cosine, energy, epsilon=config.epsilon, cosine_quantile=config.cosine_quantile
+    )
+    n_layers, d_sae = cosine.shape
+    output.table(
+        "selection",
+        {
+            "layer": np.repeat(np.array(study.layers, np.int16), d_sae),
+            "feature": np.tile(np.arange(d_sae, dtype=np.int32), n_layers),
+            "is_adapted": adapted.ravel(),
+            "cosine_rank": cosine_rank(cosine).ravel(),
+        },
+    )

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from feature_atlas.etl.artifacts import (
+    read_arrays,
+    read_rows,
+    read_table,
+    run_stage,
+    write_json,
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_json(tmp_path / "inputs.json", {"config_hash": "abc"})
+    return tmp_path
+
+
+def count_calls(run, name="first", params=None, reads=(), values=(1.0, 2.0)):
+    calls = []
+
+    def body(output):
+        calls.append(name)
+        output.table("t", {"layer": np.zeros(2, np.int16), "x": np.array(values)})
+        output.arrays("kept", x=np.array(values))
+
+    stage = run_stage(run, name, params=params or {}, reads=list(reads), body=body)
+    return stage, len(calls)
+
+
+def test_a_finished_stage_is_not_run_again(run):
+    first, n_first = count_calls(run)
+    second, n_second = count_calls(run)
+
+    assert (n_first, n_second) == (1, 0)
+    assert second.was_done
+    assert second.key == first.key
+
+
+def test_other_parameters_run_it_again(run):
+    count_calls(run, params={"n": 1})
+
+    assert count_calls(run, params={"n": 2})[1] == 1
+
+
+def test_a_changed_upstream_stage_runs_what_reads_it_again(run):
+    count_calls(run, "first", params={"n": 1})
+    count_calls(run, "second", reads=["first"])
+    count_calls(run, "first", params={"n": 2})
+
+    assert count_calls(run, "second", reads=["first"])[1] == 1
+
+
+def test_a_truncated_file_runs_the_stage_again(run):
+    count_calls(run)
+    file = run / "first" / "t.0.parquet"
+    file.write_bytes(file.read_bytes()[:-10])
+
+    assert count_calls(run)[1] == 1
+
+
+def test_a_stage_that_fails_leaves_no_record_and_runs_again(run):
+    with pytest.raises(ValueError, match=r"t\.x is nan in row 1"):
+        count_calls(run, values=(1.0, float("nan")))
+
+    assert count_calls(run)[1] == 1
+
+
+def test_reading_an_unfinished_stage_says_what_to_do(run):
+    with pytest.raises(RuntimeError, match="has not finished: run the flow again"):
+        count_calls(run, "second", reads=["first"])
+
+
+def test_tables_and_arrays_come_back_as_written(run):
+    count_calls(run)
+
+    assert read_table(run, "first", "t")["x"].to_pylist() == [1.0, 2.0]
+    assert read_arrays(run, "first", "kept")["x"].tolist() == [1.0, 2.0]
+    assert read_rows(run, "first", "nothing") == []
