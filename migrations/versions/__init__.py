@@ -1,0 +1,1 @@
+"""Revisions, dated, oldest first."""

@@ -1,0 +1,38 @@
+-- one row per feature of every published or superseded run: the stored wide row, and beside it
+-- what can still change: the label (a reviewer's word, else the best description) and the removal
+CREATE VIEW atlas.feature_all_runs AS
+SELECT
+    record.*,
+    CASE
+        WHEN opinion.verdict = 'reject' THEN NULL
+        ELSE coalesce(opinion.description, best.description)
+    END AS label,
+    CASE
+        WHEN opinion.verdict IS NOT NULL THEN 'review'
+        WHEN best.description IS NOT NULL THEN 'auto_interp'
+    END AS label_source,
+    best.f1,
+    removal.relation AS ablation_relation,
+    removal.delta_accuracy AS ablation_delta,
+    removal.delta_low AS ablation_low,
+    removal.delta_high AS ablation_high
+FROM atlas.feature_record AS record
+LEFT JOIN (
+    SELECT DISTINCT ON (run_id, layer, feature) run_id, layer, feature, description, f1
+    FROM atlas.auto_interp
+    ORDER BY run_id, layer, feature, f1 DESC, id
+) AS best USING (run_id, layer, feature)
+LEFT JOIN (
+    SELECT DISTINCT ON (run_id, layer, feature) run_id, layer, feature, verdict, description
+    FROM atlas.review
+    ORDER BY run_id, layer, feature, created_at DESC, id DESC
+) AS opinion USING (run_id, layer, feature)
+LEFT JOIN atlas.ablation AS removal
+    ON removal.run_id = record.run_id
+    AND removal.layer = record.layer
+    AND removal.feature = record.feature
+    AND removal.evaluation = 'vsr_relation'
+    AND removal.control_no = 0;
+
+COMMENT ON VIEW atlas.feature_all_runs IS
+    'one row per feature and run: feature_record, its live label and its removal';

@@ -1,0 +1,69 @@
+"""The database schema `atlas`. (Neural networks are in `src`.)
+
+registry      vlm, sae_set, dataset, image, sample; run, measurement; the words regime, skill
+dense facts   decoder_cosine, visual_energy, firing_shift, selection: a partition per run
+read model    feature_record: one wide row per feature, built when a run is published
+sparse facts  training_curve, example, candidate, neutral_prompt, auto_interp, review,
+              head_attribution, overlay, ablation, ablation_outcome
+the paper     published_result
+
+Every fact row belongs to a measurement, every measurement to a run. A feature is named by
+(run_id, layer, feature). The views on top are SQL files in `migrations/views`.
+"""
+
+from feature_atlas.models.ablation import Ablation
+from feature_atlas.models.ablation_outcome import AblationOutcome
+from feature_atlas.models.auto_interp import AutoInterp
+from feature_atlas.models.base import SCHEMA, Base
+from feature_atlas.models.candidate import Candidate
+from feature_atlas.models.dataset import Dataset
+from feature_atlas.models.decoder_cosine import DecoderCosine
+from feature_atlas.models.example import Example
+from feature_atlas.models.feature_record import FeatureRecord
+from feature_atlas.models.firing_shift import FiringShift
+from feature_atlas.models.head_attribution import HeadAttribution
+from feature_atlas.models.image import Image
+from feature_atlas.models.measurement import Measurement
+from feature_atlas.models.neutral_prompt import NeutralPrompt
+from feature_atlas.models.overlay import Overlay
+from feature_atlas.models.published_result import PublishedResult
+from feature_atlas.models.regime import Regime
+from feature_atlas.models.review import Review
+from feature_atlas.models.run import Run
+from feature_atlas.models.sae_set import SaeSet
+from feature_atlas.models.sample import Sample
+from feature_atlas.models.selection import Selection
+from feature_atlas.models.skill import Skill
+from feature_atlas.models.training_curve import TrainingCurve
+from feature_atlas.models.visual_energy import VisualEnergy
+from feature_atlas.models.vlm import Vlm
+
+__all__ = [
+    "SCHEMA",
+    "Ablation",
+    "AblationOutcome",
+    "AutoInterp",
+    "Base",
+    "Candidate",
+    "Dataset",
+    "DecoderCosine",
+    "Example",
+    "FeatureRecord",
+    "FiringShift",
+    "HeadAttribution",
+    "Image",
+    "Measurement",
+    "NeutralPrompt",
+    "Overlay",
+    "PublishedResult",
+    "Regime",
+    "Review",
+    "Run",
+    "SaeSet",
+    "Sample",
+    "Selection",
+    "Skill",
+    "TrainingCurve",
+    "VisualEnergy",
+    "Vlm",
+]

@@ -1,0 +1,59 @@
+"""What a feature means, said by an explainer and scored on held-out samples (5.1, B)."""
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feature_atlas.models.base import (
+    Base,
+    feature_number,
+    identity,
+    layer_number,
+    measurement_reference,
+    run_reference,
+)
+from feature_atlas.models.columns import count, measured, one_of
+
+
+class AutoInterp(Base):
+    """One description of one feature by one explainer, and how well it predicts firing."""
+
+    __tablename__ = "auto_interp"
+    __table_args__ = (
+        UniqueConstraint("run_id", "layer", "feature", "variant", "explainer", "model"),
+        {"comment": "a description of a feature and its score on held-out samples (5.1, B)"},
+    )
+
+    id: Mapped[identity]
+    run_id: Mapped[run_reference]
+    layer: Mapped[layer_number]
+    feature: Mapped[feature_number]
+    measurement_id: Mapped[measurement_reference]
+    variant: Mapped[str] = one_of(
+        "RAW", "OVERLAY", comment="RAW: plain images; OVERLAY: with the heads' attention drawn on"
+    )
+    explainer: Mapped[str] = one_of(
+        "openai", "offline", comment="a language model's endpoint, or word statistics"
+    )
+    model: Mapped[str] = mapped_column(comment="the explainer's model")
+    description: Mapped[str] = mapped_column(comment="what the feature is said to mean")
+    n_positive: Mapped[int] = count("held-out samples on which the feature fires")
+    n_negative: Mapped[int] = count("held-out samples on which it does not")
+    true_positive: Mapped[int] = count("firing samples that match the description")
+    false_positive: Mapped[int] = count("silent samples that match the description")
+    false_negative: Mapped[int] = count("firing samples that do not match")
+    true_negative: Mapped[int] = count("silent samples that do not match")
+    f1: Mapped[float] = measured(
+        "harmonic mean of precision and recall; 1: perfect (B)", low=0, high=1
+    )
+    balanced_accuracy: Mapped[float] = measured(
+        "mean of the two recalls; 0.5: chance", low=0, high=1
+    )
+    mcc: Mapped[float] = measured("Matthews correlation; 0: chance, 1: perfect", low=-1, high=1)
+    shuffled_f1: Mapped[float | None] = measured(
+        "F1 of another feature's description on these samples: the null", low=0, high=1
+    )
+    prompt_hash: Mapped[str] = mapped_column(comment="hash of the prompts sent")
+    raw_reply: Mapped[str] = mapped_column(comment="the explainer's reply as it came")
+    tokens_used: Mapped[int] = count("tokens billed, prompts and replies; 0 offline")
+    cost_usd: Mapped[float | None] = measured("what it cost, US dollars, if known", low=0)
+    n_failed: Mapped[int] = count("held-out samples without a readable verdict")

@@ -1,0 +1,146 @@
+"""The declarative base: schema, constraint names, and the columns that many tables share."""
+
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from feature_atlas.models.columns import Bounds, bounds_check
+
+SCHEMA = "atlas"
+
+# double underscores keep table and column apart: ck__decoder_cosine__best_base_cosine
+NAMES = {
+    "ix": "ix__%(table_name)s__%(column_0_N_name)s",
+    "uq": "uq__%(table_name)s__%(column_0_N_name)s",
+    "ck": "ck__%(table_name)s__%(constraint_name)s",
+    "fk": "fk__%(table_name)s__%(column_0_N_name)s__%(referred_table_name)s",
+    "pk": "pk__%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every table of the atlas. Columns that declare bounds get their CHECK here."""
+
+    metadata = MetaData(schema=SCHEMA, naming_convention=NAMES)
+    type_annotation_map = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        table = cast(Table, cls.__table__)
+        for column in list(table.columns):
+            check = bounds_check(column)
+            if check is not None:
+                table.append_constraint(check)
+
+
+identity = Annotated[
+    int, mapped_column(Integer, Identity(always=True), primary_key=True, comment="surrogate key")
+]
+
+run_key = Annotated[
+    int,
+    mapped_column(
+        Integer, ForeignKey("atlas.run.id"), primary_key=True, comment="the run this row belongs to"
+    ),
+]
+
+run_reference = Annotated[
+    int,
+    mapped_column(Integer, ForeignKey("atlas.run.id"), comment="the run this row belongs to"),
+]
+
+measurement_reference = Annotated[
+    int,
+    mapped_column(
+        Integer,
+        ForeignKey("atlas.measurement.id"),
+        comment="the execution that produced this row: its provenance",
+    ),
+]
+
+_LAYER = "decoder layer whose output the SAE reads, 0-based"
+_FEATURE = "index in the base dictionary; adapted SAEs keep it"
+
+layer_key = Annotated[
+    int,
+    mapped_column(
+        SmallInteger,
+        primary_key=True,
+        comment=_LAYER,
+        autoincrement=False,
+        info={"bounds": Bounds(0)},
+    ),
+]
+
+layer_number = Annotated[
+    int, mapped_column(SmallInteger, comment=_LAYER, info={"bounds": Bounds(0)})
+]
+
+feature_key = Annotated[
+    int,
+    mapped_column(
+        Integer, primary_key=True, comment=_FEATURE, autoincrement=False, info={"bounds": Bounds(0)}
+    ),
+]
+
+feature_number = Annotated[
+    int, mapped_column(Integer, comment=_FEATURE, info={"bounds": Bounds(0)})
+]
+
+regime_key = Annotated[
+    int,
+    mapped_column(
+        SmallInteger,
+        ForeignKey("atlas.regime.id"),
+        primary_key=True,
+        comment="which tokens adapted the SAE (3.2)",
+    ),
+]
+
+skill_key = Annotated[
+    int,
+    mapped_column(
+        SmallInteger,
+        ForeignKey("atlas.skill.id"),
+        primary_key=True,
+        comment="which kind of question was compared with all questions (4.3)",
+    ),
+]
+
+sample_key = Annotated[
+    int,
+    mapped_column(
+        BigInteger,
+        ForeignKey("atlas.sample.id"),
+        primary_key=True,
+        comment="the question and its image",
+    ),
+]
+
+sample_reference = Annotated[
+    int,
+    mapped_column(BigInteger, ForeignKey("atlas.sample.id"), comment="the question and its image"),
+]
+
+created_at = Annotated[
+    datetime,
+    mapped_column(DateTime(timezone=True), server_default=func.now(), comment="when written"),
+]

@@ -1,0 +1,39 @@
+"""Executions of stages: where every number comes from."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Integer, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feature_atlas.models.base import Base, identity
+from feature_atlas.models.columns import count
+
+
+class Measurement(Base):
+    """One execution of one stage of a run. Every fact row belongs to one."""
+
+    __tablename__ = "measurement"
+    __table_args__ = (
+        UniqueConstraint("run_id", "stage", "params_hash"),
+        CheckConstraint("started_at <= finished_at", name="duration"),
+        {"comment": "an execution of one stage of a run: the provenance of its rows"},
+    )
+
+    id: Mapped[identity]
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("atlas.run.id"), comment="the run this row belongs to"
+    )
+    stage: Mapped[str] = mapped_column(comment="name of the stage")
+    params: Mapped[dict[str, Any]] = mapped_column(comment="the stage's settings")
+    params_hash: Mapped[str] = mapped_column(comment="hash of the settings")
+    input_fingerprint: Mapped[str] = mapped_column(comment="hash of everything the stage read")
+    seeds: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="random seeds used")
+    device: Mapped[str] = mapped_column(comment="where it ran, e.g. cpu or cuda:0")
+    code_version: Mapped[str] = mapped_column(comment="git commit, or version of the package")
+    libraries: Mapped[dict[str, Any]] = mapped_column(comment="versions of the libraries used")
+    started_at: Mapped[datetime] = mapped_column(comment="when it began")
+    finished_at: Mapped[datetime] = mapped_column(comment="when it ended")
+    rows: Mapped[int] = count("rows it produced, over all tables")
+    checksum: Mapped[str] = mapped_column(comment="sha256 over the hashes of its files")

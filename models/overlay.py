@@ -1,0 +1,61 @@
+"""Where a head looks when its feature fires (5.2, C)."""
+
+from sqlalchemy import CHAR, CheckConstraint, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feature_atlas.models.base import (
+    Base,
+    feature_key,
+    layer_key,
+    measurement_reference,
+    run_key,
+    sample_key,
+)
+from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
+
+
+class Overlay(Base):
+    """One head's attention from the question to the image, on one sample."""
+
+    __tablename__ = "overlay"
+    __table_args__ = (
+        CheckConstraint("grid_rows > 0 AND grid_columns > 0", name="grid"),
+        CheckConstraint("cardinality(weights) = grid_rows * grid_columns", name="patches"),
+        {"comment": "where a head looks on the image while its feature fires (5.2, C)"},
+    )
+
+    run_id: Mapped[run_key]
+    layer: Mapped[layer_key]
+    feature: Mapped[feature_key]
+    sample_id: Mapped[sample_key]
+    head_layer: Mapped[int] = mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="decoder layer of the head, 0-based",
+        info={"bounds": Bounds(0)},
+    )
+    head: Mapped[int] = mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="query head within that layer, 0-based",
+        info={"bounds": Bounds(0)},
+    )
+    measurement_id: Mapped[measurement_reference]
+    kind: Mapped[str] = one_of(
+        "top", "bottom", "random", comment="why the head was chosen: strongest, weakest, by lot"
+    )
+    method: Mapped[str] = mapped_column(
+        CHAR(1),
+        comment="attribution method that ranked the head, A or B",
+        info={"bounds": Bounds(values=("A", "B"))},
+    )
+    grid_rows: Mapped[int] = mapped_column(SmallInteger, comment="patches from top to bottom")
+    grid_columns: Mapped[int] = mapped_column(SmallInteger, comment="patches from left to right")
+    weights: Mapped[list[float]] = measured_list(
+        "attention per patch, row by row from the top left, mean over question tokens", low=0
+    )
+    image_mass: Mapped[float] = measured(
+        "share of attention on the image: the sum of weights, up to rounding", low=0, high=1.0001
+    )

@@ -1,0 +1,65 @@
+"""The address of the database, and connections to it."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+READER = "atlas_reader"
+
+
+def atlas_home() -> Path:
+    """The folder of everything the atlas keeps: ATLAS_HOME, by default ./.atlas."""
+    return Path(os.environ.get("ATLAS_HOME") or ".atlas").absolute()
+
+
+def url_file(home: Path) -> Path:
+    """Where the embedded server leaves its address while it runs."""
+    return home / "postgres" / "url"
+
+
+def database_url() -> str:
+    """ATLAS_DATABASE_URL, else the address of the embedded server that runs in ATLAS_HOME."""
+    given = os.environ.get("ATLAS_DATABASE_URL")
+    if given:
+        return given
+    address = url_file(atlas_home())
+    if not address.is_file():
+        raise RuntimeError(
+            f"no database: ATLAS_DATABASE_URL is not set and no embedded server runs in "
+            f"{atlas_home()}. Run `feature-atlas dashboard` or another feature-atlas command, "
+            "which starts one, or set ATLAS_DATABASE_URL to a PostgreSQL 15 or newer."
+        )
+    return address.read_text().strip()
+
+
+def make_engine(url: str) -> Engine:
+    """Connections as the owner of the atlas, for the one door that writes."""
+    # libpq also says postgres://, and a driver may be named; the driver here is psycopg
+    address = make_url(url.replace("postgres://", "postgresql://", 1))
+    return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
+    """Connections that can only read the atlas, as the role atlas_reader where it exists.
+
+    Run a user's SQL through a server-side cursor: there a second statement, SET and RESET are
+    syntax errors.
+    """
+    engine = make_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def become_reader(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (READER,))
+        if cursor.fetchone() is not None:
+            cursor.execute(f"SET ROLE {READER}")
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (statement_timeout,))
+        cursor.execute("SET default_transaction_read_only = on")
+        connection.commit()
+        cursor.close()
+
+    return engine
