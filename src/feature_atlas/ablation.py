@@ -18,7 +18,7 @@ removing them cannot show anything.
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -296,7 +296,7 @@ def _causal_bias(
 @contextmanager
 def _start_above(model: PreTrainedModel, layer: int) -> Iterator[None]:
     """Let the text model begin after ``layer``: its input is then that layer's output."""
-    decoder = text_model(model)
+    decoder = cast(Any, text_model(model))
     layers, n_layers = decoder.layers, decoder.config.num_hidden_layers
     decoder.layers = layers[layer + 1 :]
     decoder.config.num_hidden_layers = n_layers - layer - 1

@@ -17,7 +17,7 @@ scored as a wrong answer and counted. Nothing is left out of a denominator.
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -101,6 +101,7 @@ class Score(NamedTuple):
     """Samples without a readable answer to this feature's own sentence."""
 
 
+@runtime_checkable
 class Explainer(Protocol):
     """Anything that can describe a feature and judge a description."""
 

@@ -6,9 +6,12 @@
 
        log-odds = log((a + 1/2) / (n - a + 1/2)) - log((b + 1/2) / (m - b + 1/2))
 
-   in units of its standard error, sqrt of the sum of 1 / (cell + 1/2).
-3. Of the over-represented terms up to three, joined by "or", that together cover the most top
-   samples and the fewest others; then an answer too, where that tells them apart better.
+3. A rule: up to three terms joined by "or", and an answer besides. Of all that a beam search tries
+   the one with most evidence G that top samples match it more often, less 2 log(number of terms)
+   per term in it, since one of many would fit by luck (the risk inflation criterion):
+
+       G = 2 sum over the four cells of observed log(observed / expected)
+
 4. The sentence: questions with "above" or "on top of", answered "yes", firing most on "above".
 5. To judge a sample, the quoted terms are read back from the sentence, whoever wrote it, and looked
    for in the question and the answer. So the F1 is that of the sentence, and of nothing else. The
@@ -20,18 +23,18 @@ Of the picture it knows the answer only: features that share words and answers s
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import log, sqrt
+from math import log
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
 
 from feature_atlas.auto_interp import Description, Sample, Variant, firing
 
-# One-sided 1 in 15: with five top samples a word they all share and half of the others have passes.
-LEAST_Z = 1.5
-# A term is added only if it separates top from background by this share of samples more.
-LEAST_GAIN = 0.05
 MOST_TERMS = 3
+BEAM_WIDTH = 8
 # A token is named if at least this share of the firing falls on it.
 LEAST_FIRING_SHARE = 0.2
 MOST_FIRING_TOKENS = 2
@@ -82,7 +85,7 @@ class OfflineExplainer:
             raise ValueError(
                 "no background samples; over-representation needs something to be over."
             )
-        knobs = (self.model, LEAST_Z, LEAST_GAIN, MOST_TERMS, RELATION_PHRASES)
+        knobs = (self.model, MOST_TERMS, BEAM_WIDTH, RELATION_PHRASES)
         self.prompt_hash = hashlib.sha256(repr(knobs).encode()).hexdigest()
 
     def describe(self, samples: Sequence[Sample]) -> Description:
@@ -134,72 +137,103 @@ def matches(rule: Rule, sample: Sample) -> bool:
 # ---------------------------------------------------------------- learning
 
 
-def log_odds(a: float, n: float, b: float, m: float) -> tuple[float, float]:
-    """Log-odds of a of n against b of m, 1/2 added to every cell, and its standard error."""
-    cells = (a + 0.5, n - a + 0.5, b + 0.5, m - b + 0.5)
-    return log(cells[0] / cells[1]) - log(cells[2] / cells[3]), sqrt(sum(1 / c for c in cells))
+def log_odds(a: int, n: int, b: int, m: int) -> float:
+    """Log-odds of a of n against b of m, 1/2 added to every cell; 0 when equally frequent."""
+    return log((a + 0.5) / (n - a + 0.5)) - log((b + 0.5) / (m - b + 0.5))
+
+
+def evidence(a: int, n: int, b: int, m: int) -> float:
+    """G, a log likelihood ratio, of a of n against b of m; 0 unless a of n is the larger share."""
+    if a * m <= b * n:
+        return 0.0
+    hit, missed = (a + b) / (n + m), 1 - (a + b) / (n + m)
+    cells = ((a, n * hit), (n - a, n * missed), (b, m * hit), (m - b, m * missed))
+    return 2 * sum(seen * log(seen / expected) for seen, expected in cells if seen)
 
 
 def learn_rule(top: Sequence[Sample], background: Sequence[Sample]) -> Rule:
-    """Up to three terms, then an answer; each added if it separates top from background better."""
-    rule, separation = Rule((), ()), 0.0
-    candidates = _over_represented(top, background, terms_of)
-    for _ in range(MOST_TERMS):
-        longer = [rule._replace(terms=(*rule.terms, term)) for term in candidates]
-        best, gained = _best(longer, top, background)
-        if best is None or gained < separation + LEAST_GAIN:
-            break
-        rule, separation = best, gained
-    answered = _over_represented(top, background, lambda sample: {("answered", answer_of(sample))})
-    best, gained = _best([rule._replace(answers=(text,)) for _, text in answered], top, background)
-    return best if best is not None and gained >= separation + LEAST_GAIN else rule
+    """The rule with most evidence for its length; the empty rule if none has enough."""
+    has = _by_over_representation(top, background)
+    is_top = np.arange(len(top) + len(background)) < len(top)
+    price = 2 * log(max(2, len(has)))
+    best, beam = Rule((), ()), [Rule((), ())]
+    most = 0.0
+    for _ in range(MOST_TERMS + 1):
+        grown = list(dict.fromkeys(longer for rule in beam for longer in _longer(rule, has)))
+        worth = {rule: _evidence_of(rule, has, is_top) - price * _length(rule) for rule in grown}
+        beam = sorted(grown, key=worth.__getitem__, reverse=True)[:BEAM_WIDTH]
+        if beam and worth[beam[0]] > most:
+            best, most = beam[0], worth[beam[0]]
+    return best
 
 
-def _over_represented(
-    top: Sequence[Sample],
-    background: Sequence[Sample],
-    terms: Callable[[Sample], Iterable[Term]],
-) -> list[Term]:
-    """Terms of the top samples with z of at least LEAST_Z, falling; long phrases first on ties."""
-    in_top = Counter(term for sample in top for term in terms(sample))
-    in_background = Counter(term for sample in background for term in terms(sample))
+def _by_over_representation(
+    top: Sequence[Sample], background: Sequence[Sample]
+) -> dict[Term, Bool[np.ndarray, " sample"]]:
+    """For each term and answer of the top samples which samples have it, the top ones first.
+
+    In the order of falling log-odds, the longer first where they are equal: of two rules of equal
+    worth the earlier is found, and "is there" says more than "there".
+    """
+    terms = [terms_of(sample) | {("answered", answer_of(sample))} for sample in [*top, *background]]
     scored = []
-    for term, count in in_top.items():
-        value, error = log_odds(count, len(top), in_background[term], len(background))
-        if value >= LEAST_Z * error:
-            scored.append((-value / error, -len(term[1]), term))
-    return [term for _, _, term in sorted(scored)]
+    for term in set().union(*terms[: len(top)]):
+        has = np.array([term in of_sample for of_sample in terms])
+        a, b = int(has[: len(top)].sum()), int(has[len(top) :].sum())
+        scored.append((-log_odds(a, len(top), b, len(background)), -len(term[1]), term, has))
+    return {term: has for _, _, term, has in sorted(scored, key=lambda entry: entry[:3])}
 
 
-def _best(
-    rules: Sequence[Rule], top: Sequence[Sample], background: Sequence[Sample]
-) -> tuple[Rule | None, float]:
-    """The rule that matches the larger share of top less background samples; the first on ties."""
-    best, most = None, float("-inf")
-    for rule in rules:
-        separation = _share(rule, top) - _share(rule, background)
-        if separation > most + 1e-12:
-            best, most = rule, separation
-    return best, most
+def _longer(rule: Rule, has: Iterable[Term]) -> Iterator[Rule]:
+    """The rule with one more term, or with an answer."""
+    for kind, text in has:
+        if kind == "answered":
+            if not rule.answers:
+                yield rule._replace(answers=(text,))
+        elif len(rule.terms) < MOST_TERMS and (kind, text) not in rule.terms:
+            # In one order only, or each set of terms would be tried several times.
+            yield rule._replace(terms=tuple(sorted((*rule.terms, (kind, text)))))
 
 
-def _share(rule: Rule, samples: Sequence[Sample]) -> float:
-    return sum(matches(rule, sample) for sample in samples) / len(samples)
+def _length(rule: Rule) -> int:
+    return len(rule.terms) + len(rule.answers)
+
+
+def _evidence_of(
+    rule: Rule,
+    has: dict[Term, Bool[np.ndarray, " sample"]],
+    is_top: Bool[np.ndarray, " sample"],
+) -> float:
+    """G of the samples that match, the same ones as by `matches`."""
+    matching = np.ones_like(is_top)
+    if rule.terms:
+        matching &= np.logical_or.reduce([has[term] for term in rule.terms])
+    if rule.answers:
+        matching &= np.logical_or.reduce([has["answered", text] for text in rule.answers])
+    in_top, n_top = int((matching & is_top).sum()), int(is_top.sum())
+    return evidence(in_top, n_top, int(matching.sum()) - in_top, len(is_top) - n_top)
 
 
 def over_represented_tokens(top: Sequence[Sample], background: Sequence[Sample]) -> list[str]:
-    """Tokens on which firing falls often, and more often than they are written."""
+    """Tokens on which firing falls often, and more often than they are written.
+
+    Background samples without tokens are split into words and punctuation.
+    """
     fired = Counter(
         _clean(token)
         for sample in top
         for token, is_firing in zip(sample.tokens, firing(sample), strict=True)
         if is_firing
     )
-    written = Counter(_clean(token) for sample in background for token in sample.tokens)
+    written = Counter(
+        _clean(token)
+        for sample in background
+        for token in sample.tokens or re.findall(r"\w+|[^\w\s]", sample.question)
+    )
     n_fired, n_written = fired.total(), written.total()
     scored = []
     for token, count in fired.items():
-        value, _ = log_odds(count, n_fired, written[token], n_written)
+        value = log_odds(count, n_fired, written[token], n_written)
         if token and count >= LEAST_FIRING_SHARE * n_fired and value > 0:
             scored.append((-count, -value, token))
     return [token for _, _, token in sorted(scored)[:MOST_FIRING_TOKENS]]

@@ -134,7 +134,7 @@ class OpenAIExplainer:
         read: Callable[[str], Answer],
     ) -> tuple[Answer | None, str]:
         """The answer, None if it cannot be read after one repair; and the last reply."""
-        messages: list[Json] = [
+        messages: list[Any] = [
             {"role": "system", "content": prompt(task, self.variant)},
             {"role": "user", "content": content},
         ]
@@ -152,7 +152,7 @@ class OpenAIExplainer:
         except ValueError:
             return None, reply
 
-    def _complete(self, task: str, messages: list[Json], schema: Json) -> str:
+    def _complete(self, task: str, messages: list[Any], schema: Json) -> str:
         """One reply, asked for as strictly as the endpoint has been found to understand."""
         manners = self._manners(task, schema)
         for plainness in range(self._plainness, len(manners)):

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -102,12 +102,12 @@ def _probed_attention(
     query: Float[Tensor, "batch head token d_head"],
     key: Float[Tensor, "batch kv_head token d_head"],
     value: Float[Tensor, "batch kv_head token d_head"],
-    attention_mask: Float[Tensor, "batch 1 token token"] | None,
+    attention_mask: Float[Tensor, "#batch 1 token seen"] | None,
     scaling: float,
     **_kwargs: object,
 ) -> tuple[Tensor, Tensor]:
     """Plain softmax attention in which every tensor passes through the probe."""
-    probe, layer = _probe.get(), module.layer_idx
+    probe, layer = _probe.get(), cast(int, module.layer_idx)
     n_groups = query.shape[1] // key.shape[1]
     q = probe("q", layer, query)
     k = probe("k", layer, key.repeat_interleave(n_groups, dim=1))
@@ -127,7 +127,7 @@ AttentionMaskInterface.register(_ATTENTION, eager_mask)
 @contextmanager
 def probed_heads(model: PreTrainedModel, probe: Probe) -> Iterator[None]:
     """Let ``probe`` see and replace what flows through the text model's heads, until the end."""
-    decoder = text_model(model)
+    decoder = cast(PreTrainedModel, text_model(model))
     implementation = decoder.config._attn_implementation
     token = _probe.set(probe)
     decoder.set_attn_implementation(_ATTENTION)
@@ -154,7 +154,8 @@ def record_heads(
 
     with probed_heads(model, probe):
         residual = residuals(model, inputs_embeds, attention_mask, [layer])[layer]
-    return HeadActivations(*(tuple(recorded[part]) for part in PARTS), residual=residual)
+    q, k, v, z = (tuple(recorded[part]) for part in PARTS)
+    return HeadActivations(q, k, v, z, residual)
 
 
 # ---------------------------------------------------------------- first order

@@ -11,14 +11,15 @@ cropped the picture before: ``Geometry`` remembers how, so that weights land whe
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
-from transformers import BaseImageProcessor, PreTrainedModel
+from transformers import PreTrainedModel
+from transformers.image_utils import SizeDict
 
 from feature_atlas.head_attribution import Head, probed_heads
 from feature_atlas.vlm import residuals
@@ -160,7 +161,7 @@ def _require_queries(query_mask: Bool[Tensor, "batch token"]) -> None:
 # ---------------------------------------------------------------- geometry
 
 
-def geometry(processor: BaseImageProcessor, width: int, height: int) -> Geometry:
+def geometry(processor: Any, width: int, height: int) -> Geometry:
     """What an image processor of the CLIP or Llava kind does to a picture: pad, resize, crop.
 
     Padding is Llava's (to a square, picture in the middle). Turn EXIF rotations upright before the
@@ -186,7 +187,7 @@ def geometry(processor: BaseImageProcessor, width: int, height: int) -> Geometry
     )
 
 
-def _resized(size: dict[str, int], width: int, height: int) -> tuple[int, int]:
+def _resized(size: SizeDict, width: int, height: int) -> tuple[int, int]:
     """Width and height after the resize, rounded as transformers rounds."""
     if size.get("shortest_edge") and not size.get("longest_edge"):
         short, long = sorted((width, height))

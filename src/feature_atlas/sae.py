@@ -1,6 +1,6 @@
 """TopK sparse autoencoders in the normalised space of their release (paper 3.2, 4.1).
 
-    z = s x                          x raw residual, s the release's scale: |z| averages sqrt(d_model)
+    z = s x                     x raw residual, s the release's scale: |z| averages sqrt(d_model)
     a = relu(top_k((z W_enc + b_enc) * |d_f|))       d_f row f of W_dec
     x' = (sum_f a_f d_f / |d_f| + b_dec) / s
 

@@ -23,7 +23,7 @@ class Role(IntEnum):
     PAD = -1
     BOS = 0
     PREFIX = 1
-    """Template text before the image or question: identical in every sample under causal attention."""
+    """Template text before the image or question: the same in every sample, being causal."""
     IMAGE = 2
     QUESTION = 3
     SUFFIX = 4
@@ -161,8 +161,8 @@ def _roles(
     start = text.rfind(question + (f"\n{suffix}" if suffix else ""))
     if start < 0:
         raise ValueError(
-            f"the chat template changed the question {question!r}: it is not in the prompt {text!r}; "
-            "expected the text unaltered (strip leading and trailing spaces)."
+            f"the chat template changed the question {question!r}: it is not in the prompt "
+            f"{text!r}; expected the text unaltered (strip leading and trailing spaces)."
         )
     question_end = start + len(question)
     suffix_end = question_end + (len(suffix) + 1 if suffix else 0)
@@ -173,10 +173,9 @@ def _roles(
     roles[first >= suffix_end] = Role.HEADER
     roles[is_image] = Role.IMAGE
     # A newline between image and question belongs to neither; it depends on the image.
-    after_image = (
-        is_image.cumsum(0) == is_image.sum() if is_image.any() else torch.zeros_like(is_image)
-    )
-    roles[(roles == Role.PREFIX) & after_image] = Role.QUESTION
+    if is_image.any():
+        after_image = is_image.cumsum(0) == is_image.sum()
+        roles[(roles == Role.PREFIX) & after_image] = Role.QUESTION
     return roles
 
 
