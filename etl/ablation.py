@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich.progress import Progress
+from torch import Tensor
+
 from feature_atlas.ablation import (
     AblatedMargins,
     AblationEffect,
@@ -32,8 +35,6 @@ from feature_atlas.harvest import harvest
 from feature_atlas.sae import unit_directions
 from feature_atlas.uncertainty import benjamini_hochberg
 from feature_atlas.vlm import TEXT_ROLES, image_embeddings, input_embeddings
-from rich.progress import Progress
-from torch import Tensor
 
 SKILL = "spatial"
 SCORED = "vsr-test"

@@ -7,6 +7,8 @@ from random import Random
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from feature_atlas.adapt import REGIME_ROLES, Adaptation, adapt, starting_point
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.checkpoints import load_sae, save_sae
@@ -14,7 +16,6 @@ from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import Tokens, harvest, residual_stream
 from feature_atlas.sae import TopKSae
-from torch import Tensor
 
 
 def layer_groups(study: Study) -> list[list[int]]:

@@ -11,16 +11,17 @@ whole files: the stage is not run again, so a killed run resumes where it stoppe
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from feature_atlas.etl.config import stable_hash
 
 FORMAT = 1
@@ -163,7 +164,13 @@ def read_arrays(run: Path, stage: str, name: str) -> dict[str, np.ndarray]:
 
 
 def file_sha256(file: Path) -> str:
-    """Content hash of a file, hex."""
+    """Content hash of a file, hex; read once per process while size and time stay the same."""
+    facts = file.stat()
+    return _sha256(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _sha256(file: Path, _size: int, _time: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -177,7 +184,7 @@ def write_json(file: Path, value: Any) -> None:
     """Write whole or not at all: a killed process leaves the old file."""
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, file)
+    temporary.replace(file)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
+from PIL import Image
+from rich.progress import track
+
 from feature_atlas.auto_interp import (
     Description,
     Explainer,
@@ -34,8 +37,6 @@ from feature_atlas.harvest import harvest
 from feature_atlas.neutral_prompt import fired_anywhere
 from feature_atlas.sae import encode
 from feature_atlas.vlm import TEXT_ROLES
-from PIL import Image
-from rich.progress import track
 
 N_BACKGROUND = 300
 """Base questions, and VSR statements, from which silent samples come."""

@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from feature_atlas.etl.config import SaeConfig, VlmConfig
-from feature_atlas.sae import TopKSae, folded, from_sae_lens
-from feature_atlas.vlm import decoder_layers, freeze, text_model
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
@@ -16,6 +13,10 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+
+from feature_atlas.etl.config import SaeConfig, VlmConfig
+from feature_atlas.sae import TopKSae, folded, from_sae_lens
+from feature_atlas.vlm import decoder_layers, freeze, text_model
 
 
 class Vlm(NamedTuple):

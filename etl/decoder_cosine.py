@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from feature_atlas.decoder_cosine import best_base_match, decoder_cosine
 from feature_atlas.etl.adapt import adapted_sae, layer_groups, stage_name
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_arrays, run_stage

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
+from rich.progress import track
+
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.harvest import SOURCES, read_sums
@@ -18,7 +20,6 @@ from feature_atlas.example import TopExamples
 from feature_atlas.harvest import harvest
 from feature_atlas.sae import SparseCodes, encode
 from feature_atlas.vlm import TEXT_ROLES
-from rich.progress import track
 
 PAIRS_AT_ONCE = 20_000
 

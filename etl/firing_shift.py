@@ -7,6 +7,7 @@ Three splits against the rest of the VQA base: spatial questions, OCR questions,
 from pathlib import Path
 
 import numpy as np
+
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.harvest import read_sums
 from feature_atlas.etl.study import Study, open_study

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich.progress import track
+from torch import Tensor
+
 from feature_atlas.etl.adapt import adapted_sae, layer_groups, stage_name
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_arrays, run_stage
 from feature_atlas.etl.samples import Sample, draw
@@ -22,8 +25,6 @@ from feature_atlas.harvest import Tokens, harvest
 from feature_atlas.sae import SparseCodes, TopKSae, encode
 from feature_atlas.visual_energy import EnergySums
 from feature_atlas.vlm import TEXT_ROLES, PromptBatch
-from rich.progress import track
-from torch import Tensor
 
 BASE = "vqav2-val"
 STATEMENTS = "vsr-train"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import track
+
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.chosen import by_layer_of, chosen_survivors, sample_of, top_samples
@@ -15,7 +17,6 @@ from feature_atlas.etl.study import Study, open_study
 from feature_atlas.head_attribution import HeadScores, attribute_heads, summarise_heads
 from feature_atlas.sae import unit_directions
 from feature_atlas.vlm import TEXT_ROLES, PromptBatch, image_embeddings, input_embeddings
-from rich.progress import track
 
 METHODS = ("A", "B")
 MIN_SAMPLES = 2

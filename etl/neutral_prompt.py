@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich.progress import track
+
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, run_stage
 from feature_atlas.etl.harvest import BASE, read_sums
@@ -20,7 +22,6 @@ from feature_atlas.harvest import harvest
 from feature_atlas.neutral_prompt import NeutralCounts, max_activation, survives
 from feature_atlas.sae import encode
 from feature_atlas.vlm import TEXT_ROLES
-from rich.progress import track
 
 
 class Feature(NamedTuple):

@@ -1,10 +1,14 @@
-"""Stage `overlay`: what the strongest, weakest and matched random heads look at (paper 5.2, C.2)."""
+"""Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2)."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, run_stage
 from feature_atlas.etl.chosen import sample_of, top_samples
 from feature_atlas.etl.neutral_prompt import Feature
@@ -29,9 +33,6 @@ from feature_atlas.vlm import (
     image_embeddings,
     input_embeddings,
 )
-from PIL import Image
-from rich.progress import track
-from torch import Tensor
 
 METHOD = "B"
 """The method whose ranking picks the heads; the paper finds it sharper (C.2)."""

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.samples import Sample, open_image
 from feature_atlas.etl.study import Study, open_study

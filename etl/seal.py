@@ -80,8 +80,8 @@ def _installed(name: str) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603
-        ["git", "-C", str(folder), *arguments],  # noqa: S607
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
         check=True,

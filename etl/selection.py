@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_table, run_stage
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.selection import adapted_set, cosine_rank

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from feature_atlas.etl.samples import Sample
-from feature_atlas.skill import OCR, SPATIAL, Skill, matched_rule
 from jaxtyping import Bool
 from torch import Tensor
+
+from feature_atlas.etl.samples import Sample
+from feature_atlas.skill import OCR, SPATIAL, Skill, matched_rule
 
 SKILLS: dict[str, Skill] = {skill.name: skill for skill in (SPATIAL, OCR)}
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+
 from feature_atlas.etl.artifacts import (
     file_sha256,
     folder_fingerprint,
@@ -21,7 +23,6 @@ from feature_atlas.etl.vqav2 import read_vqav2
 from feature_atlas.etl.vsr import read_vsr
 from feature_atlas.sae import TopKSae
 from feature_atlas.vlm import PromptBatch, decoder_layers, encode_prompts, text_model
-from torch import Tensor
 
 
 class Inputs(NamedTuple):
@@ -140,17 +141,23 @@ def open_study(run: Path) -> Study:
 
 
 def open_run(config: RunConfig, home: Path) -> Path:
-    """Create (or find) the run's folder with ``inputs.json``; checks model and SAEs first."""
+    """Create (or find) the run's folder with ``inputs.json``; checks model and SAEs first.
+
+    Calling it again in one process costs nothing: the study stays open.
+    """
     inputs = identify(config)
     run = home / "runs" / inputs.slug
-    run.mkdir(parents=True, exist_ok=True)
+    file = run / "inputs.json"
     facts = {**inputs._asdict(), "config": config.model_dump(mode="json")}
-    write_json(run / "inputs.json", facts)
-    open_study.cache_clear()
+    known = read_json(file) if file.is_file() else {}
+    if {name: known.get(name) for name in facts} != facts:
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(file, facts)
+        open_study.cache_clear()
     study = open_study(run)
     _ = study.base  # a width or format that does not fit fails here, before any work
     study.inputs |= describe_inputs(study)
-    write_json(run / "inputs.json", study.inputs)
+    write_json(file, study.inputs)
     return run
 
 

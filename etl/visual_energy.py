@@ -1,8 +1,9 @@
-"""Stage `visual_energy`: which features are active, on what, and because of the image (4.2, A.4)."""
+"""Stage `visual_energy`: which features are active, and because of the image (4.2, A.4)."""
 
 from pathlib import Path
 
 import numpy as np
+
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.harvest import LayerSums, read_sums
 from feature_atlas.etl.study import Study, open_study

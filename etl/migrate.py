@@ -1,0 +1,119 @@
+"""Bring a database to the schema of this code: tables by revision, then views and rights."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from threading import Lock
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from feature_atlas.models import SCHEMA
+from feature_atlas.models.session import READER
+
+LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
+_alembic_is_not_thread_safe = Lock()
+
+
+def migrate(engine: Engine) -> str:
+    """Upgrade to the newest revision, in one transaction. Returns that revision.
+
+    On a database that is up to date nothing is changed, and nothing waits for readers.
+    """
+    with _configured(engine) as (connection, config):
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        assert newest is not None
+        if _revision(connection) == newest and _views_in_place(connection):
+            return newest
+        _drop_views(connection)
+        command.upgrade(config, "head")
+        _create_views(connection)
+        return newest
+
+
+def downgrade(engine: Engine, revision: str = "base") -> None:
+    """Back to an older revision. Views return with the next `migrate`."""
+    with _configured(engine) as (connection, config):
+        _drop_views(connection)
+        command.downgrade(config, revision)
+
+
+def check(engine: Engine) -> None:
+    """Raise alembic's error if models and migrations tell different schemas."""
+    with _configured(engine) as (_, config):
+        command.check(config)
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The database's revision, None if it has no atlas."""
+    with engine.connect() as connection:
+        return _revision(connection)
+
+
+def views() -> dict[str, str]:
+    """SQL of every view by name, in an order in which they can be made."""
+    folder = files("feature_atlas.migrations") / "views"
+    found = {
+        entry.name.removesuffix(".sql"): entry.read_text()
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    }
+    uses = {
+        name: set(re.findall(r"\batlas\.(\w+)", found[name])) - {name} for name in sorted(found)
+    }
+    order = TopologicalSorter({name: sorted(uses[name] & found.keys()) for name in uses})
+    return {name: found[name] for name in order.static_order()}
+
+
+@contextmanager
+def _configured(engine: Engine) -> Iterator[tuple[Connection, Config]]:
+    with _alembic_is_not_thread_safe, engine.begin() as connection:
+        connection.execute(text("SELECT set_config('lock_timeout', '10s', true)"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        # a user called atlas would find the schema atlas without being told its name
+        connection.execute(text("SELECT set_config('search_path', 'public', true)"))
+        # only if missing: even IF NOT EXISTS asks for the right to create schemas
+        if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": SCHEMA}) is None:
+            connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+        config = Config()
+        config.set_main_option("script_location", "feature_atlas.migrations:")
+        config.attributes["connection"] = connection
+        yield connection, config
+
+
+def _revision(connection: Connection) -> str | None:
+    options = {"version_table_schema": SCHEMA}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _digest() -> str:
+    return hashlib.sha256("\0".join(views().values()).encode()).hexdigest()[:16]
+
+
+def _views_in_place(connection: Connection) -> bool:
+    query = "SELECT obj_description(to_regnamespace(:name), 'pg_namespace')"
+    comment = connection.scalar(text(query), {"name": SCHEMA})
+    return comment is not None and str(comment).endswith(f"views {_digest()}")
+
+
+def _drop_views(connection: Connection) -> None:
+    query = "SELECT viewname FROM pg_views WHERE schemaname = :name"
+    for name in connection.scalars(text(query), {"name": SCHEMA}).all():
+        connection.exec_driver_sql(f'DROP VIEW IF EXISTS {SCHEMA}."{name}" CASCADE')
+
+
+def _create_views(connection: Connection) -> None:
+    for sql in views().values():
+        connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+    connection.exec_driver_sql(
+        f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {_digest()}'"
+    )
+    reader = connection.scalar(text("SELECT to_regrole(:name)"), {"name": READER})
+    if reader is not None:
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {READER}")

@@ -1,0 +1,95 @@
+"""The paper's method section as a Prefect flow.
+
+Every stage is a plain function elsewhere in this folder; here are only their order, retries and
+artifacts. Tasks pass the run's folder; tensors stay in files. Whether a stage is done is decided
+by its own record in the run folder, and whether a run is published by the database, never by
+Prefect's cache.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from feature_atlas.etl.ablation import run_ablation
+from feature_atlas.etl.adapt import layer_groups, run_adapt
+from feature_atlas.etl.artifacts import Stage
+from feature_atlas.etl.auto_interp import run_auto_interp
+from feature_atlas.etl.config import RunConfig
+from feature_atlas.etl.decoder_cosine import run_decoder_cosine
+from feature_atlas.etl.example import run_example
+from feature_atlas.etl.firing_shift import run_firing_shift
+from feature_atlas.etl.harvest import run_harvest
+from feature_atlas.etl.head_attribution import run_head_attribution
+from feature_atlas.etl.load import IngestReport, ingest
+from feature_atlas.etl.mean_image import run_mean_image
+from feature_atlas.etl.neutral_prompt import run_neutral_prompt
+from feature_atlas.etl.overlay import run_overlay
+from feature_atlas.etl.postgres import ensure_database
+from feature_atlas.etl.samples_table import run_samples
+from feature_atlas.etl.seal import seal_run
+from feature_atlas.etl.selection import run_selection
+from feature_atlas.etl.study import open_run, open_study
+from feature_atlas.etl.visual_energy import run_visual_energy
+from feature_atlas.models.session import make_engine
+
+
+@flow(name="build-atlas", log_prints=False)
+def build_atlas(config: RunConfig, home: Path) -> IngestReport:
+    """Build one version of the atlas: the paper's stages in the paper's order, then one publish."""
+    run = open_run(config, home)
+    stage(run_samples, run)  # the questions, answers and pictures
+    stage(run_mean_image, run)  # 5.2  what "no spatial information" is
+    for regime in config.adapt.regimes:  # 4.1  dictionaries meet the VLM, four masks
+        for group in range(len(layer_groups(open_study(run)))):
+            stage(run_adapt, run, regime, group)
+    stage(run_decoder_cosine, run)  # 4.2  which features turned
+    stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
+    stage(run_visual_energy, run)  # 4.2  which see
+    stage(run_selection, run)  # 4.2  the adapted set
+    stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
+    stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question
+    stage(run_example, run)  # 5.1  what they fire on
+    stage(run_head_attribution, run)  # 5.2  which heads drive them
+    stage(run_overlay, run)  # 5.2  what those heads look at
+    stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
+    stage(run_ablation, run)  # 5.3  what breaks without them
+    return publish(seal(run))
+
+
+def stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> Stage:
+    """Run one stage as a task named after it, so that Prefect shows the paper's steps."""
+    name = "-".join([body.__name__.removeprefix("run_"), *map(str, parts)])
+    return run_one_stage.with_options(name=name, task_run_name=name)(body, run, *parts)
+
+
+@task(retries=1, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+def run_one_stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> Stage:
+    """One stage: skipped when its record says that it is done; leaves a short artifact."""
+    done = body(run, *parts)
+    status = "found, not run again" if done.was_done else f"ran in {done.seconds:.1f} s"
+    create_markdown_artifact(
+        markdown=f"**{done.name}** {status}\n\nkey `{done.key[:12]}` in `{run.name}`",
+        key=f"stage-{done.name.replace('_', '-')}",
+    )
+    return done
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def seal(run: Path) -> Path:
+    """Write the manifest: every file with its shape, hash and provenance."""
+    return seal_run(run)
+
+
+@task(retries=1, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+def publish(run: Path) -> IngestReport:
+    """Load the run folder and flip the published pointer; readers see all of it or nothing."""
+    report = ingest(run, make_engine(ensure_database()))
+    create_table_artifact(
+        table=[{"table": name, "rows": rows} for name, rows in report.rows.items()],
+        key="published-rows",
+        description=f"{run.name}: {report.status}",
+    )
+    return report

@@ -1,0 +1,124 @@
+"""What a run found, printed: the funnel, the layers, the strongest ablations, the time."""
+
+import csv
+import json
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection, text
+
+from feature_atlas.etl.postgres import ensure_database
+from feature_atlas.models.session import database_url, make_engine, make_reader_engine
+
+MAX_ROWS = 10_000
+"""Rows that `query` prints at most; exports are for more."""
+
+
+def print_summary(slug: str, console: Console) -> None:
+    """The tables of a published run."""
+    with make_engine(ensure_database()).connect() as connection:
+        run = connection.execute(
+            text("select id, published_at from atlas.run where slug = :slug"), {"slug": slug}
+        ).one()
+        console.print(f"\n[bold]{slug}[/bold], published {run.published_at:%Y-%m-%d %H:%M}")
+        _print(console, "Features per layer", _select(connection, LAYERS, run.id))
+        _print(console, "Top ten ablations", _select(connection, ABLATIONS, run.id))
+        _print(console, "Where the time went", _select(connection, TIMES, run.id))
+
+
+def print_status(console: Console) -> None:
+    """Every run of the atlas, newest first."""
+    url = ensure_database()
+    with make_engine(url).connect() as connection:
+        console.print(f"database {_without_password(url)}")
+        rows = connection.execute(text(RUNS)).mappings().all()
+        if not rows:
+            console.print("no runs yet: `feature-atlas demo` builds the first one")
+            return
+        _print(console, "Runs", [dict(row) for row in rows])
+
+
+def print_query(sql: str, output: str, stream: TextIO) -> None:
+    """Run one statement as the read-only role through a server-side cursor, and print its rows.
+
+    In a server-side cursor a second statement, SET or a data-changing WITH is a syntax error.
+    """
+    ensure_database()
+    with make_reader_engine(database_url()).connect() as connection:
+        cursor = connection.execution_options(stream_results=True, max_row_buffer=1000)
+        result = cursor.execute(text(sql.strip().rstrip(";").replace(":", r"\:")))
+        names, rows = list(result.keys()), result.fetchmany(MAX_ROWS)
+    if output == "csv":
+        writer = csv.writer(stream)
+        writer.writerow(names)
+        writer.writerows(rows)
+    elif output == "json":
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+        stream.write(json.dumps(records, default=str, indent=1) + "\n")
+    else:
+        Console(file=stream).print(_table("", [dict(zip(names, row, strict=True)) for row in rows]))
+    if len(rows) == MAX_ROWS:
+        Console(stderr=True).print(f"stopped after {MAX_ROWS:,} rows: add a LIMIT or aggregate")
+
+
+def _select(connection: Connection, sql: str, run_id: int) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(sql), {"run": run_id}).mappings()]
+
+
+def _print(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        console.print(_table(title, rows))
+    else:
+        console.print(f"{title}: none")
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0] if rows else ():
+        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    return table
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+LAYERS = """
+select coalesce(layer::text, 'all') as layer, count(*) as features,
+       count(*) filter (where is_adapted) as adapted,
+       count(*) filter (where is_spatial_candidate) as "spatial candidates",
+       count(*) filter (where survives_spatial) as "spatial survivors",
+       count(*) filter (where is_ocr_candidate) as "ocr candidates",
+       count(*) filter (where survives_ocr) as "ocr survivors",
+       round(avg(cosine)::numeric, 3) as "mean cosine"
+from atlas.feature_record where run_id = :run
+group by rollup (layer) order by feature_record.layer
+"""
+
+ABLATIONS = """
+select layer, feature, relation, left(description, 60) as description, round(f1::numeric, 2) as f1,
+       round(100 * delta_vsr::numeric, 1) || ' [' || round(100 * delta_vsr_low::numeric, 1) || ', '
+         || round(100 * delta_vsr_high::numeric, 1) || ']' as "VSR pp [95 %]",
+       round(100 * control_mean::numeric, 1) as "control pp",
+       round(100 * delta_vqa::numeric, 1) as "VQA pp",
+       round(odds_ratio::numeric, 2) as "OR", n_samples as n
+from atlas.ablation_summary where run_id = :run order by delta_vsr limit 10
+"""
+
+TIMES = """
+select stage, round(extract(epoch from finished_at - started_at)::numeric, 1) as seconds
+from atlas.measurement where run_id = :run order by started_at
+"""
+
+RUNS = """
+select r.slug, r.state, v.name as vlm, s.name as saes, r.n_layers * r.d_sae as features,
+       to_char(r.created_at, 'YYYY-MM-DD HH24:MI') as created,
+       to_char(r.published_at, 'YYYY-MM-DD HH24:MI') as published
+from atlas.run r join atlas.vlm v on v.id = r.vlm_id join atlas.sae_set s on s.id = r.sae_set_id
+order by r.created_at desc
+"""

@@ -1,0 +1,71 @@
+"""One small run of the shipped tiny world through the whole flow, shared by the session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import create_database
+from sqlalchemy import Engine
+
+from feature_atlas.etl.config import RunConfig
+from feature_atlas.etl.demo import demo_config
+from feature_atlas.etl.home import configure_libraries
+from feature_atlas.models.session import make_engine
+from feature_atlas.toy.world import write_world
+
+
+class TinyRun(NamedTuple):
+    """A published run of the tiny world."""
+
+    config: RunConfig
+    folder: Path
+    home: Path
+    url: str
+    engine: Engine
+
+
+def small(config: RunConfig) -> RunConfig:
+    """The demo's configuration with less of everything."""
+    return config.model_copy(
+        update={
+            "name": "test-run",
+            "adapt": config.adapt.model_copy(
+                update={"n_tokens": 24_576, "n_evaluations": 4, "n_held_out": 1000}
+            ),
+            "selection": config.selection.model_copy(update={"min_odds_ratio": 1.2, "max_q": 0.2}),
+            "head_attribution": config.head_attribution.model_copy(
+                update={"max_features": 4, "n_samples": 4, "n_mean_images": 60}
+            ),
+            "auto_interp": config.auto_interp.model_copy(update={"max_features": 10}),
+            "ablation": config.ablation.model_copy(
+                update={"max_features": 4, "n_controls": 2, "n_vqa": 100, "n_bootstrap": 200}
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few hundred questions in the official formats."""
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, seed=5, n_train_images=120, n_val_images=120, n_vsr_images=240)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    small_world: Path, atlas_home: Path, postgres_url: str, template_database: str
+) -> Iterator[TinyRun]:
+    """Built by the Prefect flow and published into a database of its own."""
+    configure_libraries(atlas_home)
+    from feature_atlas.etl.pipeline import build_atlas
+
+    url = create_database(postgres_url, "tiny_run", template_database)
+    config = small(demo_config(small_world))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLAS_DATABASE_URL", url)
+        report = build_atlas(config, atlas_home)
+    engine = make_engine(url)
+    yield TinyRun(config, atlas_home / "runs" / report.slug, atlas_home, url, engine)
+    engine.dispose()

@@ -1,0 +1,198 @@
+"""The flow, end to end, on the shipped tiny world and a real Postgres."""
+
+import io
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from sqlalchemy import text
+
+from feature_atlas.etl.artifacts import read_json, read_table
+from feature_atlas.etl.build import build_and_publish
+from feature_atlas.etl.summary import print_summary
+
+FILLED = (
+    *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
+    *("selection", "example", "candidate", "neutral_prompt", "auto_interp", "feature_record"),
+    *("measurement", "published_result"),
+)
+
+
+def scalar(tiny_run, sql):
+    with tiny_run.engine.connect() as connection:
+        return connection.execute(text(sql)).scalar()
+
+
+@pytest.mark.parametrize("table", FILLED)
+def test_the_flow_fills_the_table(tiny_run, table):
+    assert scalar(tiny_run, f"select count(*) from atlas.{table}") > 0
+
+
+def test_there_is_one_feature_per_layer_and_dictionary_row(tiny_run):
+    shape = read_json(tiny_run.folder / "inputs.json")["sae_set"]
+
+    n_features = scalar(tiny_run, "select count(*) from atlas.feature")
+
+    assert n_features == len(shape["layers"]) * shape["d_sae"]
+
+
+def test_the_cosines_in_the_database_are_those_of_the_saved_dictionaries(tiny_run):
+    from sae_lens import SAE
+
+    base = SAE.load_from_disk(tiny_run.config.sae.path.format(layer=2)).W_dec.detach().double()
+    adapted_folder = tiny_run.folder / "adapt-text-0" / "sae" / "layer_2"
+    adapted = SAE.load_from_disk(adapted_folder).W_dec.detach().double()
+    by_hand = (base * adapted).sum(1) / base.norm(dim=1) / adapted.norm(dim=1)
+
+    with tiny_run.engine.connect() as connection:
+        stored = connection.execute(
+            text("select cosine from atlas.feature where layer = 2 order by feature")
+        )
+        cosines = np.array([row.cosine for row in stored])
+
+    np.testing.assert_allclose(cosines, by_hand.numpy(), atol=1e-5)
+
+
+def test_the_adapted_set_is_that_of_its_definition(tiny_run):
+    with tiny_run.engine.connect() as connection:
+        rows = connection.execute(
+            text("select cosine, visual_energy, is_adapted from atlas.feature")
+        ).all()
+    cosine, energy, adapted = (np.array(column) for column in zip(*rows, strict=True))
+    turned = cosine < np.quantile(cosine, tiny_run.config.selection.cosine_quantile)
+
+    assert (adapted == (turned & (energy > tiny_run.config.selection.epsilon))).mean() > 0.999
+
+
+def test_firing_rates_add_up_to_the_features_that_fire_on_a_token(tiny_run):
+    k = read_json(tiny_run.folder / "inputs.json")["sae_set"]["k"]
+
+    per_layer = scalar(
+        tiny_run,
+        "select max(total) from "
+        "(select sum(firing_rate) as total from atlas.feature group by layer) as layers",
+    )
+
+    assert 0.5 * k < per_layer <= k + 1e-3
+
+
+def test_an_examples_strongest_token_carries_its_activation(tiny_run):
+    rows = read_table(tiny_run.folder, "example", "example").slice(0, 500).to_pylist()
+
+    for row in rows:
+        assert row["activations"][row["max_token"]] == pytest.approx(
+            row["max_activation"], rel=1e-3
+        )
+        assert len(row["tokens"]) == len(row["activations"])
+
+
+def test_training_lowers_the_error_on_held_out_text(tiny_run):
+    rows = read_table(tiny_run.folder, "adapt-text-0", "training_curve").to_pylist()
+    last = max(r["tokens_seen"] for r in rows)
+    start = np.mean([r["fvu"] for r in rows if r["tokens_seen"] == 0])
+    end = np.mean([r["fvu"] for r in rows if r["tokens_seen"] == last])
+
+    assert end < start
+
+
+def test_every_number_has_a_measurement_with_its_provenance(tiny_run):
+    stages = {p.parent.name for p in tiny_run.folder.glob("*/stage.json")}
+    with tiny_run.engine.connect() as connection:
+        stored = connection.execute(
+            text("select stage from atlas.measurement where input_fingerprint <> ''")
+        ).scalars()
+        assert set(stored) == stages
+
+
+def test_building_again_changes_nothing(tiny_run, monkeypatch):
+    monkeypatch.setenv("ATLAS_DATABASE_URL", tiny_run.url)
+    before = scalar(tiny_run, "select max(published_at) from atlas.run")
+    said = Console(record=True, file=io.StringIO())
+
+    build_and_publish(tiny_run.config, tiny_run.home, said)
+
+    assert "published already: nothing changed" in said.export_text()
+    assert scalar(tiny_run, "select max(published_at) from atlas.run") == before
+
+
+def test_the_summary_shows_layers_and_times(tiny_run, monkeypatch):
+    monkeypatch.setenv("ATLAS_DATABASE_URL", tiny_run.url)
+    said = Console(record=True, width=200, file=io.StringIO())
+
+    print_summary(tiny_run.folder.name, said)
+
+    shown = said.export_text()
+    assert "spatial survivors" in shown
+    assert "adapt-text-0" in shown
+
+
+ADAPT_ONLY = """
+import sys
+from pathlib import Path
+from feature_atlas.etl.adapt import run_adapt
+from feature_atlas.etl.config import load_config
+from feature_atlas.etl.mean_image import run_mean_image
+from feature_atlas.etl.samples_table import run_samples
+from feature_atlas.etl.study import open_run
+import torch
+torch.set_num_threads(1)
+run = open_run(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
+run_samples(run), run_mean_image(run)
+for regime in ("text", "image"):
+    run_adapt(run, regime, 0)
+"""
+
+
+def start_adaptation(config_file: Path, home: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", ADAPT_ONLY, str(config_file), str(home)])
+
+
+def hashes(home: Path) -> dict[str, str]:
+    (run,) = (home / "runs").iterdir()
+    records = [read_json(file) for file in sorted(run.glob("*/stage.json"))]
+    return {f["path"]: f["sha256"] for record in records for f in record["files"]}
+
+
+def test_a_run_killed_in_the_middle_of_adaptation_resumes_to_the_same_bytes(tiny_run, tmp_path):
+    config_file = tmp_path / "run.yaml"
+    config = tiny_run.config.model_copy(
+        update={"adapt": tiny_run.config.adapt.model_copy(update={"n_tokens": 8192})}
+    )
+    config_file.write_text(config.model_dump_json())
+    killed = start_adaptation(config_file, tmp_path / "killed")
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "killed").glob("runs/*/adapt-text-0/stage.json")):
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    text_record = next((tmp_path / "killed").glob("runs/*/adapt-text-0/stage.json"))
+    first_finished = read_json(text_record)["finished_at"]
+    assert not list((tmp_path / "killed").glob("runs/*/adapt-image-0/stage.json"))
+
+    assert start_adaptation(config_file, tmp_path / "killed").wait() == 0
+    assert start_adaptation(config_file, tmp_path / "whole").wait() == 0
+
+    assert read_json(text_record)["finished_at"] == first_finished, "text was trained again"
+    assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+
+
+def test_a_run_folder_moved_elsewhere_loads_there(tiny_run, engine, tmp_path):
+    from feature_atlas.etl.load import ingest
+
+    moved = shutil.copytree(tiny_run.folder, tmp_path / tiny_run.folder.name)
+
+    report = ingest(moved, engine)
+
+    assert report.status == "published"
+    with engine.connect() as connection:
+        n_features = connection.execute(text("select count(*) from atlas.feature")).scalar()
+    assert n_features == scalar(tiny_run, "select count(*) from atlas.feature")
