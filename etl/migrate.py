@@ -26,7 +26,7 @@ def migrate(engine: Engine) -> str:
 
     On a database that is up to date nothing is changed, and nothing waits for readers.
     """
-    with _configured(engine) as (connection, config):
+    with configured(engine) as (connection, config):
         newest = ScriptDirectory.from_config(config).get_current_head()
         assert newest is not None
         if _revision(connection) == newest and _views_in_place(connection):
@@ -39,14 +39,14 @@ def migrate(engine: Engine) -> str:
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Back to an older revision. Views return with the next `migrate`."""
-    with _configured(engine) as (connection, config):
+    with configured(engine) as (connection, config):
         _drop_views(connection)
         command.downgrade(config, revision)
 
 
 def check(engine: Engine) -> None:
     """Raise alembic's error if models and migrations tell different schemas."""
-    with _configured(engine) as (_, config):
+    with configured(engine) as (_, config):
         command.check(config)
 
 
@@ -72,7 +72,8 @@ def views() -> dict[str, str]:
 
 
 @contextmanager
-def _configured(engine: Engine) -> Iterator[tuple[Connection, Config]]:
+def configured(engine: Engine) -> Iterator[tuple[Connection, Config]]:
+    """A transaction that holds the migrations' lock, and Alembic's settings for it."""
     with _alembic_is_not_thread_safe, engine.begin() as connection:
         connection.execute(text("SELECT set_config('lock_timeout', '10s', true)"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})

@@ -1,0 +1,54 @@
+# `make demo` builds and shows the atlas of the tiny world; `make test` runs every check.
+# Needs Python 3.11 to 3.13 and make. Packages go into .venv, data into .atlas; nothing else
+# is touched. ARGS go to the command: make demo ARGS=--no-dashboard
+
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& command -v "$$python" && break; done)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet
+ARGS ?=
+
+.PHONY: help demo test lint format bench clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## build the atlas of the tiny world and open its dashboard
+	$(VENV)/bin/feature-atlas demo $(ARGS)
+
+test: $(VENV)/installed-dev ## style, types, import contracts and all tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## style, types and import contracts alone
+	$(VENV)/bin/python -m pytest tests/test_quality.py $(ARGS)
+
+format: $(VENV)/installed-dev ## put the code into its form
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/installed ## time the parts that matter against their floors
+	@for benchmark in benchmarks/*.py; do \
+		echo "== $$benchmark"; $(VENV)/bin/python "$$benchmark" $(ARGS) || exit 1; done
+
+clean: ## remove packages and build results; the atlas in .atlas stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 found. On Debian or Ubuntu:" \
+		"apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual" \
+		"environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing packages into $(VENV): some minutes the first time"
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	$(PIP) -r requirements-dev.lock
+	@touch $@
