@@ -1,0 +1,13 @@
+"""The navigation and nothing else. `feature-atlas dashboard` serves it."""
+
+import streamlit as st
+
+from feature_atlas.dashboards.palette import ICON
+
+st.set_page_config(page_title="Feature atlas", page_icon=ICON, layout="wide")
+pages = [
+    st.Page("overview.py", title="Overview", icon=":material/scatter_plot:", default=True),
+    st.Page("feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
+    st.Page("ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"),
+]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,20 @@
+"""Names with their values, side by side; both are escaped, so any text may come."""
+
+from collections.abc import Mapping
+from html import escape
+
+import streamlit as st
+
+_CELL = "padding:0.1rem 2rem 0.5rem 0;min-width:7rem;"
+_NAME = "font-size:0.8rem;color:#6b7178;"
+_VALUE = "font-size:1rem;font-weight:600;margin:0;overflow-wrap:anywhere;"
+
+
+def show_facts(facts: Mapping[str, object]) -> None:
+    """A row of facts that wraps on narrow screens."""
+    cells = [
+        f'<div style="{_CELL}"><dt style="{_NAME}">{escape(name)}</dt>'
+        f'<dd style="{_VALUE}">{escape(str(value))}</dd></div>'
+        for name, value in facts.items()
+    ]
+    st.html(f'<dl style="display:flex;flex-wrap:wrap;margin:0;padding:0">{"".join(cells)}</dl>')

@@ -1,0 +1,191 @@
+"""What is in the atlas: how few features turned, see, and serve a skill (paper 4; Figs 1, 2, 7)."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.feature_choice import survivors_of
+from feature_atlas.dashboards.feature_table import feature_table
+from feature_atlas.dashboards.funnel import funnel_chart
+from feature_atlas.dashboards.layer_curves import (
+    adapted_per_layer,
+    cosine_per_layer,
+    training_curve,
+)
+from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.run_choice import choose_run
+from feature_atlas.dashboards.scatter import (
+    MAX_POINTS,
+    N_BINS,
+    chosen_box,
+    energy_floor,
+    half_bin,
+    scatter,
+)
+
+COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer", width="small"),
+    "feature": st.column_config.NumberColumn("feature", width="small", format="%d"),
+    "label": st.column_config.TextColumn(
+        "description", width="large", help="The reviewer's word, else the best description (5.1)."
+    ),
+    "f1": st.column_config.NumberColumn(
+        "F1", format="%.2f", help="How well the description predicts firing; 1: perfect."
+    ),
+    "spatial_odds_ratio": st.column_config.NumberColumn(
+        "spatial OR",
+        format="%.2f",
+        help="Odds of firing per token, spatial over other questions; above 1: fires more (4.3).",
+    ),
+    "ocr_odds_ratio": st.column_config.NumberColumn(
+        "OCR OR", format="%.2f", help="The same for questions about written text (A.6)."
+    ),
+    "ablation_relation": st.column_config.TextColumn("relation", help="Removed on statements of."),
+    "delta_pp": st.column_config.NumberColumn(
+        "Δ VSR, pp",
+        format="%+.1f",
+        help="Accuracy on statements of its relation, after removal minus before, percentage "
+        "points; below 0: the removal hurts (5.3).",
+    ),
+    "cosine": st.column_config.NumberColumn(
+        "cosine", format="%.3f", help="Decoder direction after with before; 0: a new one (4.2)."
+    ),
+    "visual_energy": st.column_config.NumberColumn(
+        "E_v", format="%.3g", help="Mean squared activation, normalised units² (4.2, A.4)."
+    ),
+}
+
+
+def show_headline(run: pd.Series) -> None:
+    """What was studied, and where every number comes from."""
+    show_facts(
+        {
+            "Vision-language model": run.vlm,
+            "Base language model": run.base_name,
+            "Base SAEs": f"{run.release}, {run.gate} k = {run.k}",
+            "Features": f"{run.n_layers * run.d_sae:,} = {run.n_layers} layers × {run.d_sae:,}",
+            "Published": f"{run.published_at:%d %b %Y %H:%M} UTC",
+            "Code": f"{run.code_version[:12]}{' + uncommitted changes' if run.dirty else ''}",
+        }
+    )
+    with st.expander("Provenance: what was measured, when, with which settings"):
+        st.dataframe(
+            queries.measurements(run.run_id),
+            hide_index=True,
+            column_config={
+                "seconds": st.column_config.NumberColumn(format="%.1f"),
+                "rows": st.column_config.NumberColumn(format="localized"),
+                "params": st.column_config.TextColumn("settings", width="large"),
+                "started_at": st.column_config.DatetimeColumn("started", format="D MMM HH:mm:ss"),
+            },
+        )
+        st.caption("The whole configuration of the run")
+        st.json(run.config, expanded=False)
+
+
+def show_funnel(run_id: int) -> None:
+    """How many features pass each step, per skill."""
+    st.subheader("From all features to a few", help="Paper 4.2, 4.3; A.6 for OCR.")
+    steps = queries.funnel(run_id)
+    for column, skill in zip(st.columns(2), steps.skill.unique(), strict=False):
+        with column:
+            draw(funnel_chart(steps, skill), f"funnel_{skill}")
+
+
+def show_scatter(run: pd.Series, marked: pd.DataFrame) -> None:
+    """All features by cosine and energy; a selection lists them."""
+    st.subheader(
+        "Turned and seeing",
+        help="The paper's Fig. 2. Left: turned far from the base direction. Up: more energy on "
+        "the question's tokens. Adapted features are the bottom quarter by cosine with E_v above "
+        "epsilon. Hollow squares: spatial candidates; filled: they survive neutral prompts. "
+        "Crosses: described or ablated.",
+    )
+    is_large = run.n_layers * run.d_sae > MAX_POINTS
+    if is_large:
+        cloud = queries.feature_bins(run.run_id, N_BINS)
+    else:
+        cloud = queries.feature_points(run.run_id)
+    epsilon = run.config.get("selection", {}).get("epsilon")
+    event = draw(
+        scatter(cloud, marked, epsilon),
+        "scatter",
+        on_select="rerun",
+        selection_mode=("points", "box"),
+    )
+    st.caption(
+        "Click a point, or take the box above the chart and draw one, to list its features below. "
+        "Features that never fire on a "
+        "question (E_v = 0) lie on the lowest line."
+        + (f" The clouds are counted in {N_BINS} × {N_BINS} bins." if is_large else "")
+    )
+    show_selection(run.run_id, event.selection, cloud)
+
+
+def show_selection(run_id: int, selection: Any, cloud: pd.DataFrame) -> None:
+    """The features inside what was clicked or drawn."""
+    box = chosen_box(selection, energy_floor(cloud.visual_energy), half_bin(cloud))
+    if box is None:
+        return
+    features = queries.features_between(run_id, *box)
+    limit = " (the first ones by energy)" if len(features) == queries.MAX_ROWS else ""
+    plural = "" if len(features) == 1 else "s"
+    st.markdown(f"**{len(features):,} feature{plural} in the selection**{limit}")
+    feature_table(_in_points(features), run_id, COLUMNS, height=300, key="selected")
+
+
+def show_layers(run_id: int) -> None:
+    """Counts, cosines and training, by layer and by token."""
+    st.subheader("Depth and training", help="Paper Figs 7a, 7b with 5, and 1.")
+    layers, curves = queries.layer_summaries(run_id), queries.training_curves(run_id)
+    left, middle, right = st.columns(3)
+    with left:
+        draw(adapted_per_layer(layers), "adapted_per_layer")
+    with middle:
+        draw(cosine_per_layer(layers), "cosine_per_layer")
+    with right:
+        if curves.empty:
+            st.info("No training curves: the stage `adapt` of `feature-atlas build` leaves them.")
+        else:
+            draw(training_curve(curves), "training_curve")
+
+
+def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
+    """The features that passed every step, each with its link."""
+    survivors = survivors_of(marked)
+    st.subheader(
+        f"{len(survivors):,} survivors",
+        help="Adapted, fire more on a skill's questions, and fire on neutral prompts too: because "
+        "of the picture, not of a word (4.3).",
+    )
+    if survivors.empty:
+        st.info(
+            "No candidate survived the neutral prompts in this run. Its thresholds are in "
+            "Provenance above; a run with more questions has more power."
+        )
+        return
+    spatial_first = _in_points(survivors).sort_values(
+        ["survives_spatial", "ablation_delta", "spatial_odds_ratio"],
+        ascending=[False, True, False],
+        na_position="last",
+    )
+    feature_table(spatial_first, run_id, COLUMNS, key="survivors")
+
+
+def _in_points(features: pd.DataFrame) -> pd.DataFrame:
+    return features.assign(delta_pp=100 * features.ablation_delta)
+
+
+title, choice = st.columns([3, 2], vertical_alignment="bottom")
+title.title("Feature atlas", help="How a language model learned to see, feature by feature.")
+
+chosen_run = choose_run(choice)
+marked_features = queries.marked_features(chosen_run.run_id)
+show_headline(chosen_run)
+show_funnel(chosen_run.run_id)
+show_scatter(chosen_run, marked_features)
+show_layers(chosen_run.run_id)
+show_survivors(chosen_run.run_id, marked_features)

@@ -1,0 +1,69 @@
+"""The paper's colours, and one look for every chart."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+ALL = "#b9bec6"
+ADAPTED = "#ec9bb8"
+SPATIAL = "#2f6fb5"
+OCR = "#7a4fa0"
+CAUSAL = "#d0333c"
+INK = "#26292e"
+FAINT = "#8a9099"
+GRID = "#eceef1"
+
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
+    f'<circle cx="4" cy="11.5" r="3" fill="{ALL}"/><circle cx="11" cy="5" r="4" fill="{ADAPTED}"/>'
+    f'<rect x="9" y="10" width="5" height="5" fill="{SPATIAL}"/></svg>'
+)
+"""The browser tab's picture, drawn here: Streamlit's named icons are fetched from the internet."""
+
+REGIMES = {"text": SPATIAL, "image": "#e08a1e", "full": "#4f9d69", "random": FAINT}
+SKILLS = {"spatial": SPATIAL, "ocr": OCR, "vsr": "#3a97a8"}
+
+# colour-blind safe, light in the middle: blue below 0, red above
+DIVERGING = [
+    [0.0, "#2a6cb3"],
+    [0.25, "#a3c4e2"],
+    [0.5, "#f7f7f7"],
+    [0.75, "#f0ae9f"],
+    [1.0, "#b8292f"],
+]
+
+_AXIS = {
+    "gridcolor": GRID,
+    "linecolor": "#cfd3d9",
+    "zeroline": False,
+    "ticks": "outside",
+    "tickcolor": "#cfd3d9",
+    "ticklen": 4,
+    "title": {"standoff": 8},
+    "automargin": True,
+}
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "Source Sans, sans-serif", "size": 13, "color": INK},
+        "title": {"font": {"size": 15}, "x": 0, "xref": "paper", "xanchor": "left"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 10, "r": 10, "t": 44, "b": 10},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#c3c8cf", "activecolor": SPATIAL},
+        "hoverlabel": {"font": {"size": 12}, "align": "left"},
+        "colorway": [SPATIAL, CAUSAL, "#e08a1e", "#4f9d69", OCR, FAINT],
+    }
+)
+
+
+def draw(figure: go.Figure, key: str, **options: Any) -> Any:
+    """Show a chart in the house look; `options` go to `st.plotly_chart`."""
+    figure.update_layout(template=TEMPLATE)
+    selectable = options.get("on_select", "ignore") != "ignore"
+    config = {"displayModeBar": selectable, "displaylogo": False}
+    return st.plotly_chart(figure, key=key, theme=None, config=config, **options)

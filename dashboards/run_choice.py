@@ -1,0 +1,79 @@
+"""Which run a page shows: `?run=` of the address, else the newest published one."""
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from streamlit.delta_generator import DeltaGenerator
+
+from feature_atlas.dashboards import queries
+
+
+def choose_run(where: DeltaGenerator) -> pd.Series:
+    """The row of `queries.runs` that the address asks for, with the widget drawn in `where`;
+    stops the page where there is none."""
+    try:
+        runs = queries.runs()
+    except (RuntimeError, OperationalError, ProgrammingError) as error:
+        st.error(_advice(error))
+        st.stop()
+    if runs.empty:
+        st.info(
+            "The atlas is empty. Run `feature-atlas demo` to build the shipped tiny world, "
+            "`feature-atlas build CONFIG` for your own model, or `feature-atlas ingest FOLDER` "
+            "to load a run folder; then reload this page.",
+            icon=":material/inbox:",
+        )
+        st.stop()
+    runs = runs.set_index("run_id", drop=False)
+    last = st.session_state.get("run")
+    asked = st.query_params.get("run", str(last if last in runs.index else runs.index[0]))
+    if not asked.isdecimal() or int(asked) not in runs.index:
+        st.error(
+            f"The address asks for run {quoted(asked)}; this atlas has "
+            f"{', '.join(f'{run} ({slug})' for run, slug in runs.slug.items())}. "
+            "Take one of them as `?run=`, or none for the newest."
+        )
+        st.stop()
+    _show_choice(where, runs, int(asked))
+    return runs.loc[int(asked)]
+
+
+def quoted(asked: str) -> str:
+    """A word of the address, safe inside a message."""
+    return f"`{asked[:20].replace('`', '')}`"
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ProgrammingError):
+        return "The database has no tables of the atlas yet. Run `feature-atlas migrate`."
+    if isinstance(error, OperationalError):
+        return (
+            "The database does not answer. Run `feature-atlas doctor`: it says which address was "
+            "tried and what to do."
+        )
+    return str(error)
+
+
+def _show_choice(where: DeltaGenerator, runs: pd.DataFrame, run_id: int) -> None:
+    st.query_params["run"] = str(run_id)
+    st.session_state["run"] = run_id
+    # the address is the only memory: the widget is set from it and writes to it
+    st.session_state["run_widget"] = run_id
+    where.selectbox(
+        "Run",
+        runs.index.tolist(),
+        format_func=lambda run: (
+            f"{runs.slug[run]} · {runs.published_at[run]:%d %b %Y %H:%M}"
+            + ("" if runs.state[run] == "published" else " · superseded")
+        ),
+        key="run_widget",
+        on_change=_follow_widget,
+        width=460,
+        help="A run is one version of the atlas. It never changes once published; "
+        "a link to this page names it.",
+    )
+
+
+def _follow_widget() -> None:
+    st.query_params.clear()
+    st.query_params["run"] = str(st.session_state["run_widget"])

@@ -1,0 +1,70 @@
+"""The pages, pointed at a database; answers cached for one database never reach another."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import streamlit as st
+from run_folder import read_rows
+from streamlit.testing.v1 import AppTest
+
+import feature_atlas.dashboards
+
+APP = Path(feature_atlas.dashboards.__file__).parent / "app.py"
+
+
+@pytest.fixture
+def full_atlas(loaded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an atlas with one synthetic run; pages and queries read it."""
+    yield from _pointed_at(loaded_url, monkeypatch)
+
+
+@pytest.fixture
+def empty_atlas(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an atlas with a schema and no run; pages and queries read it."""
+    yield from _pointed_at(fresh_url, monkeypatch)
+
+
+@pytest.fixture
+def written(run_folder: Path) -> "Written":
+    """What the run folder holds, to compare with."""
+    return Written(run_folder)
+
+
+class Written:
+    """Tables of the run folder as frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, table: str, **where: object) -> pd.DataFrame:
+        rows = read_rows(self.folder, table).to_pandas()
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        return rows.reset_index(drop=True)
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Runs one page as a browser would open it: `open_page("feature.py", layer=1, feature=2)`."""
+
+    def open_page(page: str = "overview.py", **address: object) -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=120)
+        if page != "overview.py":
+            app.run()  # only a running app knows its pages
+            app.switch_page(page)
+        app.query_params.clear()
+        for name, value in address.items():
+            app.query_params[name] = str(value)
+        return app.run()
+
+    return open_page
+
+
+def _pointed_at(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("ATLAS_DATABASE_URL", url)
+    st.cache_data.clear()
+    yield url
+    st.cache_data.clear()
+    st.cache_resource.clear()

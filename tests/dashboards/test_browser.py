@@ -1,0 +1,157 @@
+"""The pages as a person sees them: headless Chromium on a real Streamlit server."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import feature_atlas.dashboards
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 240_000
+"""Milliseconds: a busy machine of two cores is slow, not broken."""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium found: `apt-get install chromium` brings one"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server(loaded_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the dashboards, started from another folder as a user would."""
+    app = Path(feature_atlas.dashboards.__file__).parent / "app.py"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("elsewhere")
+    options = {"address": "127.0.0.1", "port": port, "headless": "true"}
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "streamlit", "run", str(app)),
+            *(part for name, value in options.items() for part in (f"--server.{name}", str(value))),
+        ],
+        env={**os.environ, "ATLAS_DATABASE_URL": loaded_url},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(f"{address}/_stcore/health", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """A tab that notes every request that leaves this machine."""
+    context = browser.new_context(base_url=server, viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    tab = context.new_page()
+    left: list[str] = []
+    local = (server, server.replace("http", "ws"), "data:", "blob:")
+    tab.on("request", lambda r: None if r.url.startswith(local) else left.append(r.url))
+    yield tab
+    context.close()
+    assert not left, f"requests left this machine: {left}"
+
+
+def visit(page: Page, address: str, title: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=PATIENCE)
+    settled = page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    settled.wait_for(state="attached")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> None:
+    visit(page, "/feature?run=1&layer=1&feature=0", "Layer 1, feature 0")
+
+    marked = page.locator(".marked-text span[title='activation 9']").first
+    expect(marked).to_have_text('left"of')
+    assert "rgba(224, 142, 30" in marked.evaluate("e => getComputedStyle(e).backgroundColor")
+    pictures = page.get_by_test_id("stImage").locator("img")
+    # 3 top samples per source, and per overlay sample the picture with two heads
+    expect(pictures).to_have_count(6 + 3 * 3, timeout=PATIENCE)
+    page.wait_for_function(
+        "[...document.querySelectorAll('[data-testid=stImage] img')]"
+        ".every(i => i.complete && i.naturalWidth >= 240)"
+    )
+    expect(page.locator(".heatmaplayer .hm")).to_have_count(2, timeout=PATIENCE)
+    expect(page.get_by_text("asks for left of").first).to_be_visible()
+
+
+def test_overview_leads_to_the_other_pages(page: Page) -> None:
+    visit(page, "/", "Feature atlas")
+    expect(page.locator(".js-plotly-plot")).to_have_count(6, timeout=PATIENCE)
+    assert "run=1" in page.url
+
+    page.get_by_role("link", name="Ablation").click()
+
+    expect(page.get_by_role("heading", name="Ablation", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="The paper")).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_clicked_point_is_listed_with_a_link_to_its_page(page: Page) -> None:
+    visit(page, "/", "Feature atlas")
+    points = page.locator(".js-plotly-plot").nth(2).locator(".scatterlayer .point")
+    points.first.wait_for(state="attached")
+    points.first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # the chart still grows into its place
+
+    points.first.hover(force=True)
+    page.locator(".hoverlayer .hovertext").first.wait_for()
+    page.mouse.down()
+    page.mouse.up()
+
+    listed = page.get_by_text(re.compile(r"^\d+ features? in the selection$"))
+    expect(listed).to_be_visible(timeout=PATIENCE)
+
+
+def test_next_survivor_is_a_link(page: Page) -> None:
+    visit(page, "/feature?run=1&layer=0&feature=3", "Layer 0, feature 3")
+
+    page.get_by_role("link", name="L1 F0").click()
+
+    expect(page.get_by_role("heading", name="Layer 1, feature 0", exact=True)).to_be_visible()
+    assert "layer=1&feature=0" in page.url
+
+
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"Streamlit stopped with exit code {process.returncode}.")
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise TimeoutError(f"Streamlit did not answer at {address} in {PATIENCE / 1000:.0f} s.")
