@@ -3,7 +3,8 @@
 import torch
 from clock import medians, print_ratios
 
-from feature_atlas.head_attribution import attribute_heads, exact_patch_each
+from feature_atlas.exact_patch import exact_patch_each
+from feature_atlas.head_attribution import attribute_heads
 from feature_atlas.toy.tokenizer import build_processor
 from feature_atlas.toy.weights import vlm_path
 from feature_atlas.vlm import TEXT_ROLES, encode_prompts, freeze, image_embeddings, input_embeddings

@@ -31,7 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from feature_atlas.auto_interp import Description, Sample, Variant, firing
+from feature_atlas.auto_interp import Description, Variant
+from feature_atlas.interp_samples import Sample, firing
 
 MOST_TERMS = 3
 BEAM_WIDTH = 8

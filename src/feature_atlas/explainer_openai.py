@@ -22,14 +22,8 @@ import openai
 from openai.types.chat import ChatCompletion
 from PIL import Image
 
-from feature_atlas.auto_interp import (
-    Description,
-    Sample,
-    Variant,
-    marked_text,
-    prompt,
-    prompts_hash,
-)
+from feature_atlas.auto_interp import Description, Variant, prompt, prompts_hash
+from feature_atlas.interp_samples import Sample, marked_text
 
 REPAIR = "That reply could not be read: {reason}. Return only JSON, exactly of the form {form}."
 PREFIX = "this neuron activates for"

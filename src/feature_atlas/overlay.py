@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.image_utils import SizeDict
 
-from feature_atlas.head_attribution import Head, probed_heads
+from feature_atlas.head_probe import Head, probed_heads
 from feature_atlas.vlm import residuals
 
 HEAT_RGB = (255, 40, 0)

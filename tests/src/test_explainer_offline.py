@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from scipy.stats import chi2_contingency
 
-from feature_atlas.auto_interp import Sample, choose_samples, score_description
+from feature_atlas.auto_interp import score_description
 from feature_atlas.explainer_offline import (
     NOTHING,
     OfflineExplainer,
@@ -20,6 +20,7 @@ from feature_atlas.explainer_offline import (
     sentence,
     words_of,
 )
+from feature_atlas.interp_samples import Sample, choose_samples
 
 COLOURS, SHAPES = ["red", "blue", "green", "cyan"], ["circle", "square", "star", "object"]
 RELATIONS = ["left of", "right of", "above", "below", "next to", "far from"]

@@ -10,13 +10,14 @@ from threading import Thread
 import pytest
 from PIL import Image
 
-from feature_atlas.auto_interp import Sample, prompts_hash
+from feature_atlas.auto_interp import prompts_hash
 from feature_atlas.explainer_openai import (
     OpenAIExplainer,
     read_classifications,
     read_description,
     read_json,
 )
+from feature_atlas.interp_samples import Sample
 
 Reply = str | tuple[int, str]
 

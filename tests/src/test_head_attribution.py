@@ -2,51 +2,19 @@
 
 import pytest
 import torch
+from random_llama import D_MODEL, LAYER, N_HEADS, N_KV_HEADS, random_llama, runs, unit_rows
 from torch import Tensor, nn
-from transformers import (
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-)
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.head_attribution import (
-    PARTS,
-    HeadScores,
-    attribute_heads,
-    exact_patch,
-    exact_patch_each,
-    probed_heads,
-    record_heads,
-    summarise_heads,
-)
-from feature_atlas.vlm import decoder_layers, freeze, residuals, text_model
-
-LAYER, N_LAYERS, N_HEADS, N_KV_HEADS, D_MODEL, N_TOKENS = 2, 4, 4, 2, 32, 7
-
-
-def text_config() -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=50,
-        hidden_size=D_MODEL,
-        intermediate_size=48,
-        num_hidden_layers=N_LAYERS,
-        num_attention_heads=N_HEADS,
-        num_key_value_heads=N_KV_HEADS,
-        initializer_range=0.3,
-    )
+from feature_atlas.exact_patch import exact_patch, exact_patch_each
+from feature_atlas.head_attribution import HeadScores, attribute_heads, summarise_heads
+from feature_atlas.head_probe import PARTS
+from feature_atlas.vlm import decoder_layers, freeze, residuals
 
 
 @pytest.fixture
 def model() -> LlamaForCausalLM:
-    """Random, in float64 throughout: Llama's own norm computes in float32."""
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(text_config()).double()
-    for block in decoder_layers(model):
-        block.input_layernorm = nn.RMSNorm(D_MODEL, dtype=torch.float64)
-        block.post_attention_layernorm = nn.RMSNorm(D_MODEL, dtype=torch.float64)
-    return freeze(model)
+    return random_llama()
 
 
 @pytest.fixture
@@ -57,25 +25,6 @@ def linear_model(model: LlamaForCausalLM) -> LlamaForCausalLM:
         block.mlp = nn.Linear(D_MODEL, D_MODEL, bias=False, dtype=torch.float64)
         nn.init.zeros_(block.self_attn.q_proj.weight)
     return freeze(model)
-
-
-def runs(batch: int = 2, size: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Clean and corrupt embeddings (tokens 1 to 3 differ by `size`), mask and positions."""
-    generator = torch.Generator().manual_seed(1)
-    clean = torch.randn(batch, N_TOKENS, D_MODEL, generator=generator, dtype=torch.float64)
-    corrupt = clean.clone()
-    noise = torch.randn(batch, 3, D_MODEL, generator=generator, dtype=torch.float64)
-    corrupt[:, 1:4] += size * noise
-    mask = torch.ones(batch, N_TOKENS, dtype=torch.int64)
-    mask[-1, -1] = 0  # the last sample is padded
-    positions = mask.bool() & (torch.arange(N_TOKENS) >= 4)
-    return clean, corrupt, mask, positions
-
-
-def unit_rows(n: int) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    rows = torch.randn(n, D_MODEL, generator=generator, dtype=torch.float64)
-    return rows / rows.norm(dim=-1, keepdim=True)
 
 
 @pytest.mark.parametrize("part", ["v", "z"])
@@ -224,24 +173,6 @@ def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -
         torch.testing.assert_close(paired.k[:, 0, f], crossed.k[:, f, f])
 
 
-def test_patching_everything_is_the_corrupt_run(model: LlamaForCausalLM) -> None:
-    clean, _, mask, positions = runs()
-    donor = runs(size=0.5)[1]
-    donor[:, 4:], donor[:, 0] = clean[:, 4:], clean[:, 0]  # only image tokens differ
-    heads = [(layer, head) for layer in range(LAYER + 1) for head in range(N_HEADS)]
-
-    effect = exact_patch(
-        model, clean, donor, mask, positions, LAYER, unit_rows(2), heads=heads, parts=["z"]
-    )
-
-    change = (
-        residuals(model, donor, mask, [LAYER])[LAYER]
-        - residuals(model, clean, mask, [LAYER])[LAYER]
-    )
-    expected = torch.einsum("fd,btd,bt->fb", unit_rows(2), change, positions.double())
-    torch.testing.assert_close(effect, expected)
-
-
 def test_padding_changes_no_score(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
     short = (clean[1:, :-1], corrupt[1:, :-1], mask[1:, :-1], positions[1:, :-1])
@@ -251,47 +182,6 @@ def test_padding_changes_no_score(model: LlamaForCausalLM) -> None:
 
     for part, own in zip(padded, unpadded, strict=True):
         torch.testing.assert_close(part[:, :, 1:], own)
-
-
-def test_our_attention_equals_sdpa_and_is_gone_afterwards(model: LlamaForCausalLM) -> None:
-    clean, corrupt, mask, positions = runs()
-    before = residuals(model, clean, mask, [LAYER])[LAYER]
-
-    ours = record_heads(model, clean, mask, LAYER).residual
-    attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
-    with pytest.raises(KeyError), probed_heads(model, lambda *_: {}["no"]):
-        residuals(model, clean, mask, [0])
-
-    assert model.config._attn_implementation == "sdpa"
-    torch.testing.assert_close(ours[mask.bool()], before[mask.bool()], atol=1e-12, rtol=1e-9)
-    assert torch.equal(residuals(model, clean, mask, [LAYER])[LAYER], before)
-    assert len(decoder_layers(model)) == model.config.num_hidden_layers == N_LAYERS
-
-
-def test_only_the_text_model_of_a_vlm_is_looked_into() -> None:
-    vision = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        image_size=8, patch_size=4,
-    )  # fmt: skip
-    vlm = freeze(
-        LlavaForConditionalGeneration(
-            LlavaConfig(vision_config=vision, text_config=text_config())
-        ).double()
-    )
-    clean, corrupt, mask, positions = runs()
-    seen = []
-
-    def look(part: str, layer: int, tensor: Tensor) -> Tensor:
-        seen.append((vlm.model.vision_tower.config._attn_implementation, part, layer))
-        return tensor
-
-    with probed_heads(vlm, look):
-        residuals(vlm, clean, mask, [0])
-    scores = attribute_heads(vlm, clean, corrupt, mask, positions, LAYER, unit_rows(1))
-
-    assert seen == [("sdpa", part, 0) for part in ("q", "k", "v", "pattern", "z")]
-    assert text_model(vlm).config._attn_implementation == "sdpa"
-    assert scores.q.abs().sum() > 0
 
 
 def test_parameters_that_want_gradients_are_refused(model: LlamaForCausalLM) -> None:

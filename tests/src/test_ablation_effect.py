@@ -1,0 +1,68 @@
+"""Answers with and without an ablation, counted by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from feature_atlas.ablation_effect import ablation_effect, ablation_effects
+
+
+def test_the_effect_of_four_answers_by_hand() -> None:
+    label = np.array([True, True, False, False])
+    before = np.array([2.0, 2.0, -2.0, 2.0])  # right, right, right, wrong
+    after = np.array([2.0, -2.0, -2.0, 2.0])  # the second answer is spoiled
+
+    effect = ablation_effect(label, before, after, np.array([1, 2, 3, 4]))
+
+    assert effect.n_samples == 4
+    assert (effect.accuracy_before, effect.accuracy_after) == (0.75, 0.5)
+    assert effect.delta_accuracy == -0.25
+    assert (effect.right_to_wrong, effect.wrong_to_right) == (1, 0)
+    assert effect.mcnemar_p == 1.0
+    assert effect.margin_delta == -1.0  # -4 on one of four
+    p = 1 / (1 + math.exp(-2))
+    assert effect.probability_delta == pytest.approx((1 - p - p) / 4)
+    assert (effect.yes_rate_before, effect.yes_rate_after) == (0.75, 0.5)
+    assert (effect.balanced_accuracy_before, effect.balanced_accuracy_after) == (0.75, 0.5)
+    assert effect.delta_low <= -0.25 <= effect.delta_high <= 0
+
+
+def test_an_answer_that_turns_to_always_yes_keeps_balanced_accuracy_at_a_half() -> None:
+    label = np.array([True] * 7 + [False] * 3)
+    before, after = np.where(label, 1.0, -1.0), np.ones(10)
+
+    effect = ablation_effect(label, before, after, np.arange(10))
+
+    assert (effect.accuracy_after, effect.balanced_accuracy_after) == (0.7, 0.5)
+    assert (effect.yes_rate_before, effect.yes_rate_after) == (0.7, 1.0)
+
+
+def test_many_ablations_at_once_are_each_one_alone() -> None:
+    random = np.random.default_rng(0)
+    label, images = random.random(60) < 0.5, random.integers(20, size=60)
+    before, after = random.normal(size=60), random.normal(size=(3, 60))
+
+    together = ablation_effects(label, before, after, images, seed=5, n_draws=500)
+
+    alone = [ablation_effect(label, before, a, images, seed=5, n_draws=500) for a in after]
+    assert together == alone
+
+
+def test_samples_of_one_image_widen_the_interval() -> None:
+    label = np.ones(40, bool)
+    before, after = np.ones(40), np.where(np.arange(40) < 20, -1.0, 1.0)
+
+    apart = ablation_effect(label, before, after, np.arange(40))
+    in_fours = ablation_effect(label, before, after, np.arange(40) // 4)
+
+    assert in_fours.delta_high - in_fours.delta_low > 1.5 * (apart.delta_high - apart.delta_low)
+
+
+def test_outcomes_that_do_not_pair_up_are_refused() -> None:
+    three, four = np.ones(3), np.ones(4)
+
+    with pytest.raises(ValueError, match=r"3 labels, margins before \[4\]"):
+        ablation_effect(three.astype(bool), four, three, three)
+    with pytest.raises(ValueError, match="margins hold NaN or inf"):
+        ablation_effect(three.astype(bool), three, three * np.nan, three)
