@@ -1,12 +1,13 @@
 """Stage `ablation`: what breaks without a feature (paper 5.3, D).
 
-A feature's relation is read off its top statements of VSR's train split; the ablation is scored on
-the test split, so that choosing and scoring use different questions and different pictures. Matched
-controls of the same layer answer the same questions.
+Survivors of the neutral prompts are ablated, and beside them the candidates whose removal hurts
+most on VSR's train split: the neutral filter may drop features that reasoning needs. A feature's
+relation is read off its top statements of the train split too; every ablation is scored on the test
+split, so that choosing and scoring use different questions and different pictures. Matched controls
+of the same layer answer the same questions.
 """
 
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -14,45 +15,27 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from feature_atlas.ablation import (
-    AblatedMargins,
-    AblationEffect,
-    ablated_margins,
-    ablation_effects,
-    matched_controls,
-    mean_projection,
-    yes_no_ids,
-)
+from feature_atlas.ablation import AblatedMargins
+from feature_atlas.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.control import matched_controls, mean_projection
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.chosen import by_layer_of, relation_of
+from feature_atlas.etl.chosen import by_layer_of
+from feature_atlas.etl.evaluation import SCORED, Evaluation, evaluations_of, questions_of
 from feature_atlas.etl.harvest import BASE
-from feature_atlas.etl.neutral_prompt import Feature, survivors_of
-from feature_atlas.etl.samples import Sample
+from feature_atlas.etl.margins import margins_of
+from feature_atlas.etl.neutral_prompt import Feature, candidates_of, survivors_of
+from feature_atlas.etl.screening import screened
 from feature_atlas.etl.selection import by_layer
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import harvest
 from feature_atlas.sae import unit_directions
 from feature_atlas.uncertainty import benjamini_hochberg
-from feature_atlas.vlm import TEXT_ROLES, image_embeddings, input_embeddings
+from feature_atlas.vlm import TEXT_ROLES
 
 SKILL = "spatial"
-SCORED = "vsr-test"
 N_PROJECTION = 256
 """Base questions over which a direction's mean projection is taken to match controls."""
-
-
-class Evaluation(NamedTuple):
-    """Yes/no questions on which an ablation is scored."""
-
-    name: str
-    """`vsr_relation` or `vqa_yes_no`."""
-    relation: str | None
-    """VSR's relation, or None."""
-    rows: list[int]
-    """Rows of the split."""
-    split: str
-    """Where they come from."""
 
 
 class Row(NamedTuple):
@@ -84,7 +67,7 @@ def run_ablation(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    features = survivors_of(study, SKILL)[: study.config.ablation.max_features]
+    features = _targets(study)
     rows: list[Row] = []
     with Progress() as progress:
         bar = progress.add_task("ablation", total=len(features))
@@ -96,18 +79,26 @@ def _write(output: StageOutput, study: Study) -> None:
         output.table("ablation", _columns(study, rows))
 
 
+def _targets(study: Study) -> list[Feature]:
+    """The strongest survivors, then candidates that matter on the training statements."""
+    config = study.config.ablation
+    survivors = survivors_of(study, SKILL)
+    others = [f for f in candidates_of(study, SKILL) if f not in set(survivors)]
+    return survivors[: config.max_features] + screened(study, others)[: config.n_screened]
+
+
 def _ablate_layer(
     output: StageOutput, study: Study, layer: int, features: list[int]
 ) -> list[list[Row]]:
     """All evaluations of the chosen features of one layer, with their controls."""
     controls = _controls(study, layer, features)
     done = []
-    for evaluation, of_evaluation in _evaluations(study, layer, features):
+    for evaluation, of_evaluation in evaluations_of(study, layer, features):
         chosen = list(of_evaluation)
         if evaluation.relation is not None:
             chosen += [c for f in of_evaluation for c in controls[f]]
         directions = list(dict.fromkeys(chosen))
-        margins = _margins(study, layer, directions, evaluation)
+        margins = margins_of(study, layer, directions, evaluation)
         effects = dict(zip(directions, _effects(study, evaluation, margins), strict=True))
         removed = dict(zip(directions, margins.removed_norm.tolist(), strict=True))
         for f in of_evaluation:
@@ -123,45 +114,6 @@ def _ablate_layer(
             after = margins.after[directions.index(f)]
             _write_outcomes(output, study, feature, evaluation, margins.before, after)
     return done
-
-
-def _evaluations(
-    study: Study, layer: int, features: list[int]
-) -> list[tuple[Evaluation, list[int]]]:
-    """The relation sets of these features, each with the features it concerns, and VQA yes/no."""
-    by_relation: dict[str, list[int]] = {}
-    for f in features:
-        relation = relation_of(study, Feature(layer, f))
-        if relation is not None:
-            by_relation.setdefault(relation, []).append(f)
-    statements = study.samples[SCORED]
-    sets = [
-        (
-            Evaluation(
-                "vsr_relation",
-                relation,
-                [i for i, s in enumerate(statements) if s.relation == relation],
-                SCORED,
-            ),
-            chosen,
-        )
-        for relation, chosen in by_relation.items()
-    ]
-    return [(e, chosen) for e, chosen in sets if e.rows] + [(_vqa_yes_no(study), features)]
-
-
-def _vqa_yes_no(study: Study) -> Evaluation:
-    is_yes_no = [
-        s.answer_type == "yes/no" and s.answer in ("yes", "no") for s in study.samples[BASE]
-    ]
-    rows = np.flatnonzero(is_yes_no).tolist()
-    n = min(study.config.ablation.n_vqa, len(rows))
-    drawn = sorted(Random(study.config.seed).sample(rows, n))
-    return Evaluation("vqa_yes_no", None, drawn, BASE)
-
-
-def _samples(study: Study, evaluation: Evaluation) -> list[Sample]:
-    return [study.samples[evaluation.split][row] for row in evaluation.rows]
 
 
 @torch.no_grad()
@@ -188,36 +140,9 @@ def _controls(study: Study, layer: int, features: list[int]) -> dict[int, list[i
     }
 
 
-@torch.no_grad()
-def _margins(
-    study: Study, layer: int, features: list[int], evaluation: Evaluation
-) -> AblatedMargins:
-    """Margins of every question without and with each direction removed."""
-    model = study.vlm.model
-    directions = unit_directions(adapted_sae(study, "text", layer))[features].to(model.dtype)
-    answers = yes_no_ids(study.vlm.processor.tokenizer)
-    parts, n_text = [], []
-    for batch, _ in study.prompts(_samples(study, evaluation)):
-        if batch.pixel_values is None:
-            raise ValueError("ablation needs prompts with images.")
-        embeds = input_embeddings(model, batch, image_embeddings(model, batch.pixel_values))
-        text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
-        parts.append(
-            ablated_margins(model, embeds, batch.attention_mask, text, layer, directions, answers)
-        )
-        n_text.append(int(text.sum()))
-    weights = torch.tensor(n_text, dtype=torch.float64) / sum(n_text)
-    removed = torch.stack([p.removed_norm.double().cpu() for p in parts])
-    return AblatedMargins(
-        torch.cat([p.before for p in parts]).cpu(),
-        torch.cat([p.after for p in parts], dim=1).cpu(),
-        (weights[:, None] * removed).sum(0),
-    )
-
-
 def _effects(study: Study, evaluation: Evaluation, margins: AblatedMargins) -> list[AblationEffect]:
     return ablation_effects(
-        np.array([s.answer == "yes" for s in _samples(study, evaluation)]),
+        np.array([s.answer == "yes" for s in questions_of(study, evaluation)]),
         margins.before.float().numpy(),
         margins.after.float().numpy(),
         study.image_numbers[evaluation.split][evaluation.rows].numpy(),
@@ -265,7 +190,7 @@ def _write_outcomes(
     before: Tensor,
     after: Tensor,
 ) -> None:
-    samples = _samples(study, evaluation)
+    samples = questions_of(study, evaluation)
     first, n = study.first_number[evaluation.split], len(samples)
     output.table(
         "ablation_outcome",

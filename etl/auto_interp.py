@@ -11,37 +11,26 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 from PIL import Image
 from rich.progress import track
 
 from feature_atlas.auto_interp import (
     Description,
     Explainer,
-    Sample,
     Variant,
-    choose_samples,
     score_description,
     shuffled_descriptions,
 )
-from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, read_table, run_stage
-from feature_atlas.etl.chosen import chosen_candidates, sample_of, top_samples
-from feature_atlas.etl.harvest import BASE, SOURCES, STATEMENTS
+from feature_atlas.etl.chosen import chosen_features, sample_of, top_samples
+from feature_atlas.etl.harvest import SOURCES
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.overlay import METHOD, overlaid_pictures
-from feature_atlas.etl.samples import draw, open_image
+from feature_atlas.etl.samples import open_image
+from feature_atlas.etl.silent_samples import background_of, silent_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.explainer_offline import OfflineExplainer
-from feature_atlas.harvest import harvest
-from feature_atlas.neutral_prompt import fired_anywhere
-from feature_atlas.sae import encode
-from feature_atlas.vlm import TEXT_ROLES
-
-N_BACKGROUND = 300
-"""Base questions, and VSR statements, from which silent samples come."""
-N_SIBLINGS = 600
-"""Other questions about the pictures of top samples, for negatives of the same picture."""
+from feature_atlas.interp_samples import Sample, choose_samples
 
 
 class Material(NamedTuple):
@@ -61,7 +50,7 @@ def run_auto_interp(run: Path) -> Stage:
         run,
         "auto_interp",
         params={**config.model_dump(exclude={"base_url"}), "variants": list(_variants(study))},
-        reads=["example", "head_attribution", "neutral_prompt"],
+        reads=["example", "head_attribution", "ablation", "neutral_prompt"],
         body=lambda output: _write(output, study),
     )
 
@@ -72,11 +61,11 @@ def _variants(study: Study) -> tuple[Variant, ...]:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    features = chosen_candidates(study, study.config.auto_interp.max_features)
+    features = chosen_features(study, study.config.auto_interp.max_features)
     if not features:
         return
-    background = _background(study, features)
-    silent = _silent(study, features, background)
+    background = background_of(study, features)
+    silent = silent_of(study, features, background)
     tokens = _tokens_of_examples(study, features)
     for variant in _variants(study):
         explainer = _explainer(study, variant, [_shown(study, n) for n in background])
@@ -108,43 +97,6 @@ def _explainer(study: Study, variant: Variant, background: list[Sample]) -> Expl
         variant=variant,
         seed=study.config.seed,
     )
-
-
-def _background(study: Study, features: list[Feature]) -> list[int]:
-    """Local numbers of random questions and statements, and of siblings of top samples."""
-    numbers: list[int] = []
-    for split in (BASE, STATEMENTS):
-        rows = {id(s): i for i, s in enumerate(study.samples[split])}
-        drawn = draw(study.samples[split], N_BACKGROUND, study.config.seed)
-        numbers += [study.first_number[split] + rows[id(s)] for s in drawn]
-    shown = {sample_of(study, n).image for f in features for n in top_samples(study, f, "vqav2", 3)}
-    first = study.first_number[BASE]
-    siblings = [first + i for i, s in enumerate(study.samples[BASE]) if s.image in shown]
-    return list(dict.fromkeys([*numbers, *siblings[:N_SIBLINGS]]))
-
-
-@torch.no_grad()
-def _silent(
-    study: Study, features: list[Feature], background: list[int]
-) -> dict[Feature, list[int]]:
-    """Background samples on whose text a feature never fires."""
-    layers = sorted({f.layer for f in features})
-    saes = {layer: adapted_sae(study, "text", layer) for layer in layers}
-    numbers = {i: torch.tensor([f.feature for f in features if f.layer == i]) for i in layers}
-    fired: dict[int, list[torch.Tensor]] = {layer: [] for layer in layers}
-    for batch, rows in study.prompts([sample_of(study, number) for number in background]):
-        tokens = harvest(study.vlm.model, batch, layers).only(TEXT_ROLES)
-        for layer in layers:
-            codes = encode(saes[layer], tokens.residuals[layer])
-            wanted = numbers[layer].to(tokens.prompt.device)
-            fired[layer].append(fired_anywhere(codes, tokens.prompt, len(rows), wanted).cpu())
-    silent: dict[Feature, list[int]] = {}
-    for layer in layers:
-        quiet = ~torch.cat(fired[layer])
-        for column, number in enumerate(numbers[layer].tolist()):
-            rows = quiet[:, column].nonzero().flatten().tolist()
-            silent[Feature(layer, number)] = [background[row] for row in rows]
-    return silent
 
 
 def _tokens_of_examples(

@@ -2,23 +2,26 @@
 
 from itertools import zip_longest
 
+from feature_atlas.etl.artifacts import read_rows
 from feature_atlas.etl.harvest import SOURCES, read_sums
 from feature_atlas.etl.neutral_prompt import Feature, candidates_of, survivors_of
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study
 
 
-def chosen_survivors(study: Study, max_features: int) -> list[Feature]:
-    """Survivors of every skill, each skill's strongest first, taking turns between skills."""
+def chosen_features(study: Study, max_features: int) -> list[Feature]:
+    """What the costly stages look at: ablated features, then survivors, then other candidates."""
+    others = [f for skill in study.config.harvest.skills for f in candidates_of(study, skill)]
+    return list(dict.fromkeys([*studied_features(study), *others]))[:max_features]
+
+
+def studied_features(study: Study) -> list[Feature]:
+    """Ablated features, and survivors of every skill, taking turns between skills."""
+    rows = read_rows(study.run, "ablation", "ablation")
+    ablated = [Feature(r["layer"], r["feature"]) for r in rows if r["control_no"] == 0]
     ranked = [survivors_of(study, skill) for skill in study.config.harvest.skills]
     turns = [f for turn in zip_longest(*ranked) for f in turn if f is not None]
-    return list(dict.fromkeys(turns))[:max_features]
-
-
-def chosen_candidates(study: Study, max_features: int) -> list[Feature]:
-    """Survivors first, then the other candidates of every skill."""
-    others = [f for skill in study.config.harvest.skills for f in candidates_of(study, skill)]
-    return list(dict.fromkeys([*chosen_survivors(study, max_features), *others]))[:max_features]
+    return list(dict.fromkeys([*ablated, *turns]))
 
 
 def top_samples(study: Study, feature: Feature, source: str, n: int) -> list[int]:

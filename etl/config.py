@@ -136,6 +136,10 @@ class AblationConfig(Section):
     """Directional ablation with controls (5.3, D)."""
 
     max_features: int = Field(30, gt=0, description="spatial survivors ablated")
+    n_screened: int = Field(
+        10, ge=0, description="other candidates ablated: those that cost most on train statements"
+    )
+    n_screen: int = Field(120, gt=0, description="train statements per relation for screening")
     n_controls: int = Field(5, gt=0, description="matched random features of the same layer")
     n_vqa: int = Field(1000, gt=0, description="VQA yes/no pairs")
     n_bootstrap: int = Field(2000, gt=0, description="image-clustered resamples per interval")

@@ -62,6 +62,6 @@ def demo_config(world: Path) -> RunConfig:
         data=DataConfig(vqa_folder=world / "vqa", vsr_folder=world / "vsr", n_adapt=7200),
         adapt=AdaptConfig(n_tokens=200_000, batch_size=1024, learning_rate=3e-4),
         auto_interp=InterpConfig(max_features=80),
-        head_attribution=AttributionConfig(max_features=40),
+        head_attribution=AttributionConfig(max_features=60),
         ablation=AblationConfig(max_features=30),
     )

@@ -63,7 +63,9 @@ def gather(study: Study) -> dict[int, LayerSums]:
     sums = {layer: _empty(study, sae) for layer, sae in saes.items()}
     base, statements = study.samples[BASE], study.samples[STATEMENTS]
     controls = draw(base, study.config.harvest.n_control, study.config.seed)
-    skills = {name: questions_of_skill(name, base) for name in study.config.harvest.skills}
+    skills: dict[str, Tensor] = {
+        name: questions_of_skill(name, base) for name in study.config.harvest.skills
+    }
     for tokens, rows in _encoded_batches(study, base, "base questions"):
         for layer, codes in _codes(saes, tokens):
             _add_base(sums[layer], codes, tokens, rows, study, skills)
@@ -82,19 +84,19 @@ def gather(study: Study) -> dict[int, LayerSums]:
 def read_sums(study: Study, layer: int) -> LayerSums:
     """The sums of a finished pass."""
     stored = read_arrays(study.run, "harvest", f"sums.{layer}")
-
-    def restore(kind: str, of: type) -> dict[str, object]:
-        names = {key.split("/")[1] for key in stored if key.startswith(kind + "/")}
-        return {
-            name: of(*(torch.from_numpy(stored[f"{kind}/{name}/{f}"]) for f in of._fields))
-            for name in sorted(names)
-        }
-
     return LayerSums(
-        restore("energy", EnergySums),
-        restore("counts", FiringCounts),
-        restore("examples", TopExamples),
+        {n: EnergySums(*parts) for n, parts in _stored(stored, "energy", EnergySums._fields)},
+        {n: FiringCounts(*parts) for n, parts in _stored(stored, "counts", FiringCounts._fields)},
+        {n: TopExamples(*parts) for n, parts in _stored(stored, "examples", TopExamples._fields)},
     )
+
+
+def _stored(
+    stored: dict[str, np.ndarray], kind: str, fields: tuple[str, ...]
+) -> Iterator[tuple[str, list[Tensor]]]:
+    """Name and tensors of everything of one kind, as `_write` keeps them."""
+    for name in sorted({key.split("/")[1] for key in stored if key.startswith(f"{kind}/")}):
+        yield name, [torch.from_numpy(stored[f"{kind}/{name}/{field}"]) for field in fields]
 
 
 def _empty(study: Study, sae: TopKSae) -> LayerSums:

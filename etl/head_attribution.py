@@ -1,4 +1,4 @@
-"""Stage `head_attribution`: which heads drive each surviving feature (paper 5.2, C).
+"""Stage `head_attribution`: which heads drive each surviving or ablated feature (paper 5.2, C).
 
 Top samples of all features of one layer go through in common batches, each with its own direction.
 """
@@ -11,7 +11,7 @@ from rich.progress import track
 
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.chosen import by_layer_of, chosen_survivors, sample_of, top_samples
+from feature_atlas.etl.chosen import by_layer_of, sample_of, studied_features, top_samples
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.head_attribution import HeadScores, attribute_heads, summarise_heads
@@ -35,13 +35,13 @@ def run_head_attribution(run: Path) -> Stage:
             "positions": "text",
             "corruption": "position-wise mean image",
         },
-        reads=["mean_image", "neutral_prompt", "harvest"],
+        reads=["mean_image", "neutral_prompt", "ablation", "harvest"],
         body=lambda output: _write(output, study),
     )
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    features = chosen_survivors(study, study.config.head_attribution.max_features)
+    features = studied_features(study)[: study.config.head_attribution.max_features]
     for layer, numbers in by_layer_of(features).items():
         for feature, scores in _layer_scores(study, layer, numbers).items():
             output.table("head_attribution", _columns(layer, feature, scores))

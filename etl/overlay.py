@@ -14,7 +14,7 @@ from feature_atlas.etl.chosen import sample_of, top_samples
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.samples import open_image
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.head_attribution import Head
+from feature_atlas.head_probe import Head
 from feature_atlas.overlay import (
     ChosenHeads,
     ImageAttention,

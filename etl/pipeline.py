@@ -52,10 +52,10 @@ def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question
     stage(run_example, run)  # 5.1  what they fire on
+    stage(run_ablation, run)  # 5.3  what breaks without them
     stage(run_head_attribution, run)  # 5.2  which heads drive them
     stage(run_overlay, run)  # 5.2  what those heads look at
     stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
-    stage(run_ablation, run)  # 5.3  what breaks without them
     return publish(seal(run))
 
 

@@ -109,9 +109,13 @@ class EmbeddedPostgres:
                 return url if row == (str(self._data),) else None
             except psycopg.OperationalError as error:
                 # another process is starting or stopping it, or it died: ask what is there
-                if not _processes_in(self._data) or time.monotonic() > deadline:
-                    log.info("no server answers on %s: %s", self._data, error)
+                if not _processes_in(self._data):
                     return None
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"the server in {self._data} runs but does not answer: {error}. See "
+                        f"{self.folder / 'log'}, end process {said[0]} and try again."
+                    ) from None
             time.sleep(0.1)
 
     def _pid_file(self) -> list[str] | None:

@@ -101,13 +101,15 @@ group by rollup (layer) order by feature_record.layer
 """
 
 ABLATIONS = """
-select layer, feature, relation, left(description, 60) as description, round(f1::numeric, 2) as f1,
+select s.layer, s.feature, s.relation, f.survives_spatial as survives,
+       left(s.description, 60) as description, round(s.f1::numeric, 2) as f1,
        round(100 * delta_vsr::numeric, 1) || ' [' || round(100 * delta_vsr_low::numeric, 1) || ', '
          || round(100 * delta_vsr_high::numeric, 1) || ']' as "VSR pp [95 %]",
        round(100 * control_mean::numeric, 1) as "control pp",
        round(100 * delta_vqa::numeric, 1) as "VQA pp",
-       round(odds_ratio::numeric, 2) as "OR", n_samples as n
-from atlas.ablation_summary where run_id = :run order by delta_vsr limit 10
+       round(s.odds_ratio::numeric, 2) as "OR", s.n_samples as n
+from atlas.ablation_summary s join atlas.feature_record f using (run_id, layer, feature)
+where run_id = :run order by delta_vsr limit 10
 """
 
 TIMES = """

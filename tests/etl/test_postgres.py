@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,27 +307,27 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become som
 @as_root
 @pytest.mark.parametrize("is_reachable", [True, False])
 def test_root_without_namespaces_borrows_an_account(
-    is_reachable: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    is_reachable: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(postgres, "OUTSIDE", tmp_path_factory.mktemp("outside"))
+    # not below pytest's own folder, which nobody else may enter
+    outside, home = (Path(tempfile.mkdtemp(prefix="feature-atlas-", dir="/tmp")) for _ in "12")
+    outside.chmod(0o711)
+    home.chmod(0o755 if is_reachable else 0o700)
+    monkeypatch.setattr(postgres, "OUTSIDE", outside)
     monkeypatch.setattr(postgres_binaries, "namespaces_work", lambda: False)
-    top = Path("/tmp") / f"feature-atlas-test-{os.getpid()}"
-    top.mkdir(mode=0o755 if is_reachable else 0o700)
-    for folder in (postgres.OUTSIDE, *postgres.OUTSIDE.parents[:-2]):
-        folder.chmod(0o711)
+
     try:
-        server = EmbeddedPostgres(top, settings=FAST)
-        url = server.start()
-        data = Path(str(answer(url, "SHOW data_directory")))
+        server = EmbeddedPostgres(home, settings=FAST)
+        data = Path(str(answer(server.start(), "SHOW data_directory")))
         owner = pwd.getpwuid(data.stat().st_uid).pw_name
         server.stop()
         assert answer(server.start()) == 1
-        server.stop()
     finally:
-        remove(top)
+        remove(home)
+        shutil.rmtree(outside)
 
     assert owner in postgres_binaries.ACCOUNTS
-    assert data.is_relative_to(top) == is_reachable
+    assert data.is_relative_to(home) == is_reachable
 
 
 RUN_AS_USER = """
@@ -350,8 +351,7 @@ def test_an_ordinary_user_can_run_it():
     packages = Path(sysconfig.get_path("purelib"))
     if not usable or not account.can_execute(packages):
         pytest.skip("no Python with our packages that an ordinary user may run")
-    home = Path("/tmp") / f"feature-atlas-user-{os.getpid()}"
-    home.mkdir()
+    home = Path(tempfile.mkdtemp(prefix="feature-atlas-", dir="/tmp"))
     account.own(home)
 
     try:
