@@ -12,6 +12,7 @@ from torch import Tensor
 from feature_atlas.adapt import REGIME_ROLES, Adaptation, adapt, starting_point
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.checkpoints import load_sae, save_sae
+from feature_atlas.etl.config import stable_hash
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import Tokens, harvest, residual_stream
@@ -76,7 +77,7 @@ def _train(study: Study, regime: str, layers: list[int]) -> Adaptation:
         {layer: sae.scale for layer, sae in base.items()},
     )
     return adapt(
-        {i: starting_point(regime, sae, study.config.seed + i) for i, sae in base.items()},
+        {i: starting_point(regime, sae, _start_seed(study, i)) for i, sae in base.items()},
         stream,
         held_out=_held_out_tokens(study, held_out, layers, regime),
         n_tokens=config.n_tokens,
@@ -86,6 +87,11 @@ def _train(study: Study, regime: str, layers: list[int]) -> Adaptation:
         seed=study.config.seed,
         device=study.config.device,
     )
+
+
+def _start_seed(study: Study, layer: int) -> int:
+    """A seed that no other draw shares: small seeds are what base SAEs were started from."""
+    return int(stable_hash(["random regime", study.config.seed, layer])[:8], 16)
 
 
 def _epochs(study: Study, samples: list[Sample], layers: list[int]) -> Iterator[Tokens]:

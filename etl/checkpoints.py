@@ -27,13 +27,16 @@ class Vlm(NamedTuple):
 
 
 def load_vlm(config: VlmConfig, device: str) -> Vlm:
-    """The model in evaluation mode without gradients, and its processor."""
+    """The model in evaluation mode without gradients, and its processor.
+
+    Pictures are always prepared by Pillow: another back end differs in the last bits.
+    """
     source = str(vlm_folder(config))
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source, dtype=getattr(torch, config.dtype)
         )
-        processor = AutoProcessor.from_pretrained(source, use_fast=False)
+        processor = AutoProcessor.from_pretrained(source, backend="pil")
     except SafetensorError as error:
         raise ValueError(
             f"a safetensors file in {source} cannot be read ({error}): it is truncated or not "

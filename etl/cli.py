@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 toy = typer.Typer(help="The tiny world: the same architecture on a laptop.", no_args_is_help=True)
 app.add_typer(toy, name="toy")
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 160)  # a log is not 80 columns wide
 complaints = Console(stderr=True)
 
 

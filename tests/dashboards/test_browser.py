@@ -115,7 +115,7 @@ def test_overview_leads_to_the_other_pages(page: Page) -> None:
     page.get_by_role("link", name="Ablation").click()
 
     expect(page.get_by_role("heading", name="Ablation", exact=True)).to_be_visible()
-    expect(page.get_by_role("heading", name="The paper")).to_be_visible()
+    expect(page.get_by_role("heading", name="The paper", exact=True)).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

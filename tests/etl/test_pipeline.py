@@ -101,6 +101,19 @@ def test_training_lowers_the_error_on_held_out_text(tiny_run):
     assert end < start
 
 
+def test_the_random_regime_has_nothing_of_the_base_dictionary(tiny_run):
+    with tiny_run.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "select c.layer, avg(abs(c.cosine)) as turned from atlas.decoder_cosine c "
+                "join atlas.regime r on r.id = c.regime_id where r.name = 'random' group by c.layer"
+            )
+        ).all()
+
+    # |cos| of random directions in 128 dimensions averages sqrt(2 / (pi 128)) = 0.07
+    assert all(row.turned < 0.15 for row in rows)
+
+
 def test_every_number_has_a_measurement_with_its_provenance(tiny_run):
     stages = {p.parent.name for p in tiny_run.folder.glob("*/stage.json")}
     with tiny_run.engine.connect() as connection:
