@@ -73,6 +73,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     """A tab that notes every request that leaves this machine."""
     context = browser.new_context(base_url=server, viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     tab = context.new_page()
     left: list[str] = []
     local = (server, server.replace("http", "ws"), "data:", "blob:")
@@ -84,7 +85,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
 
 def visit(page: Page, address: str, title: str) -> None:
     page.goto(address)
-    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     settled = page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
     settled.wait_for(state="attached")
     expect(page.get_by_test_id("stException")).to_have_count(0)
@@ -98,18 +99,18 @@ def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> N
     assert "rgba(224, 142, 30" in marked.evaluate("e => getComputedStyle(e).backgroundColor")
     pictures = page.get_by_test_id("stImage").locator("img")
     # 3 top samples per source, and per overlay sample the picture with two heads
-    expect(pictures).to_have_count(6 + 3 * 3, timeout=PATIENCE)
+    expect(pictures).to_have_count(6 + 3 * 3)
     page.wait_for_function(
         "[...document.querySelectorAll('[data-testid=stImage] img')]"
         ".every(i => i.complete && i.naturalWidth >= 240)"
     )
-    expect(page.locator(".heatmaplayer .hm")).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator(".heatmaplayer .hm")).to_have_count(2)
     expect(page.get_by_text("asks for left of").first).to_be_visible()
 
 
 def test_overview_leads_to_the_other_pages(page: Page) -> None:
     visit(page, "/", "Feature atlas")
-    expect(page.locator(".js-plotly-plot")).to_have_count(6, timeout=PATIENCE)
+    expect(page.locator(".js-plotly-plot")).to_have_count(6)
     assert "run=1" in page.url
 
     page.get_by_role("link", name="Ablation").click()
@@ -132,7 +133,7 @@ def test_a_clicked_point_is_listed_with_a_link_to_its_page(page: Page) -> None:
     page.mouse.up()
 
     listed = page.get_by_text(re.compile(r"^\d+ features? in the selection$"))
-    expect(listed).to_be_visible(timeout=PATIENCE)
+    expect(listed).to_be_visible()
 
 
 def test_next_survivor_is_a_link(page: Page) -> None:
