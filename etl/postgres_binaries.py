@@ -5,10 +5,12 @@ files, with no account made and no permission loosened. Where namespaces are for
 default in Docker) an existing unprivileged account runs the server, in a folder of its own.
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ if sys.platform != "win32":
 
 OLDEST = 15  # the oldest major version whose SQL we use
 ACCOUNTS = ("postgres", "nobody")
+OUTSIDE = Path("/var/lib/feature-atlas")  # for servers that may not enter the user's folders
 
 
 class Account(NamedTuple):
@@ -142,3 +145,34 @@ def account_for(data: Path) -> Account:
         f"account {' or '.join(ACCOUNTS)}. Run as an ordinary user, or set ATLAS_DATABASE_URL "
         "to a running server."
     )
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without the user's settings for PostgreSQL's programs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def folder_outside() -> Path:
+    """A new folder for an account that may not enter the user's folders."""
+    outside = OUTSIDE / secrets.token_hex(8)
+    outside.mkdir(parents=True, mode=0o711)
+    return outside
+
+
+def copy_binaries(binaries: Path, account: Account) -> Path:
+    """The programs again, where the account can run them."""
+    copy = OUTSIDE / f"postgres-{major_version(binaries)}"
+    if not (copy / "bin" / "postgres").is_file():
+        new = copy.with_suffix(f".{secrets.token_hex(4)}")
+        shutil.copytree(binaries.parent, new, symlinks=True)
+        for path in (new, *new.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+        with contextlib.suppress(OSError):
+            new.rename(copy)
+    if not account.can_execute(copy / "bin" / "postgres"):
+        raise RuntimeError(
+            f"user id {account.uid} cannot run PostgreSQL from {binaries} nor from {copy}. Run as "
+            "an ordinary user, or set ATLAS_DATABASE_URL to a running server."
+        )
+    return copy / "bin"

@@ -16,14 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from feature_atlas.etl import postgres, postgres_binaries
-from feature_atlas.etl.postgres import (
-    EmbeddedPostgres,
-    capabilities,
-    check_server,
-    ensure_database,
-)
+from feature_atlas.etl import postgres_binaries, postgres_data
+from feature_atlas.etl.postgres import EmbeddedPostgres, ensure_database
 from feature_atlas.etl.postgres_binaries import Account, find_binaries, major_version
+from feature_atlas.etl.postgres_server import capabilities, check_server
 from feature_atlas.models.session import database_url
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
@@ -73,7 +69,7 @@ def kill_server(home: Path) -> None:
     data = (home / "postgres" / "data").resolve()
     pid = int((data / "postmaster.pid").read_text().splitlines()[0])
     os.kill(pid, signal.SIGKILL)
-    while postgres._processes_in(data):
+    while postgres_data.processes_in(data):
         time.sleep(0.02)
 
 
@@ -313,7 +309,7 @@ def test_root_without_namespaces_borrows_an_account(
     outside, home = (Path(tempfile.mkdtemp(prefix="feature-atlas-", dir="/tmp")) for _ in "12")
     outside.chmod(0o711)
     home.chmod(0o755 if is_reachable else 0o700)
-    monkeypatch.setattr(postgres, "OUTSIDE", outside)
+    monkeypatch.setattr(postgres_binaries, "OUTSIDE", outside)
     monkeypatch.setattr(postgres_binaries, "namespaces_work", lambda: False)
 
     try:
