@@ -1,4 +1,4 @@
--- the wide row of every feature, from the run's staged tables; {placeholders} are filled by load.py
+-- the wide row of every feature, from the run's staged tables; feature_record.py fills in {these}
 INSERT INTO {feature_record} ({columns})
 SELECT
     text.run_id,
