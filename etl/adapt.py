@@ -131,7 +131,11 @@ def _write(output: StageOutput, study: Study, regime: str, result: Adaptation) -
                 "config_hash": study.inputs["config_hash"],
             },
         )
-        output.arrays(f"n_firings.{layer}", n_firings=result.n_firings[layer].numpy())
+        output.arrays(  # the saved folder has unit decoder rows: their length is kept here
+            f"training.{layer}",
+            n_firings=result.n_firings[layer].numpy(),
+            decoder_norm=sae.w_dec.norm(dim=-1).cpu().numpy(),
+        )
     output.tree(output.folder / "sae")
     curve = result.curve
     output.table(

@@ -29,15 +29,17 @@ def _write(output: StageOutput, study: Study) -> None:
     for regime in study.config.adapt.regimes:
         for group, layers in enumerate(layer_groups(study)):
             for layer in layers:
-                fired = read_arrays(study.run, stage_name(regime, group), f"n_firings.{layer}")
-                output.table("decoder_cosine", _columns(study, regime, layer, fired["n_firings"]))
+                trained = read_arrays(study.run, stage_name(regime, group), f"training.{layer}")
+                output.table("decoder_cosine", _columns(study, regime, layer, trained))
 
 
 @torch.no_grad()
-def _columns(study: Study, regime: str, layer: int, n_firings: np.ndarray) -> dict[str, object]:
+def _columns(
+    study: Study, regime: str, layer: int, trained: dict[str, np.ndarray]
+) -> dict[str, object]:
     base, adapted = study.base[layer], adapted_sae(study, regime, layer)
     match = best_base_match(base.w_dec, adapted.w_dec)
-    n = len(n_firings)
+    n = len(trained["n_firings"])
     return {
         "regime": [regime] * n,
         "layer": np.full(n, layer, np.int16),
@@ -45,8 +47,8 @@ def _columns(study: Study, regime: str, layer: int, n_firings: np.ndarray) -> di
         "cosine": decoder_cosine(base.w_dec, adapted.w_dec).cpu().numpy(),
         "encoder_cosine": decoder_cosine(base.w_enc.T, adapted.w_enc.T).cpu().numpy(),
         "base_norm": base.w_dec.norm(dim=-1).cpu().numpy(),
-        "adapted_norm": adapted.w_dec.norm(dim=-1).cpu().numpy(),
+        "adapted_norm": trained["decoder_norm"],
         "best_base_feature": match.feature.cpu().numpy().astype(np.int32),
         "best_base_cosine": match.cosine.cpu().numpy(),
-        "n_firings": n_firings.astype(np.int64),
+        "n_firings": trained["n_firings"].astype(np.int64),
     }

@@ -101,6 +101,15 @@ def test_training_lowers_the_error_on_held_out_text(tiny_run):
     assert end < start
 
 
+def test_decoder_norms_are_those_of_training_not_of_the_folded_files(tiny_run):
+    rows = read_table(tiny_run.folder, "decoder_cosine", "decoder_cosine").to_pylist()
+    text_rows = [r for r in rows if r["regime"] == "text"]
+
+    untouched = [r for r in text_rows if r["n_firings"] == 0]
+    assert all(r["adapted_norm"] == pytest.approx(r["base_norm"]) for r in untouched)
+    assert np.std([r["adapted_norm"] for r in text_rows if r["n_firings"] > 100]) > 1e-4
+
+
 def test_the_random_regime_has_nothing_of_the_base_dictionary(tiny_run):
     with tiny_run.engine.connect() as connection:
         rows = connection.execute(
