@@ -1,5 +1,6 @@
 """Model and SAE files: the only place that knows where weights come from."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,8 +140,6 @@ def load_sae(folder: Path, scale: float | None = None) -> TopKSae:
 
 def load_llama_scope(folder: Path, k: int) -> TopKSae:
     """Llama Scope's raw files, re-instantiated as TopK in its own normalised space (paper 4.1)."""
-    import json
-
     _require_sae_files(folder, "hyperparams.json", "checkpoints/final.safetensors")
     settings = json.loads((folder / "hyperparams.json").read_text())
     weights = folder / "checkpoints" / "final.safetensors"

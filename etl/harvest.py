@@ -6,6 +6,7 @@ more, on the mean image and without an image, since "active on text" is not yet 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,8 +82,9 @@ def gather(study: Study) -> dict[int, LayerSums]:
     return sums
 
 
+@lru_cache(maxsize=2)
 def read_sums(study: Study, layer: int) -> LayerSums:
-    """The sums of a finished pass."""
+    """The sums of a finished pass; asked for feature by feature, so a layer's file is read once."""
     stored = read_arrays(study.run, "harvest", f"sums.{layer}")
     return LayerSums(
         {n: EnergySums(*parts) for n, parts in _stored(stored, "energy", EnergySums._fields)},
