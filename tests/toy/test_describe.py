@@ -1,6 +1,6 @@
 from random import Random
 
-from feature_atlas.toy.describe import caption, place, plural, textual_scene
+from feature_atlas.toy.describe import caption, place, plural, positions, textual_scene
 from feature_atlas.toy.scene import Scene, Sign, Thing
 
 SCENE = Scene(
@@ -42,3 +42,9 @@ def test_a_textual_scene_is_in_any_order():
 
 def test_the_plural_of_cross_has_an_e():
     assert [plural(shape) for shape in ("cross", "star")] == ["crosses", "stars"]
+
+
+def test_positions_are_all_relations_of_one_colour_to_the_next():
+    assert positions(SCENE) == (
+        "red circle green cross left of above far from, green cross blue star right of below."
+    )

@@ -93,14 +93,13 @@ def test_without_a_sign_nothing_is_asked_of_it_but_whether_it_is_there():
     assert asked("sign_exists", empty, n=1) in ({}, {"Is there a sign?": "no"})
 
 
-def test_both_neutral_prompts_are_answered_by_the_caption():
-    answers = asked("describe")
-
-    assert set(answers) == {
-        "Describe the image.",
-        "Describe the positions of objects in the image.",
-    }
-    assert len(set(answers.values())) == 1
+def test_the_image_is_described_by_places_and_positions_by_relations():
+    assert set(asked("describe")) == {"Describe the image."}
+    described = asked("describe")["Describe the image."]
+    assert "row" in described
+    answers = asked("positions")
+    assert set(answers) == {"Describe the positions of objects in the image."}
+    assert "row" not in next(iter(answers.values()))
 
 
 def many_questions(n_scenes: int) -> list:

@@ -35,18 +35,28 @@ class Phase(NamedTuple):
 
 
 CURRICULUM = (
-    Phase("attributes", 0.21, Plan(96), 1.0),
-    Phase("relations and facts", 0.20, Plan(56, n_pairs=12, n_facts=10), 0.8),
-    Phase("questions and drills", 0.20, Plan(32, 6, EVERYTHING, n_pairs=4, n_facts=6), 0.8),
-    Phase("questions", 0.39, Plan(32, 10, EVERYTHING), 0.7),
+    Phase("attributes", 0.19, Plan(96), 1.0),
+    Phase("relations and facts", 0.25, Plan(56, n_pairs=12, n_facts=14, drill_share=0.5), 0.8),
+    Phase(
+        "questions and drills",
+        0.20,
+        Plan(32, 6, EVERYTHING, n_pairs=4, n_facts=6, drill_share=0.4),
+        0.8,
+    ),
+    Phase("questions", 0.36, Plan(32, 10, EVERYTHING, drill_share=0.4), 0.7),
 )
 # The text model knows the drills already; until the eyes see anything it would only forget.
 OPENING_EYES = (Phase("eyes only", 0.10, Plan(96), 1.0),)
 SEEING = (
-    Phase("attributes", 0.18, Plan(96), 0.6),
-    Phase("relations and facts", 0.15, Plan(56, n_pairs=12, n_facts=10), 0.6),
-    Phase("questions and drills", 0.17, Plan(32, 6, EVERYTHING, n_pairs=4, n_facts=6), 0.7),
-    Phase("questions", 0.40, Plan(32, 10, EVERYTHING), 0.6),
+    Phase("attributes", 0.16, Plan(96), 0.6),
+    Phase("relations and facts", 0.20, Plan(56, n_pairs=12, n_facts=14, drill_share=0.5), 0.6),
+    Phase(
+        "questions and drills",
+        0.17,
+        Plan(32, 6, EVERYTHING, n_pairs=4, n_facts=6, drill_share=0.4),
+        0.7,
+    ),
+    Phase("questions", 0.37, Plan(32, 10, EVERYTHING, drill_share=0.4), 0.6),
 )
 
 

@@ -6,9 +6,11 @@ time a model reads it, everything else about the thing has just been said, and t
 questions look up.
 """
 
+from itertools import pairwise
 from random import Random
 
-from feature_atlas.toy.scene import Scene, Sign, Thing, column_of, row_of
+from feature_atlas.toy.relations import RELATIONS, holds
+from feature_atlas.toy.scene import COLOURS, Scene, Sign, Thing, column_of, row_of
 
 ROW_WORDS = ("one", "two", "three", "four")
 COLUMN_WORDS = ("w", "x", "y", "z")
@@ -45,6 +47,21 @@ def caption(scene: Scene) -> str:
         occupants.append(scene.sign)
     occupants.sort(key=lambda occupant: occupant.cell)
     return ", ".join(f"{_name(occupant)} {place(occupant.cell)}" for occupant in occupants) + "."
+
+
+def positions(scene: Scene) -> str:
+    """How things stand to each other: "red circle blue square left of above far from, ..."
+
+    Each thing, in the order of COLOURS, with the next one and every relation true of the two. So
+    describing positions is working out relations, as it is for a large model.
+    """
+    things = sorted(scene.things, key=lambda thing: COLOURS.index(thing.colour))
+    return ", ".join(_standing(a, b) for a, b in pairwise(things)) + "."
+
+
+def _standing(a: Thing, b: Thing) -> str:
+    true = [relation for relation in RELATIONS if holds(relation, a.cell, b.cell)]
+    return " ".join([_name(a), _name(b), *true])
 
 
 def _name(occupant: Thing | Sign) -> str:

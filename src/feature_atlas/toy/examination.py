@@ -26,7 +26,7 @@ from feature_atlas.toy.lessons import (
     text_prefix,
 )
 from feature_atlas.toy.packing import PREFIX, Packed, Piece, pack
-from feature_atlas.toy.questions import Question, ask_describe, ask_some
+from feature_atlas.toy.questions import Question, ask_describe, ask_positions, ask_some
 from feature_atlas.toy.reading import image_embeddings, packed_hidden, text_hidden
 from feature_atlas.toy.scene import Scene, random_scene
 from feature_atlas.toy.tokenizer import Words
@@ -57,7 +57,7 @@ class Exam(NamedTuple):
 
 
 def new_exam(seed: int, n_scenes: int) -> Exam:
-    """Scenes drawn from a seed of their own, each with twelve questions and a caption."""
+    """Scenes drawn from a seed of their own, each with twelve questions and both descriptions."""
     teacher = Teacher(seed)
     random, balance = teacher.random, teacher.balance
     scenes = [random_scene(random) for _ in range(n_scenes)]
@@ -65,6 +65,7 @@ def new_exam(seed: int, n_scenes: int) -> Exam:
         [
             *ask_some(scene, EXAM_KINDS, N_QUESTIONS_PER_SCENE, balance, random),
             ask_describe(scene, balance, random),
+            ask_positions(scene, balance, random),
         ]
         for scene in scenes
     ]

@@ -14,7 +14,7 @@ from feature_atlas.toy.describe import textual_scene
 from feature_atlas.toy.draw import Picture, draw_scene
 from feature_atlas.toy.drills import attribute_drill, fact_drill, relation_drill
 from feature_atlas.toy.packing import Packed, Piece, pack
-from feature_atlas.toy.questions import Question, ask_describe, ask_some
+from feature_atlas.toy.questions import Question, ask_describe, ask_positions, ask_some
 from feature_atlas.toy.scene import N_CELLS, Scene, random_scene
 from feature_atlas.toy.tokenizer import PIXEL_MEAN, PIXEL_STD, Words
 
@@ -30,14 +30,14 @@ OTHER_WEIGHT = 0.05
 
 
 class Plan(NamedTuple):
-    """What one batch is made of: of each scene a caption or a drill, and what is named here."""
+    """What one batch is made of: of each scene a description or a drill, and what is named here."""
 
     n_scenes: int
     n_questions: int = 0
     kinds: dict[str, float] = {}
     """How often each kind of question is asked."""
     drill_share: float = 0.67
-    """How many scenes get the drill of attributes, instead of a caption."""
+    """How many scenes get the drill of attributes, instead of a description."""
     n_pairs: int = 0
     """Pairs of things in the drill of relations."""
     n_facts: int = 0
@@ -119,7 +119,8 @@ def _blocks(scene: Scene, teacher: Teacher, plan: Plan) -> list[Piece]:
     if random.random() < plan.drill_share:
         questions.append(Question(DRILL_PROMPT, attribute_drill(scene, random), "drill"))
     else:
-        questions.append(ask_describe(scene, balance, random))
+        describe = random.choice((ask_describe, ask_positions))
+        questions.append(describe(scene, balance, random))
     if plan.n_pairs:
         relations = relation_drill(scene, random, plan.n_pairs)
         questions.append(Question(RELATION_DRILL_PROMPT, relations, "drill"))

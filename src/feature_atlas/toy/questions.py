@@ -10,12 +10,11 @@ from itertools import permutations
 from random import Random
 
 from feature_atlas.toy.balance import Balance
-from feature_atlas.toy.describe import caption, place, plural
+from feature_atlas.toy.describe import caption, place, plural, positions
 from feature_atlas.toy.relations import RELATIONS, holds
 from feature_atlas.toy.scene import COLOURS, LETTERS, SHAPES, Scene, Thing
 
 MOST_TRIES = 100
-NEUTRAL_PROMPTS = ("Describe the image.", "Describe the positions of objects in the image.")
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,14 @@ def ask_sign_exists(scene: Scene, balance: Balance, random: Random) -> Question 
 
 
 def ask_describe(scene: Scene, balance: Balance, random: Random) -> Question:
-    """Describe the image. Describe the positions of objects in the image."""
-    return Question(random.choice(NEUTRAL_PROMPTS), caption(scene), "describe")
+    """Describe the image. red circle row two column y, ..."""
+    return Question("Describe the image.", caption(scene), "describe")
+
+
+def ask_positions(scene: Scene, balance: Balance, random: Random) -> Question:
+    """Describe the positions of objects in the image. red circle blue square left of above, ..."""
+    text = "Describe the positions of objects in the image."
+    return Question(text, positions(scene), "positions")
 
 
 ASKERS: dict[str, Asker] = {
@@ -168,6 +173,7 @@ ASKERS: dict[str, Asker] = {
     "sign_exists": ask_sign_exists,
     "statement": ask_statement,
     "describe": ask_describe,
+    "positions": ask_positions,
 }
 
 

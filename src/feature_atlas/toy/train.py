@@ -28,8 +28,8 @@ from feature_atlas.toy.networks import new_language_model, new_vlm
 from feature_atlas.toy.reading import image_embeddings, packed_hidden, text_hidden
 from feature_atlas.toy.tokenizer import build_processor, build_tokenizer
 
-LANGUAGE_STEPS = 1300
-VISION_STEPS = 1100
+LANGUAGE_STEPS = 1400
+VISION_STEPS = 1200
 SAE_TOKENS = 600_000
 # Added to the seed, so that the two stages see different scenes.
 LANGUAGE_LESSONS, VISION_LESSONS = 11, 22

@@ -32,7 +32,8 @@ VQA_KINDS = {
     "colour": 10.0,
     "shape": 9.0,
     "sign": 10.0,
-    "describe": 3.0,
+    "describe": 1.5,
+    "positions": 1.5,
 }
 VSR_KINDS = {"statement": 1.0}
 # Image ids say where a picture belongs, and never collide: COCO's ids are shared by VQA and VSR.
