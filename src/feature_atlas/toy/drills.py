@@ -50,7 +50,7 @@ def fact_drill(scene: Scene, random: Random, n_facts: int) -> str:
         elif form < 0.5:
             shape = random.choice([*SHAPES, *shapes])
             items.append(f"{plural(shape)} {shapes.count(shape)}")
-        elif form < 0.65 and scene.sign:
+        elif form < 0.75 and scene.sign:
             items.append(_verdict("sign", scene.sign.letter, LETTERS, random))
         else:
             thing = random.choice(scene.things)
