@@ -25,6 +25,9 @@ COLUMNS = {
     "layer": NUMBER("layer", width=56),
     "feature": NUMBER("feature", format="%d", width=72),
     "relation": TEXT("VSR relation"),
+    "survives_spatial": st.column_config.CheckboxColumn(
+        "neutral", width=64, help="Survives the neutral prompts; others were found by screening."
+    ),
     "delta_vsr": NUMBER("Δ VSR", format="%+.2f", help="Accuracy on statements of its relation."),
     "interval_vsr": TEXT("95 %", help="Bootstrap over images."),
     "q_value": NUMBER("q", format="%.2g", help="Exact McNemar, Benjamini-Hochberg over the run."),
@@ -118,7 +121,8 @@ else:
     show_facts(
         {
             "Removed": f"{len(points):,} features",
-            "Hurt their relation": f"{is_clear.sum():,} (interval below 0)",
+            "Hurt their relation": f"{is_clear.sum():,} (interval below 0), of them "
+            f"{(is_clear & points.survives_spatial).sum():,} survive neutral prompts",
             "Strongest": f"{points.delta_vsr.min():+.1f} pp",
             "Mean control": f"{points.control_mean.mean():+.2f} pp",
             "Mean Δ VQA": f"{points.delta_vqa.mean():+.2f} pp",

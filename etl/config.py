@@ -101,7 +101,10 @@ class NeutralConfig(Section):
     """The neutral-prompt filter (4.3)."""
 
     n_samples: int = Field(10, gt=0, description="top samples whose question is replaced")
-    min_share: float = Field(0.5, gt=0, le=1, description="share of neutral runs it must fire on")
+    n_reply_tokens: int = Field(64, gt=0, description="of the model's reply, which count too")
+    min_share: float = Field(
+        0.5, gt=0, le=1, description="share of a neutral prompt's runs it must fire on"
+    )
 
 
 class ExampleConfig(Section):

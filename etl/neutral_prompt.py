@@ -1,7 +1,8 @@
 """Stage `neutral_prompt`: features that are more than the words of the question (paper 4.3).
 
-The question of each candidate's top samples is replaced by neutral prompts, on the picture and on
-the mean image. Only candidates in the adapted set are asked.
+The question of each candidate's top samples is replaced by neutral prompts. The model replies, and
+the prompt with this reply is run on the picture and on the mean image: same words, only the picture
+differs. Only candidates in the adapted set are asked.
 """
 
 from collections import defaultdict
@@ -20,8 +21,11 @@ from feature_atlas.etl.skills import SKILLS
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import harvest
 from feature_atlas.neutral_prompt import NeutralCounts, max_activation, survives
+from feature_atlas.reply import with_reply
 from feature_atlas.sae import encode
-from feature_atlas.vlm import TEXT_ROLES
+from feature_atlas.vlm import TEXT_ROLES, Role
+
+ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
 
 
 class Feature(NamedTuple):
@@ -91,8 +95,9 @@ def _count_prompt(
     n_batches = -(-len(samples) // study.config.batch_size)
     for batch, positions in track(batches, f"neutral prompt: {prompt[:30]}", total=n_batches):
         rows = torch.tensor([wanted[p] for p in positions])
+        batch = with_reply(study.vlm.model, batch, study.config.neutral.n_reply_tokens)
         runs = [
-            harvest(study.vlm.model, batch, sorted(chosen), image_embeds=embeds).only(TEXT_ROLES)
+            harvest(study.vlm.model, batch, sorted(chosen), image_embeds=embeds).only(ASKED_AND_SAID)
             for embeds in (None, study.mean_image.expand(len(rows), -1, -1))
         ]
         for layer, features in chosen.items():
@@ -144,13 +149,17 @@ def _write_skill(
                 },
             )
         total = NeutralCounts(*(sum(parts) for parts in zip(*counts[layer], strict=True)))
-        kept = survives(
-            total.n_fired,
-            total.n_samples,
-            total.n_fired_mean_image,
-            min_share=study.config.neutral.min_share,
-        )
+        kept = torch.stack([_survives(study, counted) for counted in counts[layer]]).any(0)
         output.table("candidate", {**keys, "survives": kept.numpy(), **_integers(total)})
+
+
+def _survives(study: Study, counts: NeutralCounts) -> torch.Tensor:
+    return survives(
+        counts.n_fired,
+        counts.n_samples,
+        counts.n_fired_mean_image,
+        min_share=study.config.neutral.min_share,
+    )
 
 
 def _integers(counts: NeutralCounts) -> dict[str, np.ndarray]:

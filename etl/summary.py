@@ -101,15 +101,14 @@ group by rollup (layer) order by feature_record.layer
 """
 
 ABLATIONS = """
-select s.layer, s.feature, s.relation, f.survives_spatial as survives,
+select s.layer, s.feature, s.relation, s.survives_spatial as survives,
        left(s.description, 60) as description, round(s.f1::numeric, 2) as f1,
        round(100 * delta_vsr::numeric, 1) || ' [' || round(100 * delta_vsr_low::numeric, 1) || ', '
          || round(100 * delta_vsr_high::numeric, 1) || ']' as "VSR pp [95 %]",
        round(100 * control_mean::numeric, 1) as "control pp",
        round(100 * delta_vqa::numeric, 1) as "VQA pp",
        round(s.odds_ratio::numeric, 2) as "OR", s.n_samples as n
-from atlas.ablation_summary s join atlas.feature_record f using (run_id, layer, feature)
-where run_id = :run order by delta_vsr limit 10
+from atlas.ablation_summary s where run_id = :run order by delta_vsr limit 10
 """
 
 TIMES = """

@@ -30,9 +30,9 @@ class Candidate(Base):
     feature: Mapped[feature_key]
     measurement_id: Mapped[measurement_reference]
     survives: Mapped[bool] = mapped_column(
-        comment="whether it fires on neutral prompts because of the image, not of a word"
+        comment="whether on one neutral prompt it fires because of the image, not of a word"
     )
-    n_samples: Mapped[int] = count("images tried with a neutral prompt")
+    n_samples: Mapped[int] = count("runs: images tried, summed over the neutral prompts")
     n_fired: Mapped[int] = count("of them, how many on which it fired")
     n_fired_mean_image: Mapped[int] = count(
         "of them, how many on which it fired with the image replaced by the mean embedding"

@@ -6,6 +6,7 @@ SELECT
     vsr.layer,
     vsr.feature,
     vsr.relation,
+    described.survives_spatial,
     described.label AS description,
     described.f1,
     vsr.n_samples,

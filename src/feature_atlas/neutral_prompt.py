@@ -6,6 +6,9 @@ feature that keeps firing is grounded in the picture; one that falls silent was 
 Firing alone would prove little: a TopK code fires k features on every token whatever the prompt,
 and "Describe the positions of objects in the image." has spatial words of its own. So the same
 neutral prompt is also run on the mean image, and what has to differ is the picture alone.
+
+What the model says to the prompt counts as well (`reply`), in the same words on both: a model looks
+where things are when it says so, not while it reads that it should.
 """
 
 from typing import NamedTuple
@@ -101,17 +104,18 @@ def survives(
     *,
     min_share: float = 0.5,
 ) -> Bool[Tensor, " feature"]:
-    """Whether firing persists under neutral prompts, and because of the picture.
+    """Whether firing persists under one neutral prompt, and because of the picture.
 
     The feature fires in at least `min_share` of the neutral runs, AND in more of them than when the
     mean image replaces the picture. The second half is ours: TopK always fires k features, so one
-    that fires on any text would pass the first. With several prompts pass the sums over them.
+    that fires on any text would pass the first. With several prompts, a feature survives the filter
+    that survives one of them: what looks for positions has nothing to do in "Describe the image.".
     A feature without samples does not survive.
     """
     if (n_fired > n_samples).any() or (n_fired_mean_image > n_samples).any():
         raise ValueError(
             "a feature fired in more runs than it had: give n_fired, n_samples and "
-            "n_fired_mean_image summed over the same prompts, in this order."
+            "n_fired_mean_image of the same runs, in this order."
         )
     persists = (n_samples > 0) & (n_fired >= min_share * n_samples)
     return persists & (n_fired > n_fired_mean_image)
