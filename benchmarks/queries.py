@@ -1,0 +1,90 @@
+"""What dashboards and people ask of ten runs, from 65,536 features a run upwards: p95 of each.
+
+python benchmarks/queries.py [features ...]: one table row a size.
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from sqlalchemy import Connection, text
+from synthetic import atlas, copy_run, load_run
+
+from feature_atlas.dashboards.queries import feature_bins
+
+SIZES, N_RUNS = (65_536, 1_048_576), 10
+METRICS = (
+    *("cosine", "cosine_image", "cosine_full", "visual_energy", "energy_image", "firing_rate"),
+    *("spatial_delta_p", "spatial_odds_ratio", "ocr_odds_ratio", "vsr_odds_ratio", "n_firings"),
+)
+
+PAGE = """
+SELECT * FROM atlas.feature_record WHERE run_id = :run AND {metric} IS NOT NULL
+ORDER BY {metric} DESC LIMIT 25
+"""
+FILTER = """
+SELECT * FROM atlas.feature_record
+WHERE run_id = :run AND cosine < :cosine AND visual_energy > :energy AND spatial_odds_ratio > :odds
+ORDER BY spatial_odds_ratio DESC LIMIT 100
+"""
+DIFF = """
+SELECT layer, feature, cosine_before, cosine_after FROM atlas.run_diff(:run, :other)
+ORDER BY abs(cosine_after - cosine_before) DESC LIMIT 50
+"""
+
+
+def main() -> None:
+    """Print the p95 in milliseconds of every question, one line a size."""
+    for n_features in [int(size) for size in sys.argv[1:]] or SIZES:
+        with atlas() as (folder, engine):
+            first = load_run(folder, engine, n_features).run_id
+            runs = [first] + [copy_run(engine, first, seed) for seed in range(1, N_RUNS)]
+            os.environ["ATLAS_DATABASE_URL"] = engine.url.render_as_string(hide_password=False)
+            with engine.connect() as connection:
+                connection.execute(text("SELECT sum(cosine) FROM atlas.feature_record"))
+                _measure(connection, runs, n_features)
+
+
+def _measure(connection: Connection, runs: list[int], n_features: int) -> None:
+    chosen = random.Random(0)
+
+    def page() -> None:
+        query = text(PAGE.format(metric=chosen.choice(METRICS)))
+        connection.execute(query, {"run": chosen.choice(runs)}).all()
+
+    def filtered() -> None:
+        bounds = {"cosine": chosen.uniform(0.2, 0.9), "energy": chosen.uniform(0, 5)}
+        values = {"run": chosen.choice(runs), "odds": chosen.uniform(0.5, 3)} | bounds
+        connection.execute(text(FILTER), values).all()
+
+    def difference() -> None:
+        run, other = chosen.sample(runs, 2)
+        connection.execute(text(DIFF), {"run": run, "other": other}).all()
+
+    print(f"\n{n_features:,} features x {len(runs)} runs")
+    _print("any-metric page of 25", page, 200)
+    _print("three-metric filter and sort", filtered, 50)
+    _print("run_diff, top 50", difference, 20)
+    _print("Fig. 2, 100 x 100 bins", lambda: _bins(chosen.choice(runs)), 20)
+
+
+def _bins(run: int) -> None:
+    feature_bins.clear()  # the dashboard's own question, not its cached answer
+    feature_bins(run, 100)
+
+
+def _print(name: str, ask: Callable[[], None], times: int) -> None:
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        ask()
+        seconds.append(time.perf_counter() - started)
+    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
+    print(f"  {name:<32} median {p50:9.1f} ms   p95 {p95:9.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
