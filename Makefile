@@ -9,7 +9,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint faults format dictionary bench clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -25,9 +25,19 @@ test: $(VENV)/installed-dev ## style, types, import contracts and all tests
 lint: $(VENV)/installed-dev ## style, types and import contracts alone
 	$(VENV)/bin/python -m pytest tests/test_quality.py $(ARGS)
 
+faults: $(VENV)/installed-dev ## kill 50 loads and 10 database servers, and damage 1,000 folders
+	ATLAS_FAULTS=50,10 $(VENV)/bin/python -m pytest tests/etl/test_faults.py $(ARGS)
+	ATLAS_EXAMPLES=500 $(VENV)/bin/python -m pytest tests/etl/bad_folders/test_damage.py $(ARGS)
+
 format: $(VENV)/installed-dev ## put the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+dictionary: $(VENV)/installed ## write docs/data_dictionary.md anew from the schema
+	@export ATLAS_HOME=$$(mktemp -d); unset ATLAS_DATABASE_URL; \
+	$(VENV)/bin/feature-atlas migrate \
+	&& $(VENV)/bin/feature-atlas dictionary --output docs/data_dictionary.md; \
+	status=$$?; $(VENV)/bin/feature-atlas stop; rm -rf "$$ATLAS_HOME"; exit $$status
 
 bench: $(VENV)/installed ## time the parts that matter against their floors
 	@for benchmark in benchmarks/*.py; do \

@@ -1,1 +1,1 @@
-"""Streamlit pages over a published atlas: one question a page, `queries.py` the only reader."""
+"""Streamlit pages over a published atlas: one question a page, `queries` the only reader."""

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_atlas.etl.config import stable_hash
+from feature_atlas.etl.provenance import code_version, libraries
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
@@ -103,6 +104,7 @@ def run_stage(
     body(output)
     finished = datetime.now(UTC)
     seconds = (finished - started).total_seconds()
+    commit, dirty = code_version()
     write_json(
         folder / "stage.json",
         {
@@ -110,6 +112,9 @@ def run_stage(
             "stage": name,
             "params": dict(params),
             "reads": list(reads),
+            "code_version": commit,
+            "dirty": dirty,
+            "libraries": libraries(),
             "started_at": started.isoformat(),
             "finished_at": finished.isoformat(),
             "seconds": seconds,

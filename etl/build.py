@@ -7,7 +7,6 @@ from rich.console import Console
 from sqlalchemy import Engine, text
 
 from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.load import IngestReport, ingest
 from feature_atlas.etl.migrate import migrate
 from feature_atlas.etl.postgres import ensure_database
 from feature_atlas.etl.study import identify, open_run
@@ -38,20 +37,6 @@ def build_and_publish(config: RunConfig, home: Path, console: Console) -> str:
         f"in {time.monotonic() - started:.0f} s, {sum(report.rows.values()):,} rows"
     )
     return inputs.slug
-
-
-def ingest_folder(folder: Path, home: Path, console: Console) -> IngestReport:
-    """Load a finished run folder, from here or from another machine."""
-    if not (folder / "manifest.json").is_file():
-        raise FileNotFoundError(
-            f"no {folder / 'manifest.json'}: expected a finished run folder; "
-            f"runs lie in {home / 'runs'}."
-        )
-    engine = make_engine(ensure_database())
-    migrate(engine)
-    report = ingest(folder, engine)
-    console.print(f"{folder.name}: {report.status}, {sum(report.rows.values()):,} rows")
-    return report
 
 
 def is_published(engine: Engine, config_hash: str) -> bool:

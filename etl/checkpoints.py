@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
@@ -133,9 +134,8 @@ def load_sae(folder: Path, scale: float | None = None) -> TopKSae:
             f"{folder} states no activation_scale in its metadata: set sae.scales for its layer "
             "(sqrt(d_model) / average residual norm, as the release gives it)."
         )
-    loaded = from_sae_lens(sae, float(used))
-    _require_finite(loaded, folder)
-    return loaded
+    _require_finite(sae.state_dict(), folder)  # before anything is said of a row's length
+    return from_sae_lens(sae, float(used))
 
 
 def load_llama_scope(folder: Path, k: int) -> TopKSae:
@@ -145,8 +145,9 @@ def load_llama_scope(folder: Path, k: int) -> TopKSae:
     weights = folder / "checkpoints" / "final.safetensors"
     try:
         raw = {name: t.float() for name, t in load_file(weights).items()}
+        _require_finite(raw, folder)
         norm = settings["dataset_average_activation_norm"]["in"]
-        sae = TopKSae(
+        return TopKSae(
             w_enc=raw["encoder.weight"].T.contiguous(),
             b_enc=raw["encoder.bias"],
             w_dec=raw["decoder.weight"].T.contiguous(),
@@ -156,8 +157,6 @@ def load_llama_scope(folder: Path, k: int) -> TopKSae:
         )
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{weights} is not a whole Llama Scope SAE ({error}).") from error
-    _require_finite(sae, folder)
-    return sae
 
 
 def save_sae(sae: TopKSae, folder: Path, metadata: Mapping[str, Any]) -> None:
@@ -188,7 +187,7 @@ def _require_sae_files(folder: Path, *names: str) -> None:
             )
 
 
-def _require_finite(sae: TopKSae, folder: Path) -> None:
-    for name in ("w_enc", "b_enc", "w_dec", "b_dec"):
-        if not torch.isfinite(getattr(sae, name)).all():
+def _require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    for name, weight in weights.items():
+        if not torch.isfinite(weight).all():
             raise ValueError(f"{name} of the SAE in {folder} holds NaN or infinity: replace it.")

@@ -2,16 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from feature_atlas.etl.cli_bridges import export, import_
+from feature_atlas.etl.cli_runs import runs
 from feature_atlas.etl.home import configure_libraries
+from feature_atlas.etl.terminal import Format, complaints, console, said_plainly
 from feature_atlas.models.session import atlas_home
 
 app = typer.Typer(
@@ -21,16 +20,9 @@ app = typer.Typer(
 )
 toy = typer.Typer(help="The tiny world: the same architecture on a laptop.", no_args_is_help=True)
 app.add_typer(toy, name="toy")
-console = Console(width=None if sys.stdout.isatty() else 160)  # a log is not 80 columns wide
-complaints = Console(stderr=True)
-
-
-class Format(StrEnum):
-    """How `query` prints."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
+app.add_typer(runs, name="runs")
+app.add_typer(export, name="export")
+app.add_typer(import_, name="import")
 
 
 @app.callback()
@@ -39,33 +31,21 @@ def main() -> None:
     configure_libraries(atlas_home())
 
 
-@contextmanager
-def said_plainly() -> Iterator[None]:
-    """Errors that the user can act on become one message and exit code 1; bugs keep a traceback."""
-    from sqlalchemy.exc import DBAPIError
-
-    try:
-        yield
-    except (ValueError, FileNotFoundError, RuntimeError, TypeError, ConnectionError) as error:
-        complaints.print(f"error: {error}", style="red", highlight=False, markup=False)
-        raise typer.Exit(1) from None
-    except DBAPIError as error:
-        complaints.print(f"error: database: {error.orig}", style="red", markup=False)
-        raise typer.Exit(1) from None
-
-
 @app.command()
 def demo(
     dashboard: Annotated[
         bool, typer.Option(help="open the dashboard when the atlas is published")
     ] = True,
+    seed: Annotated[
+        int, typer.Option(help="another seed is another run beside it, to compare with")
+    ] = 0,
 ) -> None:
     """Build the atlas of the shipped tiny world, end to end, and show it."""
     with said_plainly():
         from feature_atlas.etl.demo import run_demo
         from feature_atlas.etl.serve import serve_dashboard
 
-        run_demo(atlas_home(), console)
+        run_demo(atlas_home(), console, seed)
         if dashboard:
             serve_dashboard(atlas_home(), port=8501)
 
@@ -85,12 +65,55 @@ def build(
 @app.command()
 def ingest(
     folder: Annotated[Path, typer.Argument(help="run folder with a manifest.json")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="verify everything and stop; needs no database")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="when another process loads the run, wait for it")
+    ] = False,
 ) -> None:
     """Verify a run folder and publish it; a run that is published already is left alone."""
     with said_plainly():
-        from feature_atlas.etl.build import ingest_folder
+        from feature_atlas.etl.ingest import check_folder, ingest_folder
 
-        ingest_folder(folder, atlas_home(), console)
+        if dry_run:
+            check_folder(folder, console)
+        else:
+            ingest_folder(folder, console, wait=wait)
+
+
+@app.command()
+def reingest(
+    source: Annotated[str, typer.Argument(help="folder or fsspec URL that holds SAE runs")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML configuration that SAEs are built with")
+    ] = None,
+) -> None:
+    """Publish the SAE runs at a place that are new or changed, and report what drifted.
+
+    Exit code 1: one of them could not be taken; the others are published all the same.
+    """
+    with said_plainly():
+        from feature_atlas.etl.config import load_config
+        from feature_atlas.etl.migrate import open_atlas
+        from feature_atlas.etl.reingest import (
+            is_anything_new,
+            leave,
+            look,
+            print_outcomes,
+            require_all_taken,
+        )
+
+        engine, base = open_atlas(), None if config is None else load_config(config)
+        found = look(source, base, atlas_home(), engine)
+        if not is_anything_new(found):
+            outcomes = [leave(one, engine) for one in found]
+            print_outcomes(outcomes, console)
+            require_all_taken(outcomes)
+            return
+        from feature_atlas.etl.flows import reingest_flow  # Prefect takes seconds to start
+
+        reingest_flow(source, None if config is None else config.absolute())
 
 
 @app.command()
@@ -124,6 +147,49 @@ def query(
         from feature_atlas.etl.summary import print_query
 
         print_query(sql, output.value, sys.stdout)
+
+
+@app.command()
+def dictionary(
+    output: Annotated[Path | None, typer.Option(help="write to this file, not the screen")] = None,
+) -> None:
+    """Say in Markdown what every view, table, column and function of the atlas holds."""
+    with said_plainly():
+        from feature_atlas.etl.dictionary import data_dictionary
+        from feature_atlas.etl.postgres import ensure_database
+        from feature_atlas.models.session import make_engine
+
+        document = data_dictionary(make_engine(ensure_database()))
+        if output is None:
+            sys.stdout.write(document)
+        else:
+            output.write_text(document, encoding="utf-8")
+            console.print(f"written to {output}")
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(help='as in a web search: "a phrase", or, -without')],
+    run: Annotated[str | None, typer.Option(help="slug or id; default: the current run")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="features at most")] = 25,
+    output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
+) -> None:
+    """Find features by their descriptions, questions and tokens, and by meaning where it can."""
+    with said_plainly():
+        from feature_atlas.etl.search import print_search
+
+        print_search(words, run, limit, output.value, sys.stdout, complaints)
+
+
+@app.command()
+def embed(
+    run: Annotated[str | None, typer.Argument(help="slug or id; default: every run")] = None,
+) -> None:
+    """Embed descriptions for search by meaning; what has its vector is left alone."""
+    with said_plainly():
+        from feature_atlas.etl.embedding import embed as embed_descriptions
+
+        embed_descriptions(run, console)
 
 
 @app.command()

@@ -10,8 +10,11 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from feature_atlas.etl.manifest import FileEntry, open_table_file
+from feature_atlas.etl.manifest import FileEntry
+from feature_atlas.etl.run_files import open_table_file
 from feature_atlas.etl.table_rows import expected_columns, table_of
+
+REBUILD = "Correct the stage that wrote it and build the run again."
 
 
 def verify_columns(folder: Path, file: FileEntry, name: str) -> None:
@@ -22,13 +25,13 @@ def verify_columns(folder: Path, file: FileEntry, name: str) -> None:
     if missing:
         raise ValueError(
             f"{folder / file.path} has no column {', '.join(missing)}; "
-            f"table {name} needs {', '.join(expected)}."
+            f"table {name} needs {', '.join(expected)}. {REBUILD}"
         )
     surplus = sorted(set(schema.names) - expected.keys())
     if surplus:
         raise ValueError(
             f"{folder / file.path} has columns {', '.join(surplus)} that table {name} does not "
-            f"know; it has {', '.join(expected)}."
+            f"know; it has {', '.join(expected)}. {REBUILD}"
         )
     for field in schema:
         _verify_kind(folder, file, field, expected[field.name])
@@ -40,7 +43,8 @@ def _verify_kind(folder: Path, file: FileEntry, field: pa.Field, column: Column[
     is_empty = pa.types.is_null(found) or file.rows == 0
     if not is_empty and not fits(found):
         raise ValueError(
-            f"{folder / file.path}: column {field.name} is {field.type}, expected {wanted}."
+            f"{folder / file.path}: column {field.name} is {field.type}, expected {wanted}. "
+            f"{REBUILD}"
         )
 
 

@@ -168,6 +168,33 @@ class RunConfig(Section):
     ablation: AblationConfig = AblationConfig()
 
 
+class DriftConfig(Section):
+    """When a feature counts as changed between two runs, where a measure has no interval.
+
+    Not a part of a run. Odds ratios and removals have 95 % intervals: there disjoint ones count.
+    """
+
+    cosine_threshold: float = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="cosines further apart count: a convention, a tenth of the way from kept to "
+        "new; nothing says how far chance alone moves a cosine",
+    )
+    energy_factor: float = Field(
+        2.0, ge=1, description="visual energies in a larger ratio count: a convention, a doubling"
+    )
+    energy_floor: float = Field(
+        1e-3,
+        ge=0,
+        description="added to both energies first, so that nothing next to nothing is no change: "
+        "the epsilon below which a feature does not see (4.2)",
+    )
+
+
+DRIFT = DriftConfig()
+
+
 def load_config(path: Path) -> RunConfig:
     """Read a YAML configuration; relative paths in it are relative to the file."""
     if not path.is_file():

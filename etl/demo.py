@@ -25,9 +25,12 @@ WORLD = {"seed": SEED, "n_train_images": 1200, "n_val_images": 900, "n_vsr_image
 """Size of the drawn world: 12,600 questions and 7,200 statements."""
 
 
-def run_demo(home: Path, console: Console) -> None:
-    """Draw the world, build its atlas (or find it published), print what came out."""
-    slug = build_and_publish(demo_config(draw_world(home, console)), home, console)
+def run_demo(home: Path, console: Console, seed: int = SEED) -> None:
+    """Draw the world, build its atlas (or find it published), print what came out.
+
+    Another seed is another run beside it: of the same world, drawn and trained by other dice.
+    """
+    slug = build_and_publish(demo_config(draw_world(home, console), seed), home, console)
     print_summary(slug, console)
 
 
@@ -42,12 +45,12 @@ def draw_world(home: Path, console: Console) -> Path:
     return folder
 
 
-def demo_config(world: Path) -> RunConfig:
+def demo_config(world: Path, seed: int = SEED) -> RunConfig:
     """The tiny world's run: sizes for two cores and some minutes, everything else as always."""
     n_layers = read_json(vlm_path() / "config.json")["text_config"]["num_hidden_layers"]
     return RunConfig(
         name="tiny-world",
-        seed=SEED,
+        seed=seed,
         batch_size=64,
         vlm=VlmConfig(
             path=str(vlm_path()),

@@ -2,14 +2,14 @@
 
     verify    the manifest, every file, every value; a bad one names itself
     copy      into tables of the run's own, in the schema atlas_staging
-    index     keys, references and the CHECK that makes attaching them instant
+    index     keys, and the CHECK that makes attaching them instant
     record    the wide row of every feature, built from those tables
-    publish   one short transaction: dense tables become partitions, sparse rows move over,
-              the run is published, the one before it superseded
+    publish   one transaction: dense tables become partitions, sparse rows move over, the run is
+              published, the one before it superseded
 
-A killed load leaves only staging tables, which the next load of the same run drops. The only
-writer of the database: what it is made of (`registry`, `staging`, `staged_rows`, `feature_record`,
-`publish`) is called from here alone.
+One loader at a time holds a run's lock. A killed one leaves only staging tables, which the next
+load, of whatever run, drops. The only writer of facts: what it is made of (`registry`, `staging`,
+`staged_rows`, `feature_record`, `publish`, `abandoned`) is called from here alone.
 """
 
 import logging
@@ -22,21 +22,18 @@ from typing import NamedTuple, cast
 import psycopg
 from sqlalchemy import Engine
 
+from feature_atlas.etl.abandoned import drop_abandoned, fail_run
+from feature_atlas.etl.database_errors import told_plainly
 from feature_atlas.etl.feature_record import build_record
-from feature_atlas.etl.manifest import Manifest, read_manifest, verify_files
+from feature_atlas.etl.loader_lock import only_loader
+from feature_atlas.etl.manifest import Manifest, read_run_manifest
+from feature_atlas.etl.progress import Progress, silent
 from feature_atlas.etl.publish import publish
-from feature_atlas.etl.registry import Ids, find_run, open_run, registry_ids
+from feature_atlas.etl.registry import Found, Ids, find_run, open_run, registry_ids
 from feature_atlas.etl.staged_rows import copy_rows
-from feature_atlas.etl.staging import (
-    Connection,
-    Load,
-    Progress,
-    create_staged,
-    drop_staging,
-    index_staged,
-)
+from feature_atlas.etl.staging import Connection, Load, create_staged, index_staged
 from feature_atlas.etl.table_rows import DENSE, SPARSE, WHAT
-from feature_atlas.etl.verification import verify_tables
+from feature_atlas.etl.verification import Checked, verify
 
 log = logging.getLogger(__name__)
 
@@ -54,34 +51,41 @@ class IngestReport(NamedTuple):
     """Rows loaded by table; empty when there was nothing to do."""
     seconds: dict[str, float]
     """Time by step: verify, copy, index, record, publish."""
+    checked: Checked
+    """Files, tables and values that were verified; none when there was nothing to do."""
 
 
-def ingest(folder: Path, engine: Engine, progress: Progress | None = None) -> IngestReport:
-    """Load and publish a finished run folder. Doing it again changes nothing."""
-    manifest = read_manifest(folder)
-    with engine.connect() as pooled:
-        connection = cast(Connection, pooled.connection.driver_connection)
-        with _only_loader(connection, manifest):
-            return _ingest(folder, manifest, connection, progress or _silent)
+def ingest(
+    folder: Path, engine: Engine, progress: Progress = silent, *, wait: bool = False
+) -> IngestReport:
+    """Load and publish a finished run folder. Doing it again changes nothing.
+
+    ``wait``: when another process loads the same run, wait for it instead of refusing.
+    """
+    manifest = read_run_manifest(folder)
+    with _connected(engine) as connection, told_plainly(manifest.slug):
+        with only_loader(connection, manifest.config_hash, manifest.slug, wait=wait):
+            drop_abandoned(connection)
+            found = find_run(connection, manifest)
+            if found is not None and found.state in ("published", "superseded"):
+                return _already_published(folder, manifest, found)
+            return _ingest(folder, manifest, connection, progress)
 
 
 def _ingest(
     folder: Path, manifest: Manifest, connection: Connection, progress: Progress
 ) -> IngestReport:
-    found = find_run(connection, manifest)
-    if found is not None and found[1] in ("published", "superseded"):
-        return IngestReport("already published", manifest.slug, found[0], {}, {})
     seconds: dict[str, float] = {}
     with _timed(seconds, "verify"):
-        _verify(folder, manifest, progress)
+        checked = verify(folder, manifest, progress)
     load = Load(folder, manifest, connection, progress, open_run(connection, manifest))
     try:
         rows = _load(load, seconds)
     except BaseException:
-        _give_up(connection, load.run_id)
+        _give_up(load)
         raise
     log.info("published %s: %s rows", manifest.slug, sum(rows.values()))
-    return IngestReport("published", manifest.slug, load.run_id, rows, seconds)
+    return IngestReport("published", manifest.slug, load.run_id, rows, seconds, checked)
 
 
 def _load(load: Load, seconds: dict[str, float]) -> dict[str, int]:
@@ -98,12 +102,17 @@ def _load(load: Load, seconds: dict[str, float]) -> dict[str, int]:
     return rows
 
 
-def _verify(folder: Path, manifest: Manifest, progress: Progress) -> None:
-    verify_files(folder, manifest)
-    total, done = sum(file.rows for file in manifest.files), 0
-    for n_rows in verify_tables(folder, manifest):
-        done += n_rows
-        progress("verify", done, total)
+def _already_published(folder: Path, manifest: Manifest, found: Found) -> IngestReport:
+    """Nothing to do; but a folder with other numbers under the same name is an error."""
+    if found.checksum != manifest.checksum():
+        raise ValueError(
+            f"{folder}: {manifest.slug} is {found.state} with other files (checksum "
+            f"{found.checksum[:12]}..., the folder has {manifest.checksum()[:12]}...). A published "
+            f"run never changes: drop it (`feature-atlas runs drop {manifest.slug}`) and ingest "
+            "the folder, or build the folder as a run of another configuration."
+        )
+    status, nothing = "already published", Checked([], [])
+    return IngestReport(status, manifest.slug, found.id, {}, {}, nothing)
 
 
 def _prepare(load: Load) -> Ids:
@@ -121,8 +130,25 @@ def _index(load: Load) -> None:
         load.progress("index", number + 1, len(DENSE))
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    """No progress wanted."""
+def _give_up(load: Load) -> None:
+    """Leave no trace but the run marked as failed; the first error is the one to report."""
+    try:
+        load.connection.rollback()
+        fail_run(load.connection, load.run_id)
+    except psycopg.Error:
+        log.warning("could not clean up after %s; the next load does", load.manifest.slug)
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """The driver's own connection; one that was lost does not return to the pool."""
+    with engine.connect() as pooled:
+        connection = cast(Connection, pooled.connection.driver_connection)
+        try:
+            yield connection
+        finally:
+            if connection.closed:
+                pooled.invalidate()
 
 
 @contextmanager
@@ -130,34 +156,3 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - begin
-
-
-@contextmanager
-def _only_loader(connection: Connection, manifest: Manifest) -> Iterator[None]:
-    """Hold the run's lock; it goes when this process ends, however it ends."""
-    key = int(manifest.config_hash[:15], 16)
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
-    connection.commit()
-    if row != (True,):
-        raise RuntimeError(
-            f"another process is loading {manifest.slug} at this moment. Wait until it ended; "
-            "then this command finds the run published, or loads it."
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.rollback()
-            connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
-            connection.commit()
-
-
-def _give_up(connection: Connection, run_id: int) -> None:
-    """Leave no trace but the run marked as failed; the first error is the one to report."""
-    try:
-        connection.rollback()
-        with connection.transaction():
-            drop_staging(connection, run_id)
-            connection.execute("UPDATE atlas.run SET state = 'failed' WHERE id = %s", (run_id,))
-    except psycopg.Error:
-        log.warning("could not clean up after run %s; the next load does", run_id)

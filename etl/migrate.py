@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this code: tables by revision, then views and rights."""
+"""Bring a database to the schema of this code: tables by revision; views, functions and rights."""
 
 import hashlib
 import re
@@ -14,11 +14,19 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from feature_atlas.etl.postgres import ensure_database
 from feature_atlas.models import SCHEMA
-from feature_atlas.models.session import READER
+from feature_atlas.models.session import READER, make_engine
 
 LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
 _alembic_is_not_thread_safe = Lock()
+
+
+def open_atlas() -> Engine:
+    """The atlas's database, started if it is our own, with the schema of this code."""
+    engine = make_engine(ensure_database())
+    migrate(engine)
+    return engine
 
 
 def migrate(engine: Engine) -> str:
@@ -57,7 +65,7 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def views() -> dict[str, str]:
-    """SQL of every view by name, in an order in which they can be made."""
+    """SQL of every view and function by file, in an order in which they can be made."""
     folder = files("feature_atlas.migrations") / "views"
     found = {
         entry.name.removesuffix(".sql"): entry.read_text()
@@ -107,6 +115,19 @@ def _drop_views(connection: Connection) -> None:
     query = "SELECT viewname FROM pg_views WHERE schemaname = :name"
     for name in connection.scalars(text(query), {"name": SCHEMA}).all():
         connection.exec_driver_sql(f'DROP VIEW IF EXISTS {SCHEMA}."{name}" CASCADE')
+    found = _functions(connection)
+    if found:  # in one statement: they may call one another
+        connection.exec_driver_sql(f"DROP FUNCTION {', '.join(found)}")
+
+
+def _functions(connection: Connection) -> list[str]:
+    """Functions of the view files, with their arguments; those of revisions are part of tables."""
+    names = re.findall(rf"CREATE FUNCTION {SCHEMA}\.(\w+)", "\n".join(views().values()))
+    query = (
+        "SELECT oid::regprocedure::text FROM pg_proc"
+        " WHERE pronamespace = to_regnamespace(:schema) AND proname = ANY (:names)"
+    )
+    return list(connection.scalars(text(query), {"schema": SCHEMA, "names": names}))
 
 
 def _create_views(connection: Connection) -> None:
@@ -115,6 +136,16 @@ def _create_views(connection: Connection) -> None:
     connection.exec_driver_sql(
         f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {_digest()}'"
     )
+    _grant(connection)
+
+
+def _grant(connection: Connection) -> None:
+    """What the reader may see; a function is everybody's until that is taken back."""
+    functions = ", ".join(_functions(connection))
+    if functions:
+        connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
     reader = connection.scalar(text("SELECT to_regrole(:name)"), {"name": READER})
     if reader is not None:
         connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {READER}")
+        if functions:
+            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {READER}")

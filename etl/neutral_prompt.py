@@ -97,7 +97,9 @@ def _count_prompt(
         rows = torch.tensor([wanted[p] for p in positions])
         batch = with_reply(study.vlm.model, batch, study.config.neutral.n_reply_tokens)
         runs = [
-            harvest(study.vlm.model, batch, sorted(chosen), image_embeds=embeds).only(ASKED_AND_SAID)
+            harvest(study.vlm.model, batch, sorted(chosen), image_embeds=embeds).only(
+                ASKED_AND_SAID
+            )
             for embeds in (None, study.mean_image.expand(len(rows), -1, -1))
         ]
         for layer, features in chosen.items():

@@ -14,15 +14,18 @@ PUBLISH_LOCK = 0x7075626C6973  # "publis": one publication at a time in a databa
 
 
 def publish(load: Load) -> None:
-    """All or nothing, and short: no row of a dense table is touched."""
+    """All or nothing: no row of a dense table moves; attaching looks up what they refer to.
+
+    No lock that a reader could meet: only other loaders wait, for as long as this takes.
+    """
     with load.connection.transaction():
         load.run("SET LOCAL lock_timeout = '60s'")
         load.run("SELECT pg_advisory_xact_lock({})", sql.Literal(PUBLISH_LOCK))
         for table in (*DENSE, "feature_record"):
             _attach(load, table)
-        _move_samples(load)
+        move_samples(load)
         for table in SPARSE:
-            _move(load, table)
+            move_rows(load, table)
         for table in (*WHAT, *SPARSE):
             load.run("DROP TABLE {}", load.staged(table))
         _flip(load)
@@ -44,7 +47,7 @@ def _attach(load: Load, table: str) -> None:
     load.run("ALTER TABLE {} DROP CONSTRAINT of_this_run", own)
 
 
-def _move_samples(load: Load) -> None:
+def move_samples(load: Load) -> None:
     """Images and samples that are new; then the database's id of every local number."""
     _move_new_images(load)
     _move_new_samples(load)
@@ -82,7 +85,8 @@ def _move_new_samples(load: Load) -> None:
     )
 
 
-def _move(load: Load, table: str) -> None:
+def move_rows(load: Load, table: str) -> None:
+    """A table's staged rows into the table that readers see, samples by the database's ids."""
     names = [c.name for c in table_of(table).columns if c.name != "id"]
     refers = "sample_id" in names
     values = [

@@ -3,36 +3,50 @@
 Part of the loader (`etl/load.py`).
 """
 
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Table, UniqueConstraint
 
-from feature_atlas.etl.manifest import Manifest, MeasurementEntry, open_table_file
-from feature_atlas.etl.staging import Connection, Load, drop_staging, in_atlas
+from feature_atlas.etl.manifest import Manifest, MeasurementEntry
+from feature_atlas.etl.run_files import open_table_file
+from feature_atlas.etl.staging import Connection, Load, in_atlas
 from feature_atlas.etl.table_rows import expected_columns, table_of
 
 Ids = dict[str, dict[Any, int]]
 """Database ids by what the files say: words, local numbers, stages."""
 
+REGISTRY_LOCK = 0x7265676973  # "regis": two loaders never insert one model or dataset at a time
 
-def find_run(connection: Connection, manifest: Manifest) -> tuple[int, str] | None:
-    """Id and state of the run, if the database knows it."""
-    query = "SELECT id, state FROM atlas.run WHERE config_hash = %s"
+
+class Found(NamedTuple):
+    """A run that the database knows."""
+
+    id: int
+    """Its number there."""
+    state: str
+    """building, published, superseded or failed."""
+    checksum: str
+    """Hash over the hashes of its files."""
+
+
+def find_run(connection: Connection, manifest: Manifest) -> Found | None:
+    """The run, if the database knows it."""
+    query = "SELECT id, state, checksum FROM atlas.run WHERE config_hash = %s"
     found = connection.execute(query, (manifest.config_hash,)).fetchone()
     connection.commit()
-    return cast(tuple[int, str] | None, found)
+    return None if found is None else Found(*found)
 
 
 def open_run(connection: Connection, manifest: Manifest) -> int:
-    """The run as 'building', with what it refers to; leftovers of a killed load are dropped."""
+    """The run as 'building', with what it refers to."""
     with connection.transaction():
+        _lock_registry(connection)
         values = _run_values(connection, manifest)
         found = _find_run_id(connection, manifest)
         if found is None:
             return _insert(connection, "run", values)
-        drop_staging(connection, found)
         connection.execute("DELETE FROM atlas.measurement WHERE run_id = %s", (found,))
         assignments = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
@@ -41,6 +55,11 @@ def open_run(connection: Connection, manifest: Manifest) -> int:
         query = sql.SQL("UPDATE atlas.run SET {}, created_at = now() WHERE id = {}")
         connection.execute(query.format(assignments, sql.Literal(found)), values)
         return found
+
+
+def _lock_registry(connection: Connection) -> None:
+    """Until the end of this transaction, which is short."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (REGISTRY_LOCK,))
 
 
 def _run_values(connection: Connection, manifest: Manifest) -> dict[str, Any]:
@@ -95,6 +114,7 @@ def _insert(connection: Connection, table: str, values: dict[str, Any]) -> int:
 def registry_ids(load: Load) -> Ids:
     """What the rows name, inserted where it is new; a row for every measurement of the run."""
     connection, manifest = load.connection, load.manifest
+    _lock_registry(connection)
     _insert_skills(load)
     return {
         "regime": dict(connection.execute("SELECT name, id FROM atlas.regime").fetchall()),
@@ -127,8 +147,9 @@ def _skills(load: Load) -> list[str]:
     for table, entries in load.manifest.tables.items():
         if "skill" in expected_columns(table_of(table)):
             for file in entries:
-                words = open_table_file(load.folder, file).read(columns=["skill"])
-                found |= set(words["skill"].unique().to_pylist())
+                words = open_table_file(load.folder, file).iter_batches(columns=["skill"])
+                for batch in words:
+                    found |= set(batch["skill"].unique().to_pylist())
     return sorted(found)
 
 
@@ -139,7 +160,9 @@ def _measurement_values(load: Load, entry: MeasurementEntry) -> dict[str, Any]:
         "run_id": load.run_id,
         "params": Jsonb(entry.params),
         "libraries": Jsonb(entry.libraries),
-        "code_version": manifest.code_version,
+        "inputs": Jsonb(entry.inputs or manifest.studied),
+        "code_version": entry.code_version or manifest.code_version,
+        "dirty": manifest.dirty if entry.dirty is None else entry.dirty,
         "rows": sum(file.rows for file in manifest.files if file.stage == entry.stage),
         "checksum": manifest.checksum(entry.stage),
     }

@@ -1,21 +1,18 @@
 """Close a run folder: the manifest lists every file with what produced it."""
 
-import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from feature_atlas.etl.artifacts import FORMAT, read_json, write_json
 from feature_atlas.etl.config import stable_hash
-
-LIBRARIES = ("torch", "transformers", "sae-lens", "numpy", "feature-atlas")
+from feature_atlas.etl.provenance import code_version, libraries
 
 
 def seal_run(run: Path) -> Path:
     """Write ``manifest.json`` from the stages' records; the folder then loads anywhere."""
     inputs = read_json(run / "inputs.json")
     records = [read_json(f) for f in sorted(run.glob("*/stage.json"), key=_finished)]
+    keys = {record["stage"]: record["key"] for record in records}
     commit, dirty = code_version()
     manifest = {
         "format": FORMAT,
@@ -27,41 +24,40 @@ def seal_run(run: Path) -> Path:
         "vlm": inputs["vlm"],
         "sae_set": inputs["sae_set"],
         "datasets": inputs["datasets"],
-        "measurements": [_measurement(record, inputs) for record in records],
+        "measurements": [_measurement(record, inputs, keys) for record in records],
         "files": [_file(entry, record) for record in records for entry in record["files"]],
     }
     write_json(run / "manifest.json", manifest)
     return run
 
 
-def code_version() -> tuple[str, bool]:
-    """Commit and whether the tree was dirty; the package's version outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        commit = _git(here, "rev-parse", "HEAD")
-        return commit, bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return f"feature-atlas {_installed('feature-atlas')}", False
-
-
-def libraries() -> dict[str, str]:
-    """Versions that the numbers depend on."""
-    return {name: _installed(name) for name in LIBRARIES} | {"python": platform.python_version()}
-
-
-def _measurement(record: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+def _measurement(
+    record: dict[str, Any], inputs: dict[str, Any], keys: dict[str, str]
+) -> dict[str, Any]:
+    """A stage's provenance; code and libraries are those it ran with, not those of today."""
     config = inputs["config"]
     return {
         "stage": record["stage"],
         "params": record["params"],
         "params_hash": stable_hash(record["params"]),
         "input_fingerprint": record["key"],
+        "inputs": _studied(inputs) | {read: keys[read] for read in record["reads"]},
         "seeds": [config["seed"]],
         "device": config["device"],
-        "libraries": libraries(),
+        "code_version": record.get("code_version"),  # a record of an older version has none
+        "dirty": record.get("dirty"),
+        "libraries": record.get("libraries") or libraries(),
         "started_at": record["started_at"],
         "finished_at": record["finished_at"],
     }
+
+
+def _studied(inputs: dict[str, Any]) -> dict[str, str]:
+    datasets = {dataset["name"]: dataset["fingerprint"] for dataset in inputs["datasets"]}
+    return {
+        "vlm": inputs["vlm"]["fingerprint"],
+        "sae_set": inputs["sae_set"]["fingerprint"],
+    } | datasets
 
 
 def _file(entry: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
@@ -70,20 +66,3 @@ def _file(entry: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 
 def _finished(file: Path) -> str:
     return str(read_json(file)["finished_at"])
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()

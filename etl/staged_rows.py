@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import JSONB, REAL
 
 from feature_atlas.etl.binary_copy import HEADER, TRAILER, BinaryRows
+from feature_atlas.etl.database_errors import naming_the_row
 from feature_atlas.etl.manifest import FileEntry
 from feature_atlas.etl.registry import Ids
 from feature_atlas.etl.staging import Load
@@ -38,7 +39,7 @@ def copy_rows(load: Load, ids: Ids) -> dict[str, int]:
         rows[table] = 0
         copy = _copy_dense if table in DENSE else _copy_sparse
         for file in load.manifest.tables.get(table, []):
-            with load.connection.transaction():
+            with naming_the_row(load.folder / file.path), load.connection.transaction():
                 for n_rows in copy(load, ids, table, file):
                     rows[table] += n_rows
                     done += n_rows

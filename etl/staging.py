@@ -3,7 +3,6 @@
 Part of the loader (`etl/load.py`). No reader sees them; a killed load leaves nothing else.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
@@ -11,13 +10,11 @@ import psycopg
 from psycopg import sql
 
 from feature_atlas.etl.manifest import Manifest
+from feature_atlas.etl.progress import Progress
 from feature_atlas.etl.table_rows import WHAT, table_of
 from feature_atlas.models.base import SCHEMA
 
 STAGING = "atlas_staging"
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step and with how many of how many rows are done."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -63,22 +60,19 @@ def create_staged(load: Load, table: str) -> None:
 
 
 def index_staged(load: Load, name: str) -> None:
-    """Keys, references, statistics, and the CHECK that spares a scan when attaching."""
+    """Keys, statistics, and the CHECK that spares a scan when attaching.
+
+    References come with `publish`: attaching a table that has them, or dropping it, would lock
+    out readers of the tables that it refers to.
+    """
     table, staged = table_of(name), load.staged(name)
     with load.connection.transaction():
         load.run("ALTER TABLE {} ADD PRIMARY KEY ({})", staged, _names(table.primary_key))
         for index in table.indexes:
             where = index.dialect_options["postgresql"]["where"]
             condition = sql.SQL("WHERE " + str(where) if where is not None else "")
-            load.run("CREATE INDEX ON {} ({}) {}", staged, _names(index), condition)
-        for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name)):
-            load.run(
-                "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} (id)",
-                staged,
-                sql.Identifier(str(key.name)),
-                _names(key),
-                in_atlas(key.referred_table.name),
-            )
+            kind = sql.Identifier(index.dialect_options["postgresql"]["using"] or "btree")
+            load.run("CREATE INDEX ON {} USING {} ({}) {}", staged, kind, _names(index), condition)
         load.run(
             "ALTER TABLE {} ADD CONSTRAINT of_this_run CHECK (run_id = {})",
             staged,

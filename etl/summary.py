@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from feature_atlas.etl.postgres import ensure_database
 from feature_atlas.models.session import database_url, make_engine, make_reader_engine
+from feature_atlas.models.user_sql import run_user_sql
 
 MAX_ROWS = 10_000
 """Rows that `query` prints at most; exports are for more."""
@@ -22,9 +23,9 @@ def print_summary(slug: str, console: Console) -> None:
             text("select id, published_at from atlas.run where slug = :slug"), {"slug": slug}
         ).one()
         console.print(f"\n[bold]{slug}[/bold], published {run.published_at:%Y-%m-%d %H:%M}")
-        _print(console, "Features per layer", _select(connection, LAYERS, run.id))
-        _print(console, "Top ten ablations", _select(connection, ABLATIONS, run.id))
-        _print(console, "Where the time went", _select(connection, TIMES, run.id))
+        print_rows(console, "Features per layer", _select(connection, LAYERS, run.id))
+        print_rows(console, "Top ten ablations", _select(connection, ABLATIONS, run.id))
+        print_rows(console, "Where the time went", _select(connection, TIMES, run.id))
 
 
 def print_status(console: Console) -> None:
@@ -36,29 +37,23 @@ def print_status(console: Console) -> None:
         if not rows:
             console.print("no runs yet: `feature-atlas demo` builds the first one")
             return
-        _print(console, "Runs", [dict(row) for row in rows])
+        print_rows(console, "Runs", [dict(row) for row in rows])
 
 
 def print_query(sql: str, output: str, stream: TextIO) -> None:
-    """Run one statement as the read-only role through a server-side cursor, and print its rows.
-
-    In a server-side cursor a second statement, SET or a data-changing WITH is a syntax error.
-    """
+    """Run one statement as the read-only role, and print its rows."""
     ensure_database()
-    with make_reader_engine(database_url()).connect() as connection:
-        cursor = connection.execution_options(stream_results=True, max_row_buffer=1000)
-        result = cursor.execute(text(sql.strip().rstrip(";").replace(":", r"\:")))
-        names, rows = list(result.keys()), result.fetchmany(MAX_ROWS)
+    names, rows, is_cut = run_user_sql(make_reader_engine(database_url()), sql, max_rows=MAX_ROWS)
+    records = [dict(zip(names, row, strict=True)) for row in rows]
     if output == "csv":
         writer = csv.writer(stream)
         writer.writerow(names)
         writer.writerows(rows)
     elif output == "json":
-        records = [dict(zip(names, row, strict=True)) for row in rows]
         stream.write(json.dumps(records, default=str, indent=1) + "\n")
     else:
-        Console(file=stream).print(_table("", [dict(zip(names, row, strict=True)) for row in rows]))
-    if len(rows) == MAX_ROWS:
+        Console(file=stream).print(_table("", records))
+    if is_cut:
         Console(stderr=True).print(f"stopped after {MAX_ROWS:,} rows: add a LIMIT or aggregate")
 
 
@@ -66,7 +61,8 @@ def _select(connection: Connection, sql: str, run_id: int) -> list[dict[str, Any
     return [dict(row) for row in connection.execute(text(sql), {"run": run_id}).mappings()]
 
 
-def _print(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
+def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
+    """A table with a title; words to the left, numbers to the right."""
     if rows:
         console.print(_table(title, rows))
     else:
@@ -76,7 +72,9 @@ def _print(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=title or None, title_justify="left")
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+        table.add_column(
+            name, justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold"
+        )
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     return table

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Column, Table
 
-from feature_atlas.etl.manifest import FileEntry, open_table_file
+from feature_atlas.etl.manifest import FileEntry
+from feature_atlas.etl.run_files import open_table_file, unreadable
 from feature_atlas.models import Base
 from feature_atlas.models.base import SCHEMA
 
@@ -32,7 +33,8 @@ WHAT = ("image", "sample")  # what the facts refer to, by local numbers
 REQUIRED = ("decoder_cosine", "visual_energy", "selection")
 
 REGIMES = ("text", "image", "full", "random")
-BATCH = 65_536
+BATCH = 65_536  # rows of a dense table in memory at a time
+SPARSE_BATCH = 4_096  # of the others: pictures and texts are long
 
 # files name these by word or local number; the loader puts the database's ids in their place
 LOCAL = {
@@ -94,7 +96,15 @@ def expected_columns(table: Table) -> dict[str, Column[Any]]:
 
 def read_batches(folder: Path, file: FileEntry) -> Iterator[Batch]:
     """The rows of one file, some at a time."""
-    first = 0
-    for rows in open_table_file(folder, file).iter_batches(batch_size=BATCH):
-        yield Batch(folder / file.path, first, rows)
+    path, first = folder / file.path, 0
+    size = BATCH if file.table in DENSE else SPARSE_BATCH
+    batches = open_table_file(folder, file).iter_batches(batch_size=size)
+    while True:
+        try:
+            rows = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(path, error) from None
+        if rows is None:
+            return
+        yield Batch(path, first, rows)
         first += rows.num_rows

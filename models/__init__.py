@@ -5,7 +5,10 @@ dense facts   decoder_cosine, visual_energy, firing_shift, selection: a partitio
 read model    feature_record: one wide row per feature, built when a run is published
 sparse facts  training_curve, example, candidate, neutral_prompt, auto_interp, review,
               head_attribution, overlay, ablation, ablation_outcome
+search        label_embedding
 the paper     published_result
+others        base_label: what they say of the base features
+re-ingestion  sae_source; drift_report, drift
 
 Every fact row belongs to a measurement, every measurement to a run. A feature is named by
 (run_id, layer, feature). The views on top are SQL files in `migrations/views`.
@@ -15,14 +18,18 @@ from feature_atlas.models.ablation import Ablation
 from feature_atlas.models.ablation_outcome import AblationOutcome
 from feature_atlas.models.auto_interp import AutoInterp
 from feature_atlas.models.base import SCHEMA, Base
+from feature_atlas.models.base_label import BaseLabel
 from feature_atlas.models.candidate import Candidate
 from feature_atlas.models.dataset import Dataset
 from feature_atlas.models.decoder_cosine import DecoderCosine
+from feature_atlas.models.drift import Drift
+from feature_atlas.models.drift_report import DriftReport
 from feature_atlas.models.example import Example
 from feature_atlas.models.feature_record import FeatureRecord
 from feature_atlas.models.firing_shift import FiringShift
 from feature_atlas.models.head_attribution import HeadAttribution
 from feature_atlas.models.image import Image
+from feature_atlas.models.label_embedding import LabelEmbedding
 from feature_atlas.models.measurement import Measurement
 from feature_atlas.models.neutral_prompt import NeutralPrompt
 from feature_atlas.models.overlay import Overlay
@@ -31,6 +38,7 @@ from feature_atlas.models.regime import Regime
 from feature_atlas.models.review import Review
 from feature_atlas.models.run import Run
 from feature_atlas.models.sae_set import SaeSet
+from feature_atlas.models.sae_source import SaeSource
 from feature_atlas.models.sample import Sample
 from feature_atlas.models.selection import Selection
 from feature_atlas.models.skill import Skill
@@ -44,14 +52,18 @@ __all__ = [
     "AblationOutcome",
     "AutoInterp",
     "Base",
+    "BaseLabel",
     "Candidate",
     "Dataset",
     "DecoderCosine",
+    "Drift",
+    "DriftReport",
     "Example",
     "FeatureRecord",
     "FiringShift",
     "HeadAttribution",
     "Image",
+    "LabelEmbedding",
     "Measurement",
     "NeutralPrompt",
     "Overlay",
@@ -60,6 +72,7 @@ __all__ = [
     "Review",
     "Run",
     "SaeSet",
+    "SaeSource",
     "Sample",
     "Selection",
     "Skill",

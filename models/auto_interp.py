@@ -11,7 +11,7 @@ from feature_atlas.models.base import (
     measurement_reference,
     run_reference,
 )
-from feature_atlas.models.columns import count, measured, one_of
+from feature_atlas.models.columns import count, measured, one_of, words_index
 
 
 class AutoInterp(Base):
@@ -19,7 +19,12 @@ class AutoInterp(Base):
 
     __tablename__ = "auto_interp"
     __table_args__ = (
-        UniqueConstraint("run_id", "layer", "feature", "variant", "explainer", "model"),
+        UniqueConstraint(
+            *("run_id", "layer", "feature", "variant", "explainer", "model", "scorer"),
+            name="uq__auto_interp__description",
+            postgresql_nulls_not_distinct=True,
+        ),
+        words_index("ix__auto_interp__description_words", "description"),
         {"comment": "a description of a feature and its score on held-out samples (5.1, B)"},
     )
 
@@ -32,7 +37,10 @@ class AutoInterp(Base):
         "RAW", "OVERLAY", comment="RAW: plain images; OVERLAY: with the heads' attention drawn on"
     )
     explainer: Mapped[str] = one_of(
-        "openai", "offline", comment="a language model's endpoint, or word statistics"
+        "openai",
+        "offline",
+        "delphi",
+        comment="a language model's endpoint, word statistics, or Delphi (imported)",
     )
     model: Mapped[str] = mapped_column(comment="the explainer's model")
     description: Mapped[str] = mapped_column(comment="what the feature is said to mean")
@@ -57,3 +65,6 @@ class AutoInterp(Base):
     tokens_used: Mapped[int] = count("tokens billed, prompts and replies; 0 offline")
     cost_usd: Mapped[float | None] = measured("what it cost, US dollars, if known", low=0)
     n_failed: Mapped[int] = count("held-out samples without a readable verdict")
+    scorer: Mapped[str | None] = mapped_column(
+        comment="how an imported description was scored, e.g. Delphi's detection; none: as in B"
+    )

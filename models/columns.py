@@ -8,7 +8,7 @@ In Postgres NaN sorts above every number, so an upper bound refuses NaN too.
 from math import inf
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Float, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Float, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, REAL
 from sqlalchemy.orm import MappedColumn, mapped_column
 
@@ -49,6 +49,12 @@ def one_of(*values: str, comment: str, primary_key: bool = False) -> MappedColum
     return mapped_column(
         Text, comment=comment, primary_key=primary_key, info={"bounds": Bounds(values=values)}
     )
+
+
+def words_index(name: str, expression: str, where: str | None = None) -> Index:
+    """An index that finds rows by the words of a text; the words themselves are not stored."""
+    words = text(f"to_tsvector('atlas.words'::regconfig, {expression})")
+    return Index(name, words, postgresql_using="gin", postgresql_where=where)
 
 
 def bounds(column: Column[Any]) -> Bounds | None:

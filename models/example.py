@@ -12,7 +12,7 @@ from feature_atlas.models.base import (
     run_key,
     sample_reference,
 )
-from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
+from feature_atlas.models.columns import Bounds, measured, measured_list, one_of, words_index
 
 
 class Example(Base):
@@ -23,6 +23,9 @@ class Example(Base):
         CheckConstraint("cardinality(tokens) = cardinality(activations)", name="tokens"),
         CheckConstraint("max_token < cardinality(tokens)", name="max_token_in_tokens"),
         Index(None, "sample_id"),
+        # the token it fires on most: all tokens together are the words of the sample's question.
+        # Of the strongest samples: an index of all rows would make loading slower
+        words_index("ix__example__token_words", "tokens[max_token + 1]", "rank < 3"),
         {"comment": "the samples on which a feature fires most (5.1)"},
     )
 

@@ -6,15 +6,23 @@ from sqlalchemy.orm import Mapped, mapped_column
 from feature_atlas.models.base import Base, feature_key, layer_key, run_key
 from feature_atlas.models.columns import Bounds, count, measured, precise
 
+METRICS = (
+    *("cosine", "encoder_cosine", "best_base_cosine", "n_firings"),
+    *("cosine_image", "cosine_full", "cosine_random"),
+    *("visual_energy", "energy_image", "energy_question_no_image"),
+    *("modality_preference", "firing_rate"),
+    *("spatial_delta_p", "spatial_odds_ratio", "spatial_q_value"),
+    *("ocr_delta_p", "ocr_odds_ratio", "ocr_q_value", "vsr_odds_ratio"),
+)
+"""What features are sorted and filtered by: each has an index, so a page of any costs no scan."""
+
 
 class FeatureRecord(Base):
     """One feature of one run. A copy of the narrow tables for fast filters: change those."""
 
     __tablename__ = "feature_record"
     __table_args__ = (
-        Index(None, "cosine"),
-        Index(None, "visual_energy"),
-        Index(None, "spatial_odds_ratio"),
+        *(Index(None, metric) for metric in METRICS),
         Index("ix__feature_record__adapted", "layer", "feature", postgresql_where="is_adapted"),
         {
             "postgresql_partition_by": "LIST (run_id)",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Integer, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,11 +29,21 @@ class Measurement(Base):
     params: Mapped[dict[str, Any]] = mapped_column(comment="the stage's settings")
     params_hash: Mapped[str] = mapped_column(comment="hash of the settings")
     input_fingerprint: Mapped[str] = mapped_column(comment="hash of everything the stage read")
+    inputs: Mapped[dict[str, Any]] = mapped_column(
+        server_default=text("'{}'"),
+        comment="fingerprints of what it read, by name: the model, the SAEs, each dataset, "
+        "the stages before it",
+    )
     seeds: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="random seeds used")
     device: Mapped[str] = mapped_column(comment="where it ran, e.g. cpu or cuda:0")
     code_version: Mapped[str] = mapped_column(comment="git commit, or version of the package")
+    dirty: Mapped[bool] = mapped_column(comment="whether the code had uncommitted changes")
     libraries: Mapped[dict[str, Any]] = mapped_column(comment="versions of the libraries used")
     started_at: Mapped[datetime] = mapped_column(comment="when it began")
     finished_at: Mapped[datetime] = mapped_column(comment="when it ended")
     rows: Mapped[int] = count("rows it produced, over all tables")
     checksum: Mapped[str] = mapped_column(comment="sha256 over the hashes of its files")
+    added_at: Mapped[datetime | None] = mapped_column(
+        comment="when it joined a run that was already published; NULL: part of the first "
+        "publication"
+    )

@@ -36,7 +36,9 @@ class NeutralPrompt(Base):
         info={"bounds": Bounds(0)},
     )
     measurement_id: Mapped[measurement_reference]
-    prompt: Mapped[str] = mapped_column(comment="the neutral prompt; the model's reply to it counts too")
+    prompt: Mapped[str] = mapped_column(
+        comment="the neutral prompt; the model's reply to it counts too"
+    )
     n_samples: Mapped[int] = count("images tried with this prompt")
     n_fired: Mapped[int] = count("of them, how many on which it fired")
     n_fired_mean_image: Mapped[int] = count(

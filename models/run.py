@@ -45,10 +45,12 @@ class Run(Base):
         "published",
         "superseded",
         "failed",
-        comment="building -> published -> superseded, or failed",
+        comment="building -> published <-> superseded, or failed -> building",
     )
     created_at: Mapped[created_at]
-    published_at: Mapped[datetime | None] = mapped_column(comment="when readers could first see it")
+    published_at: Mapped[datetime | None] = mapped_column(
+        comment="when readers saw it as the published run: at first, or when it was promoted again"
+    )
     n_layers: Mapped[int] = mapped_column(SmallInteger, comment="layers that have an SAE")
     d_sae: Mapped[int] = mapped_column(comment="features per layer")
     checksum: Mapped[str] = mapped_column(comment="sha256 over the hashes of all files of the run")

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feature_atlas.models.base import Base
+from feature_atlas.models.columns import words_index
 
 
 class Sample(Base):
@@ -15,6 +16,7 @@ class Sample(Base):
     __table_args__ = (
         UniqueConstraint("dataset_id", "external_id"),
         Index(None, "image_id"),
+        words_index("ix__sample__question_words", "question"),
         {"comment": "a question about an image, with its answer"},
     )
 

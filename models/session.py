@@ -2,13 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 READER = "atlas_reader"
+
+READER_PATH = "atlas, public"
+"""Where the reader looks for names without a schema; extensions lie in public."""
 
 
 def atlas_home() -> Path:
@@ -46,10 +51,13 @@ def make_engine(url: str) -> Engine:
 def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
     """Connections that can only read the atlas, as the role atlas_reader where it exists.
 
-    Run a user's SQL through a server-side cursor: there a second statement, SET and RESET are
-    syntax errors.
+    Where the server asks for no password (the embedded one), that role logs in itself and cannot
+    become another. With a password only the owner's is known: he logs in and steps down, which
+    keeps mistakes out, but not everybody; hand others an address of atlas_reader's own.
+    Run what users write through `run_user_sql`.
     """
     engine = make_engine(url)
+    event.listen(engine, "do_connect", _log_in_as_reader)
 
     @event.listens_for(engine, "connect")
     def become_reader(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -59,7 +67,20 @@ def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
             cursor.execute(f"SET ROLE {READER}")
         cursor.execute("SELECT set_config('statement_timeout', %s, false)", (statement_timeout,))
         cursor.execute("SET default_transaction_read_only = on")
+        cursor.execute(f"SET search_path = {READER_PATH}")
         connection.commit()
         cursor.close()
 
     return engine
+
+
+def _log_in_as_reader(
+    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: dict[str, Any]
+) -> DBAPIConnection | None:
+    """A connection as the reader; None where the address itself has to do."""
+    if "password" in parameters:
+        return None
+    try:
+        return dialect.connect(*arguments, **parameters | {"user": READER})
+    except psycopg.OperationalError:  # no such role, or it may not enter without a password
+        return None

@@ -57,3 +57,36 @@ WHERE vsr.evaluation = 'vsr_relation' AND vsr.control_no = 0;
 
 COMMENT ON VIEW atlas.ablation_summary IS
     'one row per removed feature, as Table 2, with intervals and controls (5.3, D)';
+COMMENT ON COLUMN atlas.ablation_summary.description IS
+    'the feature''s label: a reviewer''s word, else the description with the best F1';
+COMMENT ON COLUMN atlas.ablation_summary.n_samples IS
+    'statements of the relation, each answered before and after';
+COMMENT ON COLUMN atlas.ablation_summary.accuracy_vsr IS
+    'share of these statements answered rightly, untouched';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vsr IS
+    'accuracy on these statements, after minus before, as a fraction; below 0: the removal hurts';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_low IS
+    'lower end of its 95 % interval, bootstrap over images';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_high IS
+    'upper end of its 95 % interval, bootstrap over images';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_probability IS
+    'probability of the right answer, after minus before, mean over these statements';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_margin IS
+    'logit of the right answer over the wrong, after minus before, mean over these statements';
+COMMENT ON COLUMN atlas.ablation_summary.n_controls IS
+    'random features of the layer that were removed instead, one at a time; none: no control';
+COMMENT ON COLUMN atlas.ablation_summary.control_mean IS 'delta_vsr of the controls, mean';
+COMMENT ON COLUMN atlas.ablation_summary.control_min IS
+    'delta_vsr of the control that hurts most';
+COMMENT ON COLUMN atlas.ablation_summary.control_max IS
+    'delta_vsr of the control that hurts least';
+COMMENT ON COLUMN atlas.ablation_summary.n_vqa IS
+    'general yes/no questions, each answered before and after';
+COMMENT ON COLUMN atlas.ablation_summary.accuracy_vqa IS
+    'share of the general questions answered rightly, untouched';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vqa IS
+    'accuracy on the general questions, after minus before, as a fraction';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vqa_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN atlas.ablation_summary.delta_vqa_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN atlas.ablation_summary.odds_ratio IS
+    'odds of firing, VSR statements over VQA questions; the paper''s VSR OR (5.3)';

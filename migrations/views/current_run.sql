@@ -23,3 +23,7 @@ ORDER BY run.published_at DESC, run.id DESC
 LIMIT 1;
 
 COMMENT ON VIEW atlas.current_run IS 'the newest published run';
+COMMENT ON COLUMN atlas.current_run.id IS 'the run; run_id of every fact';
+COMMENT ON COLUMN atlas.current_run.vlm IS 'the vision-language model: repository or path';
+COMMENT ON COLUMN atlas.current_run.base_model IS 'the language model before it saw images';
+COMMENT ON COLUMN atlas.current_run.sae_set IS 'the base SAEs it starts from';

@@ -36,3 +36,16 @@ LEFT JOIN atlas.ablation AS removal
 
 COMMENT ON VIEW atlas.feature_all_runs IS
     'one row per feature and run: feature_record, its live label and its removal';
+COMMENT ON COLUMN atlas.feature_all_runs.label IS
+    'what it means: the newest reviewer''s word, else the description with the best F1; '
+    'none: not described, or rejected';
+COMMENT ON COLUMN atlas.feature_all_runs.label_source IS
+    'review: a person has judged the label; auto_interp: nobody has yet';
+COMMENT ON COLUMN atlas.feature_all_runs.f1 IS
+    'F1 of its best description on held-out samples; 1: perfect (B)';
+COMMENT ON COLUMN atlas.feature_all_runs.ablation_relation IS
+    'spatial relation of the statements that it was removed on; none: not removed (5.3)';
+COMMENT ON COLUMN atlas.feature_all_runs.ablation_delta IS
+    'accuracy on these statements, after minus before, as a fraction; below 0: the removal hurts';
+COMMENT ON COLUMN atlas.feature_all_runs.ablation_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN atlas.feature_all_runs.ablation_high IS 'upper end of its 95 % interval';

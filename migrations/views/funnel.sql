@@ -26,3 +26,8 @@ CROSS JOIN LATERAL (
 ) AS step (skill, step_no, step, n_features);
 
 COMMENT ON VIEW atlas.funnel IS 'features that remain after each step, per run and skill (4.2, 4.3)';
+COMMENT ON COLUMN atlas.funnel.skill IS 'spatial or ocr';
+COMMENT ON COLUMN atlas.funnel.step_no IS 'order of the steps, from 1';
+COMMENT ON COLUMN atlas.funnel.step IS
+    'all features, adapted, candidates, survive neutral prompts';
+COMMENT ON COLUMN atlas.funnel.n_features IS 'features that pass this step and those before';

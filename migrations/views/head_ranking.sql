@@ -1,5 +1,4 @@
--- one row per run, method and head: how strongly it drives the features that were traced (5.2).
--- A head helps where method A is negative and method B positive, so A is turned round here.
+-- one row per run, method and head: how strongly it drives the features that were traced (5.2)
 CREATE VIEW atlas.head_ranking AS
 SELECT
     run_id,
@@ -7,24 +6,21 @@ SELECT
     head_layer,
     head,
     count(*) AS n_features,
-    avg(helps) AS mean_score,
-    max(helps) AS max_score,
+    avg(drive) AS mean_score,
+    max(drive) AS max_score,
     count(*) FILTER (WHERE place <= 5) AS n_in_top_five,
-    rank() OVER (PARTITION BY run_id, method ORDER BY avg(helps) DESC) AS place
-FROM (
-    SELECT
-        run_id,
-        method,
-        head_layer,
-        head,
-        helps,
-        rank() OVER (PARTITION BY run_id, method, layer, feature ORDER BY helps DESC) AS place
-    FROM (
-        SELECT *, CASE method WHEN 'A' THEN -score ELSE score END AS helps
-        FROM atlas.head_attribution
-    ) AS turned
-) AS ranked
+    rank() OVER (PARTITION BY run_id, method ORDER BY avg(drive) DESC) AS place
+FROM atlas.driving_head
 GROUP BY run_id, method, head_layer, head;
 
 COMMENT ON VIEW atlas.head_ranking IS
     'heads by mean score over the traced features; score is -A or B, above 0: drives them (5.2)';
+COMMENT ON COLUMN atlas.head_ranking.n_features IS 'features that were traced to this head';
+COMMENT ON COLUMN atlas.head_ranking.mean_score IS
+    'drive (driving_head), mean over these features, raw residual units; above 0: drives them';
+COMMENT ON COLUMN atlas.head_ranking.max_score IS
+    'drive of the feature that the head drives most, raw residual units';
+COMMENT ON COLUMN atlas.head_ranking.n_in_top_five IS
+    'of these features, how many have the head among their first five';
+COMMENT ON COLUMN atlas.head_ranking.place IS
+    'place among the heads of this run and method by mean_score; 1: first';

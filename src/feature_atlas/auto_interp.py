@@ -116,15 +116,15 @@ def score_description(
     samples = [blinded([*positives, *negatives][i]) for i in order]
     answers = _answers(explainer, description, samples, n_rounds)
     baseline = shuffled and _answers(explainer, shuffled, samples, n_rounds)
-    confusion = _confusion(truth[order], answers)
+    confusion = confusion_of(truth[order], answers)
     return Score(
         n_positive=len(positives),
         n_negative=len(negatives),
         **confusion,
         f1=f1_score(**confusion),
-        balanced_accuracy=_balanced_accuracy(**confusion),
+        balanced_accuracy=balanced_accuracy_of(**confusion),
         mcc=float(matthews_correlation(**confusion)),
-        shuffled_f1=f1_score(**_confusion(truth[order], baseline)) if baseline else None,
+        shuffled_f1=f1_score(**confusion_of(truth[order], baseline)) if baseline else None,
         n_failed=sum(answer is None for answer in answers),
     )
 
@@ -152,7 +152,7 @@ def _require_one_each(given: list[bool | None], n: int, explainer: Explainer) ->
         )
 
 
-def _confusion(truth: np.ndarray, answers: Sequence[bool | None]) -> dict[str, int]:
+def confusion_of(truth: np.ndarray, answers: Sequence[bool | None]) -> dict[str, int]:
     """A failed answer is a wrong one: a miss on a positive, a false alarm on a negative."""
     said = np.array(
         [not fires if a is None else a for a, fires in zip(answers, truth, strict=True)]
@@ -173,9 +173,10 @@ def f1_score(
     return 2 * true_positive / denominator if denominator else 0.0
 
 
-def _balanced_accuracy(
+def balanced_accuracy_of(
     true_positive: int, false_positive: int, false_negative: int, true_negative: int
 ) -> float:
+    """Mean of the shares right among positives and negatives."""
     sensitivity = true_positive / (true_positive + false_negative)
     specificity = true_negative / (true_negative + false_positive)
     return (sensitivity + specificity) / 2

@@ -145,6 +145,26 @@ def test_next_survivor_is_a_link(page: Page) -> None:
     assert "layer=1&feature=0" in page.url
 
 
+def test_a_search_is_a_link_and_its_words_are_data(page: Page) -> None:
+    visit(page, "/search?run=1&q=left+of", "Search")
+    words = page.get_by_role("textbox", name="Words")
+    expect(words).to_have_value("left of")
+    expect(page.get_by_text("12 features", exact=True)).to_be_visible()
+
+    words.fill("above")
+    words.press("Enter")
+
+    expect(page.get_by_text("10 features", exact=True)).to_be_visible()
+    assert "q=above" in page.url
+
+    # a request for the picture would leave this machine, which the fixture notes
+    words.fill('zebra <img src="http://elsewhere.example/x.png">')
+    words.press("Enter")
+
+    expect(page.get_by_text("No feature of this run matches")).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:

@@ -37,13 +37,14 @@ def test_three_steps_of_language_lower_the_loss():
     assert losses[2] < losses[0]
 
 
-def test_three_steps_of_vision_lower_the_loss():
+def test_a_few_steps_of_vision_lower_the_loss():
     losses = []
     language_model = train_language(0, 2, ignore)
 
-    train_vision(language_model, 0, 3, lambda step, loss: losses.append(loss))
+    train_vision(language_model, 0, 12, lambda step, loss: losses.append(loss))
 
-    assert losses[2] < losses[0]
+    # so few questions a step that one alone says little
+    assert sum(losses[-4:]) / 4 < sum(losses[:4]) / 4 - 0.1
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():

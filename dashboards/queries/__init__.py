@@ -1,0 +1,79 @@
+"""Every question the dashboards ask of the database: one function, one SELECT, one DataFrame.
+
+    whole_run        runs, provenance, funnel, layers, training
+    many_features    the cloud of all features, a box of it, those that stand out
+    one_feature      everything known of one feature
+    removals         ablations, here and in the paper
+    search_results   features by words and by meaning
+
+Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. All but `runs` and
+`published_results` ask about one run, so that Postgres touches only that run's partitions. Answers
+are kept for a minute.
+"""
+
+from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL
+from feature_atlas.dashboards.queries.many_features import (
+    feature_bins,
+    feature_points,
+    features_between,
+    marked_features,
+)
+from feature_atlas.dashboards.queries.one_feature import (
+    decoder_cosines,
+    descriptions,
+    examples,
+    feature,
+    firing_shifts,
+    head_attributions,
+    neutral_prompts,
+    overlays,
+    reviews,
+    visual_energies,
+)
+from feature_atlas.dashboards.queries.removals import (
+    ablation_summaries,
+    ablations,
+    control_effects,
+    published_results,
+)
+from feature_atlas.dashboards.queries.search_results import (
+    features_found,
+    unembedded_labels,
+)
+from feature_atlas.dashboards.queries.whole_run import (
+    funnel,
+    layer_summaries,
+    measurements,
+    runs,
+    training_curves,
+)
+
+__all__ = [
+    "MAX_ROWS",
+    "TTL",
+    "ablation_summaries",
+    "ablations",
+    "control_effects",
+    "decoder_cosines",
+    "descriptions",
+    "examples",
+    "feature",
+    "feature_bins",
+    "feature_points",
+    "features_between",
+    "features_found",
+    "firing_shifts",
+    "funnel",
+    "head_attributions",
+    "layer_summaries",
+    "marked_features",
+    "measurements",
+    "neutral_prompts",
+    "overlays",
+    "published_results",
+    "reviews",
+    "runs",
+    "training_curves",
+    "unembedded_labels",
+    "visual_energies",
+]

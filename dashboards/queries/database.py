@@ -1,0 +1,34 @@
+"""The connection that all queries share, and how long an answer is kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy import Engine, text
+
+from feature_atlas.models.session import database_url, make_reader_engine
+
+TTL = 60.0
+"""Seconds an answer is kept: a published run stays as it is, labels and reviews may change."""
+
+MAX_ROWS = 500
+"""Rows of a table on a page."""
+
+
+@st.cache_resource(show_spinner=False)
+def _engine(url: str) -> Engine:
+    return make_reader_engine(url)
+
+
+def select(sql: str, **values: Any) -> pd.DataFrame:
+    """The rows of one SELECT."""
+    with _engine(database_url()).connect() as connection:
+        # not pandas.read_sql: it hides which database error it was
+        rows = connection.execute(text(sql), values)
+        return pd.DataFrame(rows.all(), columns=list(rows.keys()))
+
+
+def cached(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """The query, asked again only after `TTL`."""
+    return st.cache_data(query, ttl=TTL, show_spinner=False)

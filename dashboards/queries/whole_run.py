@@ -1,0 +1,70 @@
+"""What a run is and what it found as a whole."""
+
+import pandas as pd
+
+from feature_atlas.dashboards.queries.database import cached, select
+
+
+@cached
+def runs() -> pd.DataFrame:
+    """run_id, slug, state, published_at, n_layers, d_sae, config, code_version, dirty, vlm,
+    vlm_revision, architecture, vlm_layers, n_heads, base_name, sae_set, release, gate, k,
+    hook_site, layers; the newest published first."""
+    return select("""
+        SELECT r.id AS run_id, r.slug, r.state, r.published_at, r.n_layers, r.d_sae, r.config,
+               r.code_version, r.dirty, v.name AS vlm, v.revision AS vlm_revision, v.architecture,
+               v.n_layers AS vlm_layers, v.n_heads, v.base_name,
+               s.name AS sae_set, s.release, s.gate, s.k, s.hook_site, s.layers
+        FROM atlas.run r
+        JOIN atlas.vlm v ON v.id = r.vlm_id
+        JOIN atlas.sae_set s ON s.id = r.sae_set_id
+        WHERE r.state IN ('published', 'superseded')
+        ORDER BY r.state, r.published_at DESC, r.id DESC
+    """)
+
+
+@cached
+def measurements(run_id: int) -> pd.DataFrame:
+    """stage, seconds, rows, seeds, device, code_version, params, started_at; in order of time."""
+    return select(
+        """
+        SELECT stage, extract(epoch FROM finished_at - started_at)::float AS seconds, rows, seeds,
+               device, code_version, params::text AS params, started_at
+        FROM atlas.measurement WHERE run_id = :run_id ORDER BY started_at, id
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def funnel(run_id: int) -> pd.DataFrame:
+    """skill, step, n_features; steps in order."""
+    return select(
+        """
+        SELECT skill, step, n_features FROM atlas.funnel
+        WHERE run_id = :run_id ORDER BY skill DESC, step_no
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def layer_summaries(run_id: int) -> pd.DataFrame:
+    """The view layer_summary: layer, n_adapted, n_spatial_candidates, n_spatial, n_ocr_candidates,
+    n_ocr, n_firing, mean_cosine, mean_cosine_adapted, mean_cosine_image, ..., by layer."""
+    return select(
+        "SELECT * FROM atlas.layer_summary WHERE run_id = :run_id ORDER BY layer", run_id=run_id
+    )
+
+
+@cached
+def training_curves(run_id: int) -> pd.DataFrame:
+    """regime, layer, tokens_seen, fvu, l0; on held-out tokens, in order of training."""
+    return select(
+        """
+        SELECT r.name AS regime, c.layer, c.tokens_seen, c.fvu, c.l0
+        FROM atlas.training_curve c JOIN atlas.regime r ON r.id = c.regime_id
+        WHERE c.run_id = :run_id ORDER BY c.regime_id, c.layer, c.tokens_seen
+        """,
+        run_id=run_id,
+    )

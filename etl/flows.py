@@ -1,0 +1,51 @@
+"""What schedules and events start (`prefect.yaml`): a build, or a look for new SAE runs.
+
+Thin: the work is in `etl/build.py` and `etl/reingest.py`, which the command line calls too.
+"""
+
+import re
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from rich.console import Console
+
+from feature_atlas.etl.build import build_and_publish
+from feature_atlas.etl.config import DRIFT, DriftConfig, load_config
+from feature_atlas.etl.drift import Drift, headline, layer_rows
+from feature_atlas.etl.drift_report import as_markdown
+from feature_atlas.etl.reingest import Outcome, print_outcomes, reingest, require_all_taken
+from feature_atlas.models.session import atlas_home
+
+
+@flow(name="build", log_prints=False)
+def build_flow(config: Path) -> str:
+    """Build a configuration file and publish it, or find it published. Returns the slug."""
+    return build_and_publish(load_config(config), atlas_home(), Console())
+
+
+@flow(name="reingest", log_prints=False)
+def reingest_flow(
+    source: str, config: Path | None = None, drift: DriftConfig = DRIFT
+) -> list[Outcome]:
+    """Publish the SAE runs at a place that are new; fails when one of them could not be taken."""
+    base = None if config is None else load_config(config)
+    outcomes = reingest(source, base, atlas_home(), drift=drift)
+    create_table_artifact(
+        table=[{"what": o.uri, "status": o.status, "detail": o.detail} for o in outcomes],
+        key="reingest",
+        description=f"what lies at {source}",
+    )
+    for outcome in outcomes:
+        if outcome.drift is not None:
+            show_drift(outcome.drift)
+    print_outcomes(outcomes, Console())
+    require_all_taken(outcomes)
+    return outcomes
+
+
+def show_drift(drift: Drift) -> None:
+    """The drift report as artifacts: a table of the layers, and a page."""
+    key = "drift-" + re.sub("[^a-z0-9]+", "-", drift.after.lower()).strip("-")
+    create_table_artifact(table=layer_rows(drift), key=key, description=headline(drift))
+    create_markdown_artifact(markdown=as_markdown(drift), key=f"{key}-features")

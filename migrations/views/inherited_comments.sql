@@ -1,0 +1,43 @@
+-- No view: a column that keeps the name of the column it is taken from keeps its comment too,
+-- unless the view's own file says otherwise. Naming the views makes this the last file:
+-- atlas.adapted atlas.ablation_answer atlas.beside_paper atlas.driving_head atlas.funnel
+-- atlas.head_ranking atlas.layer_summary atlas.neutral_evidence atlas.ocr atlas.provenance
+-- atlas.runs atlas.skill_shift atlas.spatial atlas.top_example
+DO $$
+DECLARE
+    viewed regclass;
+    kept record;
+BEGIN
+    FOR viewed IN -- a view that reads another was made after it
+        SELECT oid
+        FROM pg_class
+        WHERE relnamespace = 'atlas'::regnamespace AND relkind = 'v'
+        ORDER BY oid
+    LOOP
+        FOR kept IN
+            SELECT
+                own.attname AS name,
+                min(col_description(source.attrelid, source.attnum)) AS said
+            FROM pg_attribute AS own
+            JOIN pg_rewrite AS rule ON rule.ev_class = own.attrelid
+            JOIN pg_depend AS uses
+                ON uses.classid = 'pg_rewrite'::regclass
+                AND uses.objid = rule.oid
+                AND uses.refclassid = 'pg_class'::regclass
+                AND uses.refobjid <> own.attrelid
+            JOIN pg_attribute AS source
+                ON source.attrelid = uses.refobjid
+                AND source.attnum = uses.refobjsubid
+                AND source.attname = own.attname
+            WHERE own.attrelid = viewed
+                AND own.attnum > 0
+                AND col_description(own.attrelid, own.attnum) IS NULL
+            GROUP BY own.attname
+            -- two sources that say different things: the view has to choose
+            HAVING count(DISTINCT col_description(source.attrelid, source.attnum)) = 1
+        LOOP
+            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', viewed, kept.name, kept.said);
+        END LOOP;
+    END LOOP;
+END
+$$;
