@@ -53,11 +53,16 @@ SELECT
     described.f1,
     fused.score,
     fused.matched,
-    ts_headline(
-        'atlas.words',
-        fused.whole_text,
-        websearch_to_tsquery('atlas.words', left(words, 1000)),
-        'StartSel=«, StopSel=», MinWords=15, MaxWords=35, ShortWord=0'
+    -- a token like <assistant> is no tag: ts_headline would leave it out
+    translate(
+        ts_headline(
+            'atlas.words',
+            translate(fused.whole_text, '<>', U&'\E000\E001'),
+            websearch_to_tsquery('atlas.words', left(words, 1000)),
+            'StartSel=«, StopSel=», MinWords=15, MaxWords=35, ShortWord=0'
+        ),
+        U&'\E000\E001',
+        '<>'
     )
 FROM fused
 CROSS JOIN asked

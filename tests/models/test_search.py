@@ -126,6 +126,14 @@ def test_a_hit_says_what_matched(connection: Connection):
     assert above.matched == ["question"]
 
 
+def test_a_token_in_angle_brackets_stays_in_the_text(connection: Connection):
+    review(connection, 1, 5, "edit", 'says giraffe, firing most on "<assistant>"')
+
+    [hit] = search(connection, "giraffe", max_rows=1)
+
+    assert hit.snippet == 'says «giraffe», firing most on "<assistant>"'
+
+
 def test_rows_are_limited_and_depth_follows(connection: Connection):
     assert len(search(connection, "left of", max_rows=3)) == 3
     assert search(connection, "left of", searched_run=99) == []
