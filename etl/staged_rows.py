@@ -1,18 +1,28 @@
 """Copy the rows of a run folder into the run's own tables.
 
-Part of the loader (`etl/load.py`). Dense tables are large and of fixed width: arrays become bytes,
-no Python per row. Sparse ones go row by row.
+Part of the loader (`etl/load.py`). No Python per row: dense tables are of fixed width, and arrays
+become bytes; rows with texts and lists go from Arrow to Postgres' binary format by `pgpq`.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from pgpq.encoders import StringEncoderBuilder
+from pgpq.schema import Jsonb
 from psycopg import sql
-from psycopg.types.json import Jsonb
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger
-from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 
 from feature_atlas.etl.binary_copy import HEADER, TRAILER, BinaryRows
 from feature_atlas.etl.database_errors import naming_the_row
@@ -49,10 +59,10 @@ def copy_rows(load: Load, ids: Ids) -> dict[str, int]:
 
 def _copy_dense(load: Load, ids: Ids, table: str, file: FileEntry) -> Iterator[int]:
     columns = list(table_of(table).columns)
-    own = {"run_id": load.run_id, "measurement_id": ids["stage"][file.stage]}
-    rows = BinaryRows([_dtype(column) for column in columns], BATCH)
+    own = _own(load, ids, file)
+    rows = BinaryRows([_dtype(column.type) for column in columns], BATCH)
     with load.connection.cursor() as cursor:
-        with cursor.copy(_copy_statement(load, table, columns, "(FORMAT binary)")) as copy:
+        with cursor.copy(_copy_statement(load, table, columns)) as copy:
             copy.write(HEADER)
             for batch in read_batches(load.folder, file):
                 arrays = [own[c.name] if c.name in own else _array(c, batch, ids) for c in columns]
@@ -66,16 +76,15 @@ def _array(column: Column[Any], batch: Batch, ids: Ids) -> np.ndarray:
     """A column's values as the database wants them."""
     field = LOCAL.get(column.name, column.name)
     values = batch.column(field)
-    if field in ("regime", "skill"):
+    if field in ids:
         words = values.dictionary_encode()
         numbers = np.array([ids[field][word] for word in words.dictionary.to_pylist()])
         return cast(np.ndarray, numbers[words.indices.to_numpy()])
     return cast(np.ndarray, values.to_numpy(zero_copy_only=False))
 
 
-def _dtype(column: Column[Any]) -> np.dtype:
+def _dtype(kind: Any) -> np.dtype:
     """How numpy stores what a column stores."""
-    kind = column.type
     if isinstance(kind, Boolean):
         return np.dtype(np.bool_)
     if isinstance(kind, SmallInteger):
@@ -88,35 +97,66 @@ def _dtype(column: Column[Any]) -> np.dtype:
 
 
 def _copy_sparse(load: Load, ids: Ids, table: str, file: FileEntry) -> Iterator[int]:
-    fields = expected_columns(table_of(table))
-    columns = list(fields.values())
-    own = [] if table in WHAT else [load.run_id, ids["stage"][file.stage]]
-    if own:
-        columns = [table_of(table).columns[n] for n in ("run_id", "measurement_id")] + columns
+    own = {} if table in WHAT else _own(load, ids, file)
+    fields = {name: table_of(table).columns[name] for name in own}
+    fields |= expected_columns(table_of(table))
+    encoder = _arrow_encoder(fields)
     with load.connection.cursor() as cursor:
-        with cursor.copy(_copy_statement(load, table, columns, "")) as copy:
+        with cursor.copy(_copy_statement(load, table, list(fields.values()))) as copy:
+            copy.write(encoder.write_header())
             for batch in read_batches(load.folder, file):
-                values = [_values(field, column, batch, ids) for field, column in fields.items()]
-                for row in zip(*values, strict=True):
-                    copy.write_row([*own, *row])
+                copy.write(encoder.write_batch(_arrow_rows(fields, batch, ids, own)))
                 yield batch.rows.num_rows
+            copy.write(encoder.finish())
         _expect(load, cursor.rowcount, file)
 
 
-def _values(field: str, column: Column[Any], batch: Batch, ids: Ids) -> Sequence[Any]:
-    values: list[Any] = batch.column(field).to_pylist()
-    if field in ("regime", "skill", "dataset"):
-        return [ids[field][value] for value in values]
-    if isinstance(column.type, JSONB):
-        return [None if value is None else Jsonb(json.loads(value)) for value in values]
-    return values
+def _arrow_encoder(fields: dict[str, Column[Any]]) -> ArrowToPostgresBinaryEncoder:
+    schema = pa.schema([pa.field(name, _arrow_type(c.type)) for name, c in fields.items()])
+    encoders = {
+        name: StringEncoderBuilder.new_with_output(schema.field(name), Jsonb())
+        if isinstance(column.type, JSONB)
+        else ArrowToPostgresBinaryEncoder.infer_encoder(schema.field(name))
+        for name, column in fields.items()
+    }
+    return ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
 
 
-def _copy_statement(
-    load: Load, table: str, columns: Sequence[Column[Any]], options: LiteralString
-) -> sql.Composed:
+def _arrow_rows(
+    fields: dict[str, Column[Any]], batch: Batch, ids: Ids, own: dict[str, int]
+) -> pa.RecordBatch:
+    """A batch as the database wants it: ids for words, and the types of the table."""
+    arrays = {}
+    for name, column in fields.items():
+        kind = _arrow_type(column.type)
+        if name in own:
+            arrays[name] = pa.repeat(pa.scalar(own[name], kind), batch.rows.num_rows)
+        elif name in ids:
+            arrays[name] = pa.array(_array(column, batch, ids)).cast(kind)
+        else:
+            arrays[name] = batch.column(name).cast(kind)
+    return pa.record_batch(arrays)
+
+
+def _arrow_type(kind: Any) -> pa.DataType:
+    """How Arrow stores what a column stores; JSON as its text."""
+    if isinstance(kind, ARRAY):
+        return pa.list_(_arrow_type(kind.item_type))
+    if isinstance(kind, LargeBinary):
+        return pa.binary()
+    if isinstance(kind, (String, JSONB)):
+        return pa.string()
+    return pa.from_numpy_dtype(_dtype(kind))
+
+
+def _own(load: Load, ids: Ids, file: FileEntry) -> dict[str, int]:
+    """Columns with one value in all rows of a file."""
+    return {"run_id": load.run_id, "measurement_id": ids["stage"][file.stage]}
+
+
+def _copy_statement(load: Load, table: str, columns: Sequence[Column[Any]]) -> sql.Composed:
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    return sql.SQL("COPY {} ({}) FROM STDIN {}").format(load.staged(table), names, sql.SQL(options))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(load.staged(table), names)
 
 
 def _expect(load: Load, n_rows: int, file: FileEntry) -> None:
