@@ -14,7 +14,7 @@ from feature_atlas.etl.postgres import EmbeddedPostgres
 from feature_atlas.models.session import make_engine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the folder that tests load
-from run_folder import write_run_folder
+import run_folder
 
 D_SAE = 32_768
 
@@ -56,7 +56,7 @@ def atlas() -> Iterator[tuple[Path, Engine]]:
 
 def write_run(folder: Path, n_features: int) -> Path:
     """A run folder with this many features, 32,768 a layer."""
-    return write_run_folder(
+    return run_folder.write_run_folder(
         folder / "runs", layers=tuple(range(n_features // D_SAE)), d_sae=D_SAE, name="synthetic"
     )
 
