@@ -95,7 +95,7 @@ def write_run_folder(
         (folder / stage).mkdir(parents=True, exist_ok=True)
         for table, columns in tables.items():
             path = folder / stage / f"{table}.0.parquet"
-            pq.write_table(pa.table(columns), path)
+            pq.write_table(pa.table(columns), path, row_group_size=65_536)
             manifest["files"].append(
                 {"path": f"{stage}/{path.name}", "table": table, "stage": stage}
             )
