@@ -63,6 +63,10 @@ def write_addition(
     datasets: Sequence[DatasetEntry] = (),
 ) -> Path:
     """Write the folder of one measurement with its rows by table; returns the folder."""
+    if Path(entry.stage).name != entry.stage or entry.stage == "..":
+        raise ValueError(
+            f"the stage is called {entry.stage!r}: expected the name of one folder, without a path."
+        )
     (folder / entry.stage).mkdir(parents=True)
     files = [_write_table(folder, entry.stage, table, some) for table, some in rows.items()]
     update = {"measurements": [entry], "files": files, "datasets": list(datasets)}

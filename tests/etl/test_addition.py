@@ -247,6 +247,12 @@ def test_a_skill_that_the_run_has_measured_is_refused(table: str, kept: Engine, 
     assert f"has {table} of skill spatial already" in said
 
 
+@pytest.mark.parametrize("stage", ["../labels", "a/b", "/tmp/labels", ".."])
+def test_a_stage_that_is_a_path_is_refused(stage: str, kept: Engine, whole: Path):
+    with pytest.raises(ValueError, match="expected the name of one folder"):
+        add(kept, entry(stage), {"auto_interp": labels(whole)})
+
+
 def test_a_label_that_is_there_is_refused(kept: Engine, whole: Path):
     said = refusal(kept, entry("labels"), {"auto_interp": read_rows(whole, "auto_interp")})
 

@@ -1,4 +1,7 @@
-"""Questions in the two official JSON files of VQAv2, field by field (science.md C1)."""
+"""Questions in the two official JSON files of VQAv2, field by field.
+
+Source: visualqa.org/download.html
+"""
 
 import json
 from pathlib import Path

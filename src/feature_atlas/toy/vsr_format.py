@@ -1,4 +1,7 @@
-"""Statements in the official JSON lines of VSR, field by field (science.md C2)."""
+"""Statements in the official JSON lines of VSR, field by field.
+
+Source: github.com/cambridgeltl/visual-spatial-reasoning
+"""
 
 import json
 from pathlib import Path
