@@ -12,6 +12,7 @@ from rich.console import Console
 
 from feature_atlas.etl.config import RunConfig, load_config
 from feature_atlas.etl.postgres import ensure_database
+from feature_atlas.etl.postgres_server import capabilities
 from feature_atlas.etl.study import identify
 from feature_atlas.models.session import make_engine
 
@@ -73,13 +74,12 @@ def _disk(home: Path) -> Iterator[Check]:
 
 def _database() -> Iterator[Check]:
     try:
-        with make_engine(ensure_database()).connect() as connection:
+        url = ensure_database()
+        with make_engine(url).connect() as connection:
             found = connection.exec_driver_sql("select version()").scalar_one()
-            yield Check("database", True, str(found).split(" on ")[0])
-            vector = connection.exec_driver_sql(
-                "select default_version from pg_available_extensions where name = 'vector'"
-            ).scalar()
-            yield Check("pgvector", True, vector or "not available: semantic search stays off")
+        yield Check("database", True, str(found).split(" on ")[0])
+        vector = capabilities(url).get("vector")
+        yield Check("pgvector", True, vector or "not available: semantic search stays off")
     except Exception as error:
         yield Check("database", False, str(error))
 

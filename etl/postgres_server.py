@@ -27,11 +27,11 @@ def check_server(url: str) -> None:
         )
 
 
-def capabilities(url: str) -> frozenset[str]:
-    """Extensions that the server could load, e.g. `vector` for search by meaning."""
+def capabilities(url: str) -> dict[str, str]:
+    """Extensions that the server could load, with versions: `vector` for search by meaning."""
+    query = "SELECT name, default_version FROM pg_available_extensions"
     with psycopg.connect(_for_libpq(url), connect_timeout=10) as connection:
-        rows = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
-    return frozenset(name for (name,) in rows)
+        return dict(connection.execute(query).fetchall())
 
 
 def _for_libpq(url: str) -> str:

@@ -8,6 +8,7 @@ the session; only read it.
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -60,6 +61,14 @@ def drop_database(server_url: str, name: str) -> None:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+@contextmanager
+def temporary_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    """Address of a copy of a database, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield create_database(server_url, name, template)
+    drop_database(server_url, name)
+
+
 @pytest.fixture(scope="session")
 def template_database(postgres_url: str) -> str:
     """Name of a database with the newest schema, from which others are copied."""
@@ -72,17 +81,15 @@ def template_database(postgres_url: str) -> str:
 @pytest.fixture
 def empty_url(postgres_url: str) -> Iterator[str]:
     """Address of a database without a schema."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    yield create_database(postgres_url, name)
-    drop_database(postgres_url, name)
+    with temporary_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
 def fresh_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """Address of a database with the newest schema and no run."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield create_database(postgres_url, name, template_database)
-    drop_database(postgres_url, name)
+    with temporary_database(postgres_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture

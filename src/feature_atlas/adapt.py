@@ -7,7 +7,7 @@ The auxiliary loss is off, so that a feature that never fires is exactly as it w
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +22,9 @@ from feature_atlas.sae import (
     to_training_sae,
 )
 from feature_atlas.vlm import TEXT_ROLES, Role
+
+if TYPE_CHECKING:  # importing sae-lens takes ten seconds
+    from sae_lens.config import SAETrainerConfig
 
 REGIME_ROLES: dict[str, tuple[Role, ...]] = {
     "text": TEXT_ROLES,
@@ -79,7 +82,7 @@ def adapt(
     ``stream`` yields normalised residuals keyed by ``str(layer)`` and must not run dry before
     ``n_tokens``; ``held_out`` holds raw residuals that never train.
     """
-    from sae_lens.config import SAETrainerConfig  # ten seconds of imports, only where used
+    # ten seconds of imports, only where used
     from sae_lens.training.mixing_buffer import multi_hook_concat_split_iter
     from sae_lens.training.multi_sae_trainer import MultiSAETrainer
 
@@ -88,17 +91,6 @@ def adapt(
         raise ValueError(f"n_tokens {n_tokens} is less than one batch of {batch_size} tokens.")
     names = [str(layer) for layer in start]
     trainable = {str(i): to_training_sae(s, device=device) for i, s in start.items()}
-    config = SAETrainerConfig(
-        total_training_samples=n_steps * batch_size,
-        train_batch_size_samples=batch_size,
-        lr=learning_rate,
-        lr_end=learning_rate / 100,
-        lr_warm_up_steps=n_steps // 20,
-        lr_decay_steps=n_steps // 5,  # the last fifth cools down, as Llama Scope's training did
-        device=device,
-        dead_feature_window=n_steps + 1,
-        feature_sampling_window=n_steps + 1,  # never reset: the window then counts all firings
-    )
     curve: list[CurvePoint] = []
 
     def measure(step: int) -> None:
@@ -110,7 +102,7 @@ def adapt(
         torch.manual_seed(seed)  # the mixing buffer shuffles with the global generator
         batches = multi_hook_concat_split_iter(buffer_size, batch_size, stream, names)
         trainer = MultiSAETrainer(
-            cfg=config,
+            cfg=_trainer_config(n_steps, batch_size, learning_rate, device),
             saes=trainable,
             hook_names={name: name for name in names},
             data_provider=_measured(batches, n_steps, n_evaluations, measure),
@@ -121,6 +113,24 @@ def adapt(
         {layer: from_training_sae(trainable[str(layer)], s.scale) for layer, s in start.items()},
         {int(n): t.act_freq_scores.round().long().cpu() for n, t in trainer.trainers.items()},
         curve,
+    )
+
+
+def _trainer_config(
+    n_steps: int, batch_size: int, learning_rate: float, device: str
+) -> "SAETrainerConfig":
+    from sae_lens.config import SAETrainerConfig
+
+    return SAETrainerConfig(
+        total_training_samples=n_steps * batch_size,
+        train_batch_size_samples=batch_size,
+        lr=learning_rate,
+        lr_end=learning_rate / 100,
+        lr_warm_up_steps=n_steps // 20,
+        lr_decay_steps=n_steps // 5,  # the last fifth cools down, as Llama Scope's training did
+        device=device,
+        dead_feature_window=n_steps + 1,
+        feature_sampling_window=n_steps + 1,  # never reset: the window then counts all firings
     )
 
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 import pytest
-from conftest import create_database, drop_database
+from conftest import create_database, temporary_database
 from rich.console import Console
 from run_folder import read_rows, replace_rows, seal, sha256, table_file, write_run_folder
 from sqlalchemy import Engine, text
@@ -65,9 +64,8 @@ def kept(postgres_url: str, published: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def url(postgres_url: str, published: str) -> Iterator[str]:
-    name = f"added_{uuid.uuid4().hex[:12]}"
-    yield create_database(postgres_url, name, published)
-    drop_database(postgres_url, name)
+    with temporary_database(postgres_url, published) as url:
+        yield url
 
 
 @pytest.fixture

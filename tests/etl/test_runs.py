@@ -6,14 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import psycopg
 import pytest
-from conftest import create_database, drop_database
+from conftest import create_database, temporary_database
 from run_folder import read_rows, write_run_folder
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
@@ -63,9 +62,8 @@ def kept(postgres_url: str, filled: str) -> Iterator[Engine]:
 @pytest.fixture
 def url(postgres_url: str, filled: str) -> Iterator[str]:
     """A database of the test's own with the four runs."""
-    name = f"versions_{uuid.uuid4().hex[:12]}"
-    yield create_database(postgres_url, name, filled)
-    drop_database(postgres_url, name)
+    with temporary_database(postgres_url, filled) as url:
+        yield url
 
 
 @pytest.fixture
