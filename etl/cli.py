@@ -118,14 +118,16 @@ def reingest(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database schema to this version."""
+    """Bring the database schema to this version; ATLAS_READER_PASSWORD becomes its readers'."""
     with said_plainly():
-        from feature_atlas.etl.migrate import migrate as upgrade
-        from feature_atlas.etl.postgres import ensure_database
-        from feature_atlas.models.session import make_engine
+        from feature_atlas.etl.migrate import open_atlas
+        from feature_atlas.etl.reader_password import set_reader_password
 
-        upgrade(make_engine(ensure_database()))
+        engine = open_atlas()
         console.print("schema is up to date")
+        if password := os.environ.get("ATLAS_READER_PASSWORD"):
+            set_reader_password(engine, password)
+            console.print("atlas_reader logs in with ATLAS_READER_PASSWORD")
 
 
 @app.command()

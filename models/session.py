@@ -52,8 +52,9 @@ def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
     """Connections that can only read the atlas, as the role atlas_reader where it exists.
 
     Where the server asks for no password (the embedded one), that role logs in itself and cannot
-    become another. With a password only the owner's is known: he logs in and steps down, which
-    keeps mistakes out, but not everybody; hand others an address of atlas_reader's own.
+    become another. With the owner's address and password he logs in and steps down, which keeps
+    mistakes out, but not everybody: `feature-atlas migrate` gives atlas_reader a password of its
+    own (ATLAS_READER_PASSWORD), and with that address nobody can become anybody else.
     Run what users write through `run_user_sql`.
     """
     engine = make_engine(url)

@@ -1,0 +1,78 @@
+"""On a server that asks for passwords: the readers' own, and nothing beyond reading with it."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from conftest import SETTINGS
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL, make_url
+from typer.testing import CliRunner
+
+from feature_atlas.etl.cli import app
+from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.reader_password import set_reader_password
+from feature_atlas.models.session import make_engine, make_reader_engine
+from feature_atlas.models.user_sql import run_user_sql
+
+PASSWORD = 'it\'s_"quoted"_日本語'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A server that speaks TCP with passwords: no socket fits into so long a folder."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("x" * 100), settings=SETTINGS)
+    yield make_url(server.start())
+    server.stop()
+
+
+@pytest.fixture
+def migrated(server: URL, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The owner's engine, after `feature-atlas migrate` was told a password for readers."""
+    url = server.render_as_string(hide_password=False)
+    monkeypatch.setenv("ATLAS_DATABASE_URL", url)
+    monkeypatch.setenv("ATLAS_READER_PASSWORD", PASSWORD)
+    done = CliRunner().invoke(app, ["migrate"])
+    assert done.exit_code == 0, done.output
+    return make_engine(url)
+
+
+def as_reader(server: URL, password: str) -> str:
+    """The address that dashboards and colleagues are given."""
+    address = server.set(username="atlas_reader", password=password)
+    return address.render_as_string(hide_password=False)
+
+
+def test_the_reader_logs_in_as_itself(server: URL, migrated: Engine):
+    reader = make_reader_engine(as_reader(server, PASSWORD))
+    answer = run_user_sql(reader, "SELECT session_user, current_user", max_rows=1)
+    reader.dispose()
+
+    assert answer.rows == [("atlas_reader", "atlas_reader")]
+
+
+def test_the_reader_cannot_become_the_owner(server: URL, migrated: Engine):
+    with (
+        psycopg.connect(as_reader(server, PASSWORD)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("SET ROLE atlas")
+
+
+@pytest.mark.parametrize("wrong", ["", "another_password"])
+def test_another_password_opens_nothing(wrong: str, server: URL, migrated: Engine):
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(as_reader(server, wrong))
+
+
+def test_a_short_password_is_refused(migrated: Engine):
+    with pytest.raises(ValueError, match=r"has 5 characters, expected 12 or more"):
+        set_reader_password(migrated, "guess")
+
+
+def test_the_password_is_kept_as_a_hash(migrated: Engine):
+    with migrated.connect() as connection:
+        query = "SELECT rolpassword FROM pg_authid WHERE rolname = 'atlas_reader'"
+        (stored,) = connection.exec_driver_sql(query).one()
+
+    assert stored.startswith("SCRAM-SHA-256$")
