@@ -39,8 +39,9 @@ dictionary: $(VENV)/installed ## write docs/data_dictionary.md anew from the sch
 	&& $(VENV)/bin/feature-atlas dictionary --output docs/data_dictionary.md; \
 	status=$$?; $(VENV)/bin/feature-atlas stop; rm -rf "$$ATLAS_HOME"; exit $$status
 
-bench: $(VENV)/installed ## time the parts that matter against their floors
-	@for benchmark in benchmarks/*.py; do \
+bench: PART ?= *
+bench: $(VENV)/installed ## time the parts against their floors; one: PART=layer_statistics
+	@for benchmark in benchmarks/$(PART).py; do \
 		echo "== $$benchmark"; $(VENV)/bin/python "$$benchmark" $(ARGS) || exit 1; done
 
 clean: ## remove packages and build results; the atlas in .atlas stays

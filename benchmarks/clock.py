@@ -2,11 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 
-def medians(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each contender over the rounds, after one round that does not count."""
+def each_round(
+    contenders: Mapping[str, Callable[[], object]], rounds: int = 5
+) -> dict[str, list[float]]:
+    """Seconds of each contender in every round, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, run in contenders.items():
@@ -14,7 +16,21 @@ def medians(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> 
             run()
             if number:
                 seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def medians(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """Median seconds of each contender over the rounds, after one round that does not count."""
+    seconds = each_round(contenders, rounds)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def print_paired_ratios(title: str, seconds: Mapping[str, Sequence[float]], floor: str) -> None:
+    """Median seconds, and the median of the ratios to the floor within the same round."""
+    print(f"\n{title} (floor: {floor})")
+    for name, times in seconds.items():
+        ratio = statistics.median(t / f for t, f in zip(times, seconds[floor], strict=True))
+        print(f"  {name:<42} {statistics.median(times):9.4f} s {ratio:9.3f} x")
 
 
 def print_ratios(title: str, seconds: Mapping[str, float], floor: str) -> None:

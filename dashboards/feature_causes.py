@@ -1,18 +1,20 @@
-"""What drives one feature, where its heads look, and what breaks when it is removed."""
+"""What drives one feature, and what breaks when it is removed."""
 
 import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.attention_overlay import crisp, overlay
 from feature_atlas.dashboards.facts import show_facts
 from feature_atlas.dashboards.forest import EVALUATIONS, forest
 from feature_atlas.dashboards.head_map import PARTS, head_map, top_heads
 from feature_atlas.dashboards.palette import draw
 
 NUMBER = st.column_config.NumberColumn
-KINDS = {"top": "Strongest heads", "random": "Random heads", "bottom": "Weakest heads"}
 N_TOP = 5
+EVIDENCE = (
+    "causal: swapping the head's queries and keys for real changed the feature as estimated, "
+    "Benjamini-Hochberg within the feature. not confirmed: it did not. screened: not swapped."
+)
 
 
 def show_heads(run_id: int, layer: int, feature: int) -> None:
@@ -42,8 +44,8 @@ def show_heads(run_id: int, layer: int, feature: int) -> None:
             top_heads(heads, N_TOP),
             hide_index=True,
             column_order=[
-                *("name", "rank_A", "score_A", "standard_error_A"),
-                *("rank_B", "score_B", "standard_error_B", "in_both"),
+                *("name", "rank_A", "score_A", "standard_error_A", "evidence_A"),
+                *("rank_B", "score_B", "standard_error_B", "evidence_B", "in_both"),
             ],
             column_config={
                 "name": st.column_config.TextColumn("head", help="Layer and query head, 0-based."),
@@ -53,30 +55,14 @@ def show_heads(run_id: int, layer: int, feature: int) -> None:
                 "rank_B": NUMBER("B #", format="%d", width=44),
                 "score_B": NUMBER("B score", format="%.3g"),
                 "standard_error_B": NUMBER("± se", format="%.1g"),
+                "evidence_A": st.column_config.TextColumn("A evidence", help=EVIDENCE),
+                "evidence_B": st.column_config.TextColumn("B evidence", help=EVIDENCE),
                 "in_both": st.column_config.CheckboxColumn(
                     "both", help=f"Among the top {N_TOP} of both methods."
                 ),
             },
         )
         st.caption(f"Means over {heads.n_samples.max()} top samples.")
-
-
-def show_overlays(run_id: int, layer: int, feature: int) -> None:
-    """Its heads' attention on its top samples, one row of pictures per sample."""
-    st.subheader(
-        "Where they look",
-        help="Attention from the question's tokens to the picture (5.2, C.2, C.3), each head on "
-        "its own scale. Random heads are matched on how much they look at pictures at all: the "
-        "fair control. Clear: where the head looks most; dark: where it does not. The percentage: "
-        "how much of its attention falls on the picture.",
-    )
-    maps = queries.overlays(run_id, layer, feature)
-    if maps.empty:
-        st.info("No overlays: the stage `overlay` of `feature-atlas build` draws traced features.")
-        return
-    for _, of_sample in maps.groupby("sample_id", sort=False):
-        with st.container(border=True):
-            _show_sample(of_sample)
 
 
 def show_ablation(run_id: int, layer: int, feature: int) -> None:
@@ -162,22 +148,3 @@ def removal_rows(removals: pd.DataFrame) -> pd.DataFrame:
         ],
         paired=[f"{row.right_to_wrong} | {row.wrong_to_right}" for row in removals.itertuples()],
     )
-
-
-def _show_sample(maps: pd.DataFrame) -> None:
-    first = maps.iloc[0]
-    shown = {kind: maps[maps.kind == kind] for kind in KINDS if (maps.kind == kind).any()}
-    st.text(f"{first.question}  ({first.answer})")
-    # room for seven pictures a row; fewer stay as small
-    rest = max(6 - len(maps), 0.01)
-    picture, *groups, _ = st.columns([1, *map(len, shown.values()), rest], gap="medium")
-    picture.markdown("**Picture**")
-    picture.image(crisp(first.thumbnail), width="stretch")
-    for group, (kind, heads) in zip(groups, shown.items(), strict=True):
-        group.markdown(f"**{KINDS[kind]}**")
-        for column, head in zip(group.columns(len(heads)), heads.itertuples(), strict=True):
-            column.image(
-                overlay(head.thumbnail, head.weights, head.grid_rows, head.grid_columns),
-                caption=f"L{head.head_layer}H{head.head} · {head.image_mass:.0%} on it",
-                width="stretch",
-            )

@@ -8,6 +8,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.attention_overlay import crisp
+from feature_atlas.dashboards.feature_reviews import show_reviews
 from feature_atlas.dashboards.marked_text import marked_text
 
 SOURCES = {"vqav2": "Questions (VQAv2)", "vsr": "Statements (VSR)"}
@@ -24,7 +25,7 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
         "RAW: plain pictures; OVERLAY: with the attention of its heads drawn on.",
     )
     found = queries.descriptions(run_id, layer, feature)
-    _show_review(queries.reviews(run_id, layer, feature))
+    show_reviews(run_id, layer, feature)
     if found.empty:
         st.info(
             "Not described: the stage `auto_interp` takes survivors first; raise "
@@ -34,6 +35,7 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
     st.dataframe(
         found.assign(
             explained_by=found.explainer + " · " + found.model,
+            says=[_says(row) for row in found.itertuples()],
             confusion=[
                 f"{row.true_positive} of {row.n_positive} | {row.false_positive} of "
                 f"{row.n_negative}"
@@ -43,8 +45,10 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
         hide_index=True,
         column_order=[
             "description",
+            "says",
             "f1",
             "shuffled_f1",
+            "text_only_f1",
             "balanced_accuracy",
             "mcc",
             "confusion",
@@ -57,6 +61,14 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
             "shuffled_f1": st.column_config.NumberColumn(
                 "F1 shuffled", format="%.2f", help="Another feature's description: the null."
             ),
+            "text_only_f1": st.column_config.NumberColumn(
+                "F1 text only", format="%.2f", help="The same description, pictures withheld."
+            ),
+            "says": st.column_config.TextColumn(
+                "verdict of the scores",
+                help="Informative: F1 above the shuffled one with its whole 95 % interval, and "
+                "more hits than yeses by lot would give.",
+            ),
             "balanced_accuracy": st.column_config.NumberColumn("balanced", format="%.2f"),
             "mcc": st.column_config.NumberColumn("MCC", format="%.2f", help="0: chance."),
             "confusion": st.column_config.TextColumn(
@@ -65,6 +77,17 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
             "explained_by": st.column_config.TextColumn("explainer"),
         },
     )
+
+
+def _says(row: Any) -> str:
+    """What the scores of a description amount to, in words."""
+    if pd.isna(row.is_informative):
+        return "not measured"
+    if row.grader_is_constant:
+        return "grader says one thing"
+    if not row.is_informative:
+        return "no better than another"
+    return "informative" if row.needs_picture else "informative, by its words"
 
 
 def show_examples(run_id: int, layer: int, feature: int) -> None:
@@ -111,12 +134,3 @@ def _details(sample: Any) -> str:
         f'<div style="font-size:0.85rem;color:#6b7178">{shown}<br>'
         f"activation {sample.max_activation:.3g} · sample {escape(sample.external_id)}</div>"
     )
-
-
-def _show_review(reviews: pd.DataFrame) -> None:
-    if reviews.empty:
-        return
-    newest = reviews.iloc[0]
-    with st.container(border=True):
-        st.caption(f"Reviewed {newest.created_at:%d %b %Y}: {newest.verdict}")
-        st.text(" · ".join(text for text in (newest.description, newest.note) if pd.notna(text)))

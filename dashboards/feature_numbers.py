@@ -1,6 +1,7 @@
 """The measured numbers of one feature: turning, seeing, firing on a skill, neutral prompts."""
 
 from math import log10
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,7 +20,9 @@ def show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
         "Turning",
         help="Decoder direction before and after adaptation, per token mask (4.2, A.1). The text "
         "regime is the paper's choice. A best base match far above the cosine: the feature moved "
-        "onto another one's direction.",
+        "onto another one's direction. Null: the cosine of refit features that fired as often, "
+        "turned by training alone; a feature went further than that where the excess is above 0 "
+        "and q small.",
     )
     cosines = queries.decoder_cosines(run_id, layer, feature)
     if cosines.empty:
@@ -35,6 +38,9 @@ def show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
         column_order=[
             "regime",
             "cosine",
+            "null_cosine",
+            "excess_rotation",
+            "rotation_q_value",
             "encoder_cosine",
             "best_match",
             "base_norm",
@@ -43,6 +49,15 @@ def show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
         ],
         column_config={
             "cosine": NUMBER(format="%.3f", help="Decoder; 1: kept, 0: a new direction."),
+            "null_cosine": NUMBER(
+                "null", format="%.3f", help="Cosine of refit features that fired as often."
+            ),
+            "excess_rotation": NUMBER(
+                "excess", format="%+.3f", help="Null less cosine; above 0: turned further."
+            ),
+            "rotation_q_value": NUMBER(
+                "q", format="%.2g", help="Of a turn beyond the null, Benjamini-Hochberg."
+            ),
             "encoder_cosine": NUMBER("encoder", format="%.3f", help="The same for the encoder."),
             "best_match": st.column_config.TextColumn(
                 "closest base feature", help="Of the same layer."
@@ -58,14 +73,17 @@ def show_visual_energy(run_id: int, layer: int, feature: int, epsilon: float | N
     """Its energy by kind of token."""
     st.subheader(
         "Seeing",
-        help="Mean squared activation by kind of token (4.2, A.4). 'Question, with its image' is "
-        "the paper's E_v. If it falls without the image, the feature carries what was seen.",
+        help="Mean squared activation by kind of token (4.2, A.4). 'Text, with its image' is "
+        "the paper's E_v: question, suffix and header. If it falls without the image, the feature "
+        "carries what was seen.",
     )
     energies = queries.visual_energies(run_id, layer, feature)
     if energies.empty:
         st.info("No visual energy: the stage `visual_energy` of `feature-atlas build`.")
         return
     draw(_energy_bars(energies, epsilon), "energies")
+    for row in queries.modality_preferences(run_id, layer, feature).itertuples():
+        st.caption(_preference(row))
 
 
 def show_firing_shift(run_id: int, layer: int, feature: int) -> None:
@@ -134,8 +152,16 @@ def show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
         )
 
 
+def _preference(row: Any) -> str:
+    """One comparison of energies in words; its interval is over images drawn anew."""
+    said = f"Modality preference against {row.against}: {row.preference:+.2f}"
+    if pd.notna(row.low):
+        said += f" [{row.low:+.2f}, {row.high:+.2f}]"
+    return f"{said}, the log ratio of its energies on text tokens; above 0: more with its image."
+
+
 def _energy_bars(energies: pd.DataFrame, epsilon: float | None) -> go.Figure:
-    is_measure = energies.condition == "question, with its image"
+    is_measure = energies.condition == "text, with its image"
     # image tokens have far more energy than words: a logarithm, from below the smallest
     positive = energies.energy[energies.energy > 0]
     start = positive.min() / 5 if len(positive) else 1e-6

@@ -13,6 +13,7 @@ SIGNS = {"A": -1, "B": 1}
 TITLES = {"A": "Method A (below 0: drives)", "B": "Method B (above 0: drives)"}
 PARTS = {
     "score": "q + k, the paper's score",
+    "qk_fix": "q + k, softmax anew",
     "q": "queries",
     "k": "keys",
     "v": "values",
@@ -68,8 +69,8 @@ def head_map(attributions: pd.DataFrame, part: str) -> go.Figure:
 
 
 def top_heads(attributions: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The n strongest heads of each method by score: name, score, standard_error, rank, strength
-    (score in the direction of driving) per method, and whether both methods have it."""
+    """The n strongest heads of each method by score: name, score, standard_error, rank, evidence
+    per method, and whether both methods have it."""
     ranked = attributions.assign(
         strength=attributions.score * attributions.method.map(SIGNS),
         name=[
@@ -84,6 +85,10 @@ def top_heads(attributions: pd.DataFrame, n: int) -> pd.DataFrame:
         values=["score", "standard_error", "rank"],
     )
     wide.columns = [f"{value}_{method}" for value, method in wide.columns]
+    evidence = ranked.pivot(
+        index=["name", "head_layer", "head"], columns="method", values="evidence"
+    )
+    wide = wide.join(evidence.add_prefix("evidence_"))
     ranks = [column for column in wide.columns if column.startswith("rank_")]
     wide["in_both"] = (wide[ranks] <= n).all(axis=1) & (len(ranks) == 2)
     shown = wide[(wide[ranks] <= n).any(axis=1)]

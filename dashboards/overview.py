@@ -9,6 +9,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.facts import show_facts
 from feature_atlas.dashboards.feature_choice import survivors_of
 from feature_atlas.dashboards.feature_table import feature_table
+from feature_atlas.dashboards.figures import FIGURES
 from feature_atlas.dashboards.funnel import funnel_chart
 from feature_atlas.dashboards.layer_curves import (
     adapted_per_layer,
@@ -175,6 +176,18 @@ def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
     feature_table(spatial_first, run_id, COLUMNS, key="survivors")
 
 
+def show_paper_figures(run: pd.Series) -> None:
+    """Which figures of the paper this run can be drawn as, and how."""
+    with st.expander("Figures of the paper"):
+        st.markdown("One command draws them of this run, from SQL alone, as PNG or SVG:")
+        st.code(f"feature-atlas figures {run.slug} --out docs/figures", language="bash")
+        st.markdown("\n".join(f"- **{_figure_name(name)}**: {shows}" for name, shows, _ in FIGURES))
+
+
+def _figure_name(name: str) -> str:
+    return name.replace("figure_", "Figure ")
+
+
 def _in_points(features: pd.DataFrame) -> pd.DataFrame:
     return features.assign(delta_pp=100 * features.ablation_delta)
 
@@ -188,4 +201,5 @@ show_headline(chosen_run)
 show_funnel(chosen_run.run_id)
 show_scatter(chosen_run, marked_features)
 show_layers(chosen_run.run_id)
+show_paper_figures(chosen_run)
 show_survivors(chosen_run.run_id, marked_features)

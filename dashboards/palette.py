@@ -13,6 +13,8 @@ CAUSAL = "#d0333c"
 INK = "#26292e"
 FAINT = "#8a9099"
 GRID = "#eceef1"
+NEUTRAL = "#6b7178"
+"""What explains: reference lines, notes."""
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
@@ -21,7 +23,15 @@ ICON = (
 )
 """The browser tab's picture, drawn here: Streamlit's named icons are fetched from the internet."""
 
-REGIMES = {"text": SPATIAL, "image": "#e08a1e", "full": "#4f9d69", "random": FAINT}
+REGIMES = {
+    "text": SPATIAL,
+    "image": "#e08a1e",
+    "full": "#4f9d69",
+    "random": FAINT,
+    "refit": "#c9b458",
+    "language": "#a07850",
+    "instruct": "#7fb6b0",
+}
 SKILLS = {"spatial": SPATIAL, "ocr": OCR, "vsr": "#3a97a8"}
 
 # colour-blind safe, light in the middle: blue below 0, red above

@@ -41,7 +41,7 @@ from feature_atlas.etl.verification import verify_rows
 
 log = logging.getLogger(__name__)
 
-BY_SKILL = ("firing_shift", "candidate", "neutral_prompt")
+BY_SKILL = ("sample_skill", "firing_shift", "candidate", "neutral_prompt")
 
 
 class AdditionReport(NamedTuple):

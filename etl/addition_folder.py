@@ -32,7 +32,10 @@ from feature_atlas.etl.provenance import code_version
 from feature_atlas.etl.staging import Connection, in_atlas
 from feature_atlas.etl.table_rows import SPARSE, WHAT
 
-ADDABLE = (*(table for table in SPARSE if table != "training_curve"), "firing_shift")
+FIRST = ("gate_check", "training_curve", "role_energy")
+"""Sparse tables of what a run starts from."""
+
+ADDABLE = (*(table for table in SPARSE if table not in FIRST), "firing_shift")
 """Tables that a published run can get rows for; it has the others from its first publication."""
 
 

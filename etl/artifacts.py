@@ -2,7 +2,7 @@
 
     <run>/inputs.json               what was studied, with fingerprints
     <run>/<stage>/<table>.<n>.parquet, ...
-    <run>/<stage>/stage.json        written last: key, times, files with sha256
+    <run>/<stage>/stage.json        written last: key, times, files with sha256, warnings
     <run>/manifest.json             written when every stage is done; what `ingest` loads
 
 A stage's key is the hash of its parameters and of the keys of the stages it reads. Same key and
@@ -35,6 +35,7 @@ class StageOutput:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
         """Write rows of one database table; arrays and lists of one length."""
@@ -56,6 +57,10 @@ class StageOutput:
         """Record every file below a folder that the stage wrote itself (SAE folders)."""
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             self._record(file)
+
+    def warn(self, text: str) -> None:
+        """Keep a sentence that a reader of the numbers must know; the stage goes on."""
+        self.warnings.append(text)
 
     def _record(self, file: Path, **facts: Any) -> None:
         self.files.append(
@@ -119,6 +124,7 @@ def run_stage(
             "finished_at": finished.isoformat(),
             "seconds": seconds,
             "files": output.files,
+            "warnings": output.warnings,
         },
     )
     return Stage(name, key, seconds, was_done=False)

@@ -1,45 +1,49 @@
 """Stage `auto_interp`: describe candidates and score the descriptions (paper 5.1, B).
 
 The offline explainer reads questions and answers only, so it describes the RAW variant; an endpoint
-is also shown where the feature's strongest head looks (OVERLAY), on positives and negatives alike.
+is also shown where the feature's strongest heads look (OVERLAY), on positives and negatives alike.
+What an endpoint answered is on disk at once (`reply_ledger`): a stage that stopped goes on where it
+was and pays for nothing twice.
 """
 
-import os
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 from rich.progress import track
 
-from feature_atlas.auto_interp import (
-    Description,
-    Explainer,
-    Variant,
-    score_description,
-    shuffled_descriptions,
-)
-from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, read_table, run_stage
-from feature_atlas.etl.chosen import chosen_features, sample_of, top_samples
-from feature_atlas.etl.harvest import SOURCES
+from feature_atlas.auto_interp import Description, Variant, prompts_hash, shuffled_descriptions
+from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.chosen import chosen_features
+from feature_atlas.etl.explainers import Pair, offline_pair, open_endpoints
+from feature_atlas.etl.interp_estimate import announce
+from feature_atlas.etl.interp_material import Album, Gathered, Material, gather, top_heads
 from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.etl.overlay import METHOD, overlaid_pictures
-from feature_atlas.etl.samples import open_image
-from feature_atlas.etl.silent_samples import background_of, silent_of
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.explainer_offline import OfflineExplainer
-from feature_atlas.interp_samples import Sample, choose_samples
+from feature_atlas.head_probe import Head
+from feature_atlas.interp_samples import Sample
+from feature_atlas.label_score import Graded, Score, score_description
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Pictured = Callable[[Sequence[Sample], Material], list[Sample]]
+"""Puts the pictures to the samples of a feature."""
+
+NO_DESCRIPTION = "(no readable description)"
+"""A failure keeps its row; the views `label_score` and `description` know it by these words."""
 
 
-class Material(NamedTuple):
-    """What an explainer gets to see of one feature."""
+class Labelled(NamedTuple):
+    """One described and scored feature."""
 
-    feature: Feature
-    describe: list[Sample]
-    positives: list[Sample]
-    negatives: list[Sample]
+    material: Material
+    said: Description
+    graded: Graded
 
 
 def run_auto_interp(run: Path) -> Stage:
@@ -49,8 +53,13 @@ def run_auto_interp(run: Path) -> Stage:
     return run_stage(
         run,
         "auto_interp",
-        params={**config.model_dump(exclude={"base_url"}), "variants": list(_variants(study))},
-        reads=["example", "head_attribution", "ablation", "neutral_prompt"],
+        params={
+            **config.model_dump(exclude={"endpoint"}),
+            "variants": list(_variants(study)),
+            "prompts": [prompts_hash(variant) for variant in _variants(study)],
+            "prices": {name: list(price) for name, price in config.endpoint.prices.items()},
+        },
+        reads=["example", "overlay", "ablation", "neutral_prompt"],
         body=lambda output: _write(output, study),
     )
 
@@ -64,164 +73,137 @@ def _write(output: StageOutput, study: Study) -> None:
     features = chosen_features(study, study.config.auto_interp.max_features)
     if not features:
         return
-    background = background_of(study, features)
-    silent = silent_of(study, features, background)
-    tokens = _tokens_of_examples(study, features)
-    for variant in _variants(study):
-        explainer = _explainer(study, variant, [_shown(study, n) for n in background])
-        material = [
-            m
-            for feature in track(features, f"samples for {variant} descriptions")
-            if (m := _material(study, feature, silent[feature], tokens, variant)) is not None
-        ]
-        if material:
-            output.table("auto_interp", _columns(study, explainer, material))
-
-
-def _explainer(study: Study, variant: Variant, background: list[Sample]) -> Explainer:
-    config = study.config.auto_interp
-    if config.explainer == "offline":
-        return OfflineExplainer(background)
-    from feature_atlas.explainer_openai import OpenAIExplainer
-
-    key = os.environ.get("OPENAI_API_KEY")
-    if not key:
-        raise ValueError(
-            "auto_interp.explainer is 'openai' but OPENAI_API_KEY is not set: set it (any word "
-            "for a local server without keys), or use the 'offline' explainer."
+    album = Album(study)
+    gathered = gather(study, album, features)
+    if gathered.left_out:
+        first, reason = next(iter(gathered.left_out.items()))
+        output.warn(
+            f"{len(gathered.left_out)} of {len(features)} features are not described, e.g. layer "
+            f"{first.layer} feature {first.feature}: {reason}"
         )
-    return OpenAIExplainer(
-        base_url=config.base_url or "https://api.openai.com/v1",
-        model=config.model,
-        api_key=key,
-        variant=variant,
-        seed=study.config.seed,
-    )
+    if study.config.auto_interp.explainer == "offline":
+        pair = offline_pair(gathered.background)
+        _write_variant(output, study, gathered.material, pair, _no_pictures, n_at_once=1)
+    else:
+        _ask_endpoint(output, study, album, gathered)
 
 
-def _tokens_of_examples(
-    study: Study, features: list[Feature]
-) -> dict[tuple[Feature, int], tuple[list[str], list[float]]]:
-    """Tokens and activations of the chosen features' top samples, from the example stage."""
-    rows = read_table(study.run, "example", "example")
-    wanted = {layer * 2**32 + feature for layer, feature in features}
-    keys = rows["layer"].to_numpy().astype(np.int64) * 2**32 + rows["feature"].to_numpy()
-    chosen = rows.take(np.flatnonzero(np.isin(keys, list(wanted)))).to_pylist()
-    return {
-        (Feature(r["layer"], r["feature"]), r["sample"]): (r["tokens"], r["activations"])
-        for r in chosen
+def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Gathered) -> None:
+    """Every variant, after an estimate of what all of them cost."""
+    config, heads = study.config.auto_interp, top_heads(study)
+    of_variant: dict[Variant, list[Material]] = {
+        variant: [m for m in gathered.material if variant == "RAW" or heads.get(m.feature)]
+        for variant in _variants(study)
     }
+    n_without = len(gathered.material) - len(of_variant.get("OVERLAY", gathered.material))
+    if n_without:
+        output.warn(f"{n_without} features have no OVERLAY description: no head was attributed")
+    with open_endpoints(study, "auto_interp") as endpoints:
+        pairs = {variant: endpoints.pair(variant, config) for variant in of_variant}
+        announce(endpoints, pairs, of_variant, study.config.head_attribution.n_overlay_heads)
+        for variant, material in of_variant.items():
+            pictured = _pictured(album, heads if variant == "OVERLAY" else {})
+            n_at_once = config.endpoint.n_at_once
+            _write_variant(output, study, material, pairs[variant], pictured, n_at_once=n_at_once)
 
 
-def _material(
+def _pictured(album: Album, heads: Mapping[Feature, Sequence[Head]]) -> Pictured:
+    """Opens the pictures of a feature's samples, and draws the overlays of its heads."""
+    return lambda samples, material: album.pictured(samples, heads.get(material.feature, ()))
+
+
+def _no_pictures(samples: Sequence[Sample], material: Material) -> list[Sample]:
+    return list(samples)
+
+
+def _write_variant(
+    output: StageOutput,
     study: Study,
-    feature: Feature,
-    silent: list[int],
-    tokens: Mapping[tuple[Feature, int], tuple[list[str], list[float]]],
-    variant: Variant,
-) -> Material | None:
-    """Samples to describe and to score; None for a feature with too few pictures or no silence."""
-    config = study.config.auto_interp
-    m = study.config.example.n_per_source
-    numbers = [n for source in SOURCES for n in top_samples(study, feature, source, m)]
-    active = [_shown(study, n, *tokens[feature, n]) for n in numbers]
-    active.sort(key=lambda sample: -max(sample.activations))
-    if len({sample.image_id for sample in active}) < 2 or not silent:
-        return None
-    chosen = choose_samples(
-        active,
-        [_shown(study, n) for n in silent],
-        n_describe=config.n_description,
-        n_positive=config.n_validation,
-        n_negative=config.n_validation,
-        seed=study.config.seed,
-    )
-    groups = [chosen.describe, chosen.positives, chosen.negatives]
-    if config.explainer == "openai":
-        groups = [_with_pictures(study, feature, group, variant) for group in groups]
-    return Material(feature, *groups)
-
-
-def _shown(
-    study: Study, number: int, tokens: list[str] | None = None, values: list[float] | None = None
-) -> Sample:
-    """A sample as explainers know it; pictures are opened only when they are sent."""
-    sample = sample_of(study, number)
-    split = next(s for s in SOURCES.values() if sample.dataset == s)
-    row = number - study.first_number[split]
-    return Sample(
-        question=sample.question,
-        answer=sample.answer,
-        tokens=tokens or (),
-        activations=values or (),
-        image_id=int(study.image_numbers[split][row]),
-        relation=sample.relation,
-    )
-
-
-def _with_pictures(
-    study: Study, feature: Feature, group: list[Sample], variant: Variant
-) -> list[Sample]:
-    files = {
-        int(number): sample.image
-        for split in SOURCES.values()
-        for number, sample in zip(study.image_numbers[split], study.samples[split], strict=True)
-    }
-    pictures = [open_image(files[sample.image_id]) for sample in group]
-    overlays: list[Image.Image | None] = [None] * len(group)
-    if variant == "OVERLAY":
-        head = _strongest_head(study, feature)
-        if head is not None:
-            questions = [sample.question for sample in group]
-            overlays = list(overlaid_pictures(study, questions, pictures, head))
-    return [
-        sample._replace(image=picture, overlay=overlay)
-        for sample, picture, overlay in zip(group, pictures, overlays, strict=True)
-    ]
-
-
-def _strongest_head(study: Study, feature: Feature) -> tuple[int, int] | None:
-    rows = [
-        r
-        for r in read_rows(study.run, "head_attribution", "head_attribution")
-        if (r["layer"], r["feature"], r["method"]) == (*feature, METHOD)
-    ]
-    best = max(rows, key=lambda r: abs(r["score"]), default=None)
-    return None if best is None else (best["head_layer"], best["head"])
-
-
-def _columns(study: Study, explainer: Explainer, material: list[Material]) -> dict[str, object]:
-    described, used = [], []
-    for m in track(material, f"{explainer.name} {explainer.variant} descriptions"):
-        before = explainer.tokens_used
-        described.append(explainer.describe(m.describe))
-        used.append(explainer.tokens_used - before)
-    others = shuffled_descriptions([d.text for d in described], seed=study.config.seed)
-    rows = []
-    for m, said, other, spent in zip(material, described, others, used, strict=True):
-        before = explainer.tokens_used
-        score = score_description(
-            explainer, said.text, m.positives, m.negatives, shuffled=other, seed=study.config.seed
+    material: list[Material],
+    pair: Pair,
+    pictured: Pictured,
+    *,
+    n_at_once: int,
+) -> None:
+    if not material:
+        return
+    seed = study.config.seed
+    name = f"{pair.describer.name} {pair.describer.variant}"
+    shown = ((m, pictured(m.describe, m)) for m in material)
+    described = list(
+        track(
+            in_order(lambda one: pair.describer.describe(one[1]), shown, n_at_once),
+            f"{name} descriptions",
+            total=len(material),
         )
-        rows.append((m.feature, said, score, spent + explainer.tokens_used - before))
-    n = len(rows)
+    )
+    others = shuffled_descriptions([said.text for said in described], seed=seed)
+
+    def grade(task: tuple[Description, str | None, list[Sample], list[Sample]]) -> Graded:
+        said, other, positives, negatives = task
+        return score_description(
+            pair.grader, said.text, positives, negatives, shuffled=other, seed=seed
+        )
+
+    tasks = (
+        (said, other, pictured(m.scored.positives, m), pictured(m.scored.negatives, m))
+        for m, said, other in zip(material, described, others, strict=True)
+    )
+    graded = track(in_order(grade, tasks, n_at_once), f"{name} scores", total=len(material))
+    labelled = [Labelled(*one) for one in zip(material, described, graded, strict=True)]
+    output.table("auto_interp", _columns(pair, labelled))
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], n_at_once: int
+) -> Iterator[Result]:
+    """Results in the order of the items, some worked on at once; items are made as they are due.
+
+    At most ``n_at_once`` items and the next are held. After an error nothing new is begun.
+    """
+    out: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(n_at_once) as pool:
+        try:
+            for item in items:
+                out.append(pool.submit(work, item))
+                if len(out) > n_at_once:
+                    yield out.popleft().result()
+            while out:
+                yield out.popleft().result()
+        finally:
+            for future in out:
+                future.cancel()
+
+
+def _columns(pair: Pair, labelled: list[Labelled]) -> dict[str, object]:
+    n = len(labelled)
+    usages = [one.said.usage.plus(one.graded.usage) for one in labelled]
     return {
-        "layer": np.array([f.layer for f, *_ in rows], np.int16),
-        "feature": np.array([f.feature for f, *_ in rows], np.int32),
-        "variant": [explainer.variant] * n,
-        "explainer": [explainer.name] * n,
-        "model": [explainer.model] * n,
-        "description": [_said(d) for _, d, *_ in rows],
+        "layer": np.array([one.material.feature.layer for one in labelled], np.int16),
+        "feature": np.array([one.material.feature.feature for one in labelled], np.int32),
+        "variant": [pair.describer.variant] * n,
+        "explainer": [pair.describer.name] * n,
+        "model": [pair.describer.model] * n,
+        "grader_model": [pair.grader.model] * n,
+        "description": [one.said.text or NO_DESCRIPTION for one in labelled],
         **{
-            name: [getattr(score, name) for *_, score, _ in rows]
-            for name in type(rows[0][2])._fields
+            name: _numbers([getattr(one.graded.score, name) for one in labelled])
+            for name in Score._fields
         },
-        "prompt_hash": [explainer.prompt_hash] * n,
-        "raw_reply": [d.raw_reply for _, d, *_ in rows],
-        "tokens_used": np.array([spent for *_, spent in rows], np.int32),
-        "cost_usd": pa.nulls(n, pa.float64()),  # prices are not known here
+        "n_same_relation": [one.material.scored.n_same_relation for one in labelled],
+        "n_same_image": [one.material.scored.n_same_image for one in labelled],
+        "prompt_hash": [pair.describer.prompt_hash] * n,
+        "raw_reply": [one.said.raw_reply for one in labelled],
+        "raw_verdicts": pa.array(
+            [one.graded.raw_replies for one in labelled], pa.list_(pa.string())
+        ),
+        "tokens_used": [usage.prompt_tokens + usage.reply_tokens for usage in usages],
+        "cost_usd": pa.array([usage.cost_usd for usage in usages], pa.float64()),
+        "n_repaired": [usage.n_repaired for usage in usages],
     }
 
 
-def _said(description: Description) -> str:
-    return description.text or "(no readable description)"
+def _numbers(values: list[int | float | None]) -> pa.Array:
+    """Whole numbers, or floating-point ones where any is or all are missing."""
+    is_whole = all(type(value) is int for value in values)
+    return pa.array(values, pa.int64() if is_whole else pa.float64())

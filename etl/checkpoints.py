@@ -1,24 +1,42 @@
 """Model and SAE files: the only place that knows where weights come from."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
+    AutoTokenizer,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     ProcessorMixin,
 )
 
-from feature_atlas.etl.config import SaeConfig, VlmConfig
+from feature_atlas.etl.config_inputs import BaseModelConfig, InstructConfig, SaeConfig, VlmConfig
+from feature_atlas.etl.llama_scope import load_llama_scope
+from feature_atlas.etl.sae_facts import (
+    agreed_scale,
+    require_finite,
+    require_folded,
+    require_hook,
+    require_sae_files,
+    stated_scale,
+)
+from feature_atlas.etl.sae_release import download, find_released, load_released
 from feature_atlas.sae import TopKSae, folded, from_sae_lens
 from feature_atlas.vlm import decoder_layers, freeze, text_model
+
+
+class BaseModel(NamedTuple):
+    """A loaded language model, from before it saw images."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
 
 class Vlm(NamedTuple):
@@ -34,38 +52,82 @@ def load_vlm(config: VlmConfig, device: str) -> Vlm:
     Pictures are always prepared by Pillow: another back end differs in the last bits.
     """
     source = str(vlm_folder(config))
-    try:
+    with _readable_weights(source):
         model = AutoModelForImageTextToText.from_pretrained(
             source, dtype=getattr(torch, config.dtype)
         )
         processor = AutoProcessor.from_pretrained(source, backend="pil")
+    return Vlm(freeze(model).to(device), processor)
+
+
+def load_base_model(
+    config: BaseModelConfig, vlm: PreTrainedModel, dtype: str, device: str
+) -> BaseModel:
+    """The base language model like the VLM's own: frozen, of one dtype, with as many layers."""
+    source = str(base_model_folder(config))
+    with _readable_weights(source):
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    found, expected = _shape(model), _shape(vlm)
+    if found != expected:
+        raise ValueError(
+            f"the base model in {source} has {found[0]} layers of width {found[1]}, the VLM's "
+            f"language model {expected[0]} of width {expected[1]}: set base_model.path to the "
+            "model that the VLM was tuned from."
+        )
+    return BaseModel(freeze(model).to(device), tokenizer)
+
+
+def _shape(model: PreTrainedModel) -> tuple[int, int]:
+    return len(decoder_layers(model)), text_model(model).config.hidden_size
+
+
+@contextmanager
+def _readable_weights(source: str) -> Iterator[None]:
+    """A damaged file is named, not safetensors' offset in it."""
+    try:
+        yield
     except SafetensorError as error:
         raise ValueError(
             f"a safetensors file in {source} cannot be read ({error}): it is truncated or not "
             "safetensors; copy or download it again."
         ) from error
-    return Vlm(freeze(model).to(device), processor)
 
 
 def vlm_folder(config: VlmConfig) -> Path:
-    """The local folder of the checkpoint; a hub id is downloaded (or found in the cache)."""
-    folder = Path(config.path)
+    """The local folder of the VLM."""
+    return _checkpoint_folder(config.path, config.revision, "vlm.path")
+
+
+def base_model_folder(config: BaseModelConfig) -> Path:
+    """The local folder of the base language model."""
+    return _checkpoint_folder(config.path, config.revision, "base_model.path")
+
+
+def instruct_folder(config: InstructConfig) -> Path:
+    """The local folder of the instruction-tuned model of the regime instruct."""
+    return _checkpoint_folder(config.path, config.revision, "instruct.path")
+
+
+def _checkpoint_folder(path: str, revision: str | None, setting: str) -> Path:
+    """The local folder of a checkpoint; a hub id is downloaded (or found in the cache)."""
+    folder = Path(path)
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or config.path.count("/") != 1:
+    if folder.is_absolute() or path.count("/") != 1:
         raise FileNotFoundError(
-            f"no VLM at {config.path!r}: expected a folder written by save_pretrained, or a hub "
-            "id like 'owner/name'; set vlm.path."
+            f"no model at {path!r}: expected a folder written by save_pretrained, or a hub "
+            f"id like 'owner/name'; set {setting}."
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(config.path, revision=config.revision))
+        return Path(snapshot_download(path, revision=revision))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise FileNotFoundError(
-            f"cannot get {config.path!r} from the hub ({error}): download it where there is a "
-            "network and set vlm.path to the folder."
+            f"cannot get {path!r} from the hub ({error}): download it where there is a "
+            f"network and set {setting} to the folder."
         ) from error
 
 
@@ -100,26 +162,31 @@ def sae_folder(config: SaeConfig, layer: int) -> Path:
 
 def _load_base_sae(config: SaeConfig, layer: int) -> TopKSae:
     given = (config.scales or {}).get(layer)
+    folder = sae_folder(config, layer)
     if config.source == "llama_scope_folder":
-        return load_llama_scope(sae_folder(config, layer), config.k)
+        return load_llama_scope(folder, config.k, scale=given, layer=layer)
     if config.source == "sae_lens_release":
-        from huggingface_hub import snapshot_download
-        from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-        entry = get_pretrained_saes_directory()[config.path]
-        sub = entry.saes_map[config.sae_id.format(layer=layer)]
-        folder = Path(snapshot_download(entry.repo_id, allow_patterns=[f"{sub}/*"])) / sub
-        if entry.conversion_func == "llama_scope":
-            return load_llama_scope(folder, config.k)
-        return load_sae(folder, scale=given)
-    return load_sae(sae_folder(config, layer), scale=given)
+        entry = find_released(config, layer)
+        if entry.is_llama_scope:
+            return load_llama_scope(download(entry), config.k, scale=given, layer=layer)
+        sae = load_released(config, layer)
+        require_hook(sae.cfg.metadata.hook_name, layer, entry.name)
+        scale = agreed_scale(given, stated_scale(sae) or entry.scale, entry.name)
+        return from_sae_lens(sae, scale, config.k)
+    return load_sae(folder, scale=given, k=config.k, layer=layer)
 
 
-def load_sae(folder: Path, scale: float | None = None) -> TopKSae:
-    """A SAELens folder; the scale is its metadata's ``activation_scale`` unless given."""
+def load_sae(
+    folder: Path, scale: float | None = None, k: int | None = None, layer: int | None = None
+) -> TopKSae:
+    """A SAELens folder; the scale is its metadata's ``activation_scale``, or the one given.
+
+    ``k`` and ``layer`` must be what the folder states, where it states them.
+    """
     from sae_lens import SAE
 
-    _require_sae_files(folder, "cfg.json", "sae_weights.safetensors")
+    require_sae_files(folder, "cfg.json", "sae_weights.safetensors")
+    require_folded(folder)
     try:
         sae: Any = SAE.load_from_disk(folder)
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
@@ -127,36 +194,13 @@ def load_sae(folder: Path, scale: float | None = None) -> TopKSae:
             f"{folder / 'sae_weights.safetensors'} cannot be read as the SAE of its cfg.json "
             f"({error}): it is truncated or of another shape; copy it again."
         ) from error
-    stated = getattr(sae.cfg.metadata, "activation_scale", None)
-    used = scale if scale is not None else stated
-    if used is None:
-        raise ValueError(
-            f"{folder} states no activation_scale in its metadata: set sae.scales for its layer "
-            "(sqrt(d_model) / average residual norm, as the release gives it)."
-        )
-    _require_finite(sae.state_dict(), folder)  # before anything is said of a row's length
-    return from_sae_lens(sae, float(used))
-
-
-def load_llama_scope(folder: Path, k: int) -> TopKSae:
-    """Llama Scope's raw files, re-instantiated as TopK in its own normalised space (paper 4.1)."""
-    _require_sae_files(folder, "hyperparams.json", "checkpoints/final.safetensors")
-    settings = json.loads((folder / "hyperparams.json").read_text())
-    weights = folder / "checkpoints" / "final.safetensors"
+    require_hook(sae.cfg.metadata.hook_name, layer, str(folder))
+    used = agreed_scale(scale, stated_scale(sae), str(folder))
+    require_finite(sae.state_dict(), folder)  # before anything is said of a row's length
     try:
-        raw = {name: t.float() for name, t in load_file(weights).items()}
-        _require_finite(raw, folder)
-        norm = settings["dataset_average_activation_norm"]["in"]
-        return TopKSae(
-            w_enc=raw["encoder.weight"].T.contiguous(),
-            b_enc=raw["encoder.bias"],
-            w_dec=raw["decoder.weight"].T.contiguous(),
-            b_dec=raw["decoder.bias"],
-            k=k,
-            scale=settings["d_model"] ** 0.5 / norm,
-        )
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{weights} is not a whole Llama Scope SAE ({error}).") from error
+        return from_sae_lens(sae, used, k)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
 
 
 def save_sae(sae: TopKSae, folder: Path, metadata: Mapping[str, Any]) -> None:
@@ -177,17 +221,3 @@ def save_sae(sae: TopKSae, folder: Path, metadata: Mapping[str, Any]) -> None:
     )
     exported.load_state_dict({name: t.cpu() for name, t in folded(sae).items()})
     exported.save_model(folder)
-
-
-def _require_sae_files(folder: Path, *names: str) -> None:
-    for name in names:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"no {folder / name}: expected an SAE folder with {', '.join(names)}."
-            )
-
-
-def _require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
-    for name, weight in weights.items():
-        if not torch.isfinite(weight).all():
-            raise ValueError(f"{name} of the SAE in {folder} holds NaN or infinity: replace it.")

@@ -3,7 +3,7 @@
 from itertools import zip_longest
 
 from feature_atlas.etl.artifacts import read_rows
-from feature_atlas.etl.harvest import SOURCES, read_sums
+from feature_atlas.etl.gathered import read_sums
 from feature_atlas.etl.neutral_prompt import Feature, candidates_of, survivors_of
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study
@@ -32,11 +32,12 @@ def top_samples(study: Study, feature: Feature, source: str, n: int) -> list[int
 
 def sample_of(study: Study, number: int) -> Sample:
     """The sample with a local number."""
-    for split in SOURCES.values():
+    for split, samples in study.samples.items():
         row = number - study.first_number[split]
-        if 0 <= row < len(study.samples[split]):
-            return study.samples[split][row]
-    raise ValueError(f"no sample {number}: expected one of {', '.join(SOURCES.values())}.")
+        if 0 <= row < len(samples):
+            return samples[row]
+    n = sum(map(len, study.samples.values()))
+    raise ValueError(f"no sample {number}: expected 0 to {n - 1}.")
 
 
 def relation_of(study: Study, feature: Feature) -> str | None:

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from feature_atlas.etl.cli_bridges import export, import_
+from feature_atlas.etl.cli_review import review
 from feature_atlas.etl.cli_runs import runs
+from feature_atlas.etl.cli_skills import skills
 from feature_atlas.etl.home import configure_libraries
-from feature_atlas.etl.terminal import Format, complaints, console, said_plainly
+from feature_atlas.etl.terminal import Format, Picture, complaints, console, said_plainly
 from feature_atlas.models.session import atlas_home
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ app = typer.Typer(
 toy = typer.Typer(help="The tiny world: the same architecture on a laptop.", no_args_is_help=True)
 app.add_typer(toy, name="toy")
 app.add_typer(runs, name="runs")
+app.add_typer(skills, name="skills")
+app.add_typer(review, name="review")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
 
@@ -184,6 +188,24 @@ def search(
 
 
 @app.command()
+def overlay(
+    run: Annotated[str, typer.Argument(help="slug, the start of one, or id")],
+    layer: Annotated[int, typer.Option(min=0, help="decoder layer of the feature")],
+    feature: Annotated[int, typer.Option(min=0, help="its index in the dictionary")],
+    image: Annotated[Path, typer.Option(help="any picture")],
+    question: Annotated[str, typer.Option(help="what to ask about it")],
+) -> None:
+    """Where a feature's heads look on a picture and question of your own; kept with the run."""
+    with said_plainly():
+        from feature_atlas.etl.custom_overlay import Asked, overlay_custom
+        from feature_atlas.etl.migrate import open_atlas
+        from feature_atlas.etl.neutral_prompt import Feature
+
+        asked = Asked(Feature(layer, feature), image, question)
+        overlay_custom(open_atlas(), atlas_home(), run, asked, console)
+
+
+@app.command()
 def embed(
     run: Annotated[str | None, typer.Argument(help="slug or id; default: every run")] = None,
 ) -> None:
@@ -203,6 +225,22 @@ def dashboard(
         from feature_atlas.etl.serve import serve_dashboard
 
         serve_dashboard(atlas_home(), port=port)
+
+
+@app.command()
+def figures(
+    run: Annotated[
+        str | None, typer.Argument(help="slug or id; default: the newest published run")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("docs/figures"),
+    picture: Annotated[Picture, typer.Option("--format", help="of the files")] = Picture.PNG,
+) -> None:
+    """Draw the paper's figures of a run from SQL alone; says which it has no data for."""
+    with said_plainly():
+        from feature_atlas.etl.figures import draw_figures
+
+        code = draw_figures(run, out, picture.value)
+    raise typer.Exit(code)
 
 
 @app.command()

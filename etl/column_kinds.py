@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from feature_atlas.etl.manifest import FileEntry
 from feature_atlas.etl.run_files import open_table_file
-from feature_atlas.etl.table_rows import expected_columns, table_of
+from feature_atlas.etl.table_rows import default_of, expected_columns, table_of
 
 REBUILD = "Correct the stage that wrote it and build the run again."
 
@@ -21,7 +21,11 @@ def verify_columns(folder: Path, file: FileEntry, name: str) -> None:
     """Refuse a file whose columns are not those of its table."""
     schema = open_table_file(folder, file).schema_arrow
     expected = expected_columns(table_of(name))
-    missing = [n for n, column in expected.items() if n not in schema.names and not column.nullable]
+    missing = [
+        name
+        for name, column in expected.items()
+        if name not in schema.names and not column.nullable and default_of(column) is None
+    ]
     if missing:
         raise ValueError(
             f"{folder / file.path} has no column {', '.join(missing)}; "

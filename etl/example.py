@@ -1,7 +1,8 @@
-"""Stage `example`: the top samples of every feature with their tokens (paper 5.1, Fig. 3).
+"""Stage `example`: samples of every feature with their tokens (paper 5.1, Fig. 3).
 
-The harvest kept which samples; a second pass over just those gives each feature's activation on
-every text token. Rows are assembled with array operations, never one by one.
+The harvest kept which samples: the strongest, and some spread over all activations. A second pass
+over just those gives each feature's activation on every text token, so many samples at a time. Rows
+are assembled with array operations, never one by one.
 """
 
 from pathlib import Path
@@ -12,16 +13,38 @@ import pyarrow as pa
 import torch
 from rich.progress import track
 
-from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.harvest import SOURCES, read_sums
+from feature_atlas.etl.encoders import AnyEncoder, text_encoders
+from feature_atlas.etl.gathered import SOURCES, read_draws, read_sums
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.example import TopExamples
+from feature_atlas.example import TopExamples, place_in_feature
+from feature_atlas.example_spread import SpreadExamples, spread
 from feature_atlas.harvest import harvest
-from feature_atlas.sae import SparseCodes, encode
+from feature_atlas.sae import SparseCodes
 from feature_atlas.vlm import TEXT_ROLES
 
 PAIRS_AT_ONCE = 20_000
+SAMPLES_AT_ONCE = 4096
+"""Whose codes of all layers are in memory together: a gigabyte for 32 layers."""
+
+
+class Kept(NamedTuple):
+    """The samples that one layer's features show, one entry per row of the table."""
+
+    feature: np.ndarray
+    """Whose sample it is."""
+    rank: np.ndarray
+    """Its place among the feature's; 0 is the strongest."""
+    sample: np.ndarray
+    """Its number in the run."""
+    activation: np.ndarray
+    """Largest activation in it."""
+    quantile: np.ndarray
+    """Tenth of the feature's activations that it stands for; -1: it is among the strongest."""
+
+    def at(self, rows: np.ndarray) -> "Kept":
+        """Some of them."""
+        return Kept(*(column[rows] for column in self))
 
 
 class Shown(NamedTuple):
@@ -50,28 +73,59 @@ def run_example(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
+    encoders = text_encoders(study)
     for source, split in SOURCES.items():
-        top = {layer: read_sums(study, layer).examples[source] for layer in study.layers}
-        shown = _run_shown(study, split, top)
-        for layer in study.layers:
-            _write_layer(output, study, source, split, layer, top[layer], shown)
+        kept = {layer: _kept(study, layer, source) for layer in study.layers}
+        wanted = np.unique(np.concatenate([k.sample for k in kept.values()]))
+        for begin in range(0, len(wanted), SAMPLES_AT_ONCE):
+            numbers = wanted[begin : begin + SAMPLES_AT_ONCE]
+            shown = _run_shown(study, encoders, split, numbers - study.first_number[split])
+            for layer, of_layer in kept.items():
+                here = of_layer.at(np.flatnonzero(np.isin(of_layer.sample, numbers)))
+                for start in range(0, len(here.feature), PAIRS_AT_ONCE):
+                    part = here.at(np.arange(start, min(start + PAIRS_AT_ONCE, len(here.feature))))
+                    output.table("example", _columns(study, source, split, layer, part, shown))
+
+
+def _kept(study: Study, layer: int, source: str) -> Kept:
+    """The strongest samples of a layer's features, then those spread over its activations."""
+    top = read_sums(study, layer).examples[source]
+    reservoir = read_draws(study, layer).spread[source]
+    parts = (_strongest(top), _spread(reservoir, top, study.config.example.n_spread))
+    return Kept(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _strongest(top: TopExamples) -> Kept:
+    samples, activations = top.samples.numpy(), top.activations.numpy()
+    feature, rank = np.nonzero(samples >= 0)
+    quantile = np.full(len(feature), -1)
+    return Kept(feature, rank, samples[feature, rank], activations[feature, rank], quantile)
+
+
+def _spread(reservoir: SpreadExamples, top: TopExamples, n_spread: int) -> Kept:
+    """Ranks go on from the strongest: an image that is not among those has no stronger sample."""
+    chosen = spread(reservoir, top, n_spread)
+    feature = chosen.feature.numpy()
+    n_top = (top.samples >= 0).sum(1).numpy()
+    rank = n_top[feature] + place_in_feature(chosen.feature).numpy()
+    columns = (chosen.sample, chosen.activation, chosen.quantile)
+    return Kept(feature, rank, *(column.numpy() for column in columns))
 
 
 @torch.no_grad()
-def _run_shown(study: Study, split: str, top: dict[int, TopExamples]) -> Shown:
-    """Encode the text tokens of every sample that is among the top ones of some feature."""
-    first, n_samples = study.first_number[split], len(study.samples[split])
-    numbers = torch.cat([t.samples.flatten() for t in top.values()]).unique()
-    wanted = (numbers[numbers >= 0] - first).tolist()
-    saes = {layer: adapted_sae(study, "text", layer) for layer in study.layers}
+def _run_shown(
+    study: Study, encoders: dict[int, AnyEncoder], split: str, wanted: np.ndarray
+) -> Shown:
+    """Encode the text tokens of some samples, by their rows in the split."""
+    n_samples = len(study.samples[split])
     codes: dict[int, list[SparseCodes]] = {layer: [] for layer in study.layers}
     ids, lengths = [], []
     samples = [study.samples[split][row] for row in wanted]
     n_batches = -(-len(samples) // study.config.batch_size)
-    for batch, _ in track(study.prompts(samples), f"top samples of {split}", total=n_batches):
+    for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
         tokens = harvest(study.vlm.model, batch, study.layers).only(TEXT_ROLES)
-        for layer, sae in saes.items():
-            codes[layer].append(encode(sae, tokens.residuals[layer]))
+        for layer, encoder in encoders.items():
+            codes[layer].append(_on_cpu(encoder.encode(tokens.residuals[layer])))
         is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
         ids.append(batch.input_ids[is_text].cpu())
         lengths.append(is_text.sum(1).cpu())
@@ -80,46 +134,37 @@ def _run_shown(study: Study, split: str, top: dict[int, TopExamples]) -> Shown:
     start = np.full(n_samples, -1, np.int64)
     start[wanted] = np.cumsum(length[wanted]) - length[wanted]
     joined = {
-        layer: SparseCodes(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        layer: SparseCodes(*(torch.cat(part) for part in zip(*parts, strict=True)))
         for layer, parts in codes.items()
     }
     return Shown(joined, torch.cat(ids).numpy(), start, length)
 
 
-def _write_layer(
-    output: StageOutput,
-    study: Study,
-    source: str,
-    split: str,
-    layer: int,
-    top: TopExamples,
-    shown: Shown,
-) -> None:
-    samples, ceiling = top.samples.numpy(), top.activations.numpy()
-    features, ranks = np.nonzero(samples >= 0)
-    for begin in range(0, len(features), PAIRS_AT_ONCE):
-        part = slice(begin, begin + PAIRS_AT_ONCE)
-        feature, rank = features[part], ranks[part]
-        sample = samples[feature, rank]
-        tokens, offsets = _token_rows(shown, sample - study.first_number[split])
-        activations = _activations(shown.codes[layer], tokens, np.repeat(feature, np.diff(offsets)))
-        n = len(feature)
-        output.table(
-            "example",
-            {
-                "layer": np.full(n, layer, np.int16),
-                "feature": feature.astype(np.int32),
-                "source": [source] * n,
-                "rank": rank.astype(np.int16),
-                "sample": sample,
-                "max_activation": ceiling[feature, rank],
-                "max_token": _peak(activations, offsets),
-                "tokens": _strings(study, shown.token_ids[tokens], offsets),
-                "activations": pa.ListArray.from_arrays(
-                    pa.array(offsets, pa.int32()), pa.array(activations, pa.float32())
-                ),
-            },
-        )
+def _on_cpu(codes: SparseCodes) -> SparseCodes:
+    return SparseCodes(codes.values.cpu(), codes.indices.cpu())
+
+
+def _columns(
+    study: Study, source: str, split: str, layer: int, kept: Kept, shown: Shown
+) -> dict[str, object]:
+    tokens, offsets = _token_rows(shown, kept.sample - study.first_number[split])
+    feature_of_token = np.repeat(kept.feature, np.diff(offsets))
+    activations = _activations(shown.codes[layer], tokens, feature_of_token)
+    n = len(kept.feature)
+    return {
+        "layer": np.full(n, layer, np.int16),
+        "feature": kept.feature.astype(np.int32),
+        "source": [source] * n,
+        "rank": kept.rank.astype(np.int16),
+        "sample": kept.sample,
+        "max_activation": kept.activation,
+        "max_token": _peak(activations, offsets),
+        "tokens": _strings(study, shown.token_ids[tokens], offsets),
+        "activations": pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), pa.array(activations, pa.float32())
+        ),
+        "quantile": pa.array(kept.quantile, pa.int16(), mask=kept.quantile < 0),
+    }
 
 
 def _token_rows(shown: Shown, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,9 +97,10 @@ def _write_json(file: Path, value: Any) -> None:
 # the best description of each feature, with each scorer's count of it
 LABELS = """
     WITH best AS (
-        SELECT DISTINCT ON (layer, feature) layer, feature, variant, explainer, model, description
-        FROM atlas.auto_interp WHERE run_id = %(run)s
-        ORDER BY layer, feature, f1 DESC, id
+        SELECT said.layer, said.feature, variant, explainer, model, said.description
+        FROM atlas.best_description AS chosen
+        JOIN atlas.auto_interp AS said ON said.id = chosen.auto_interp_id
+        WHERE chosen.run_id = %(run)s
     )
     SELECT layer, feature, description, model, scorer, true_positive, false_positive,
         false_negative, true_negative, n_failed

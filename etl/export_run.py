@@ -198,6 +198,6 @@ OF_IMAGE = sql.SQL(
 OF_MEASUREMENT = sql.SQL("fact.run_id = %(run)s AND fact.measurement_id = %(measurement)s")
 
 REVIEWS = """
-    SELECT layer, feature, verdict, description, note, reviewer, created_at
+    SELECT layer, feature, verdict, description, note, judged, reviewer, created_at
     FROM atlas.review WHERE run_id = %(run)s ORDER BY id
 """

@@ -15,7 +15,10 @@ from typing import NamedTuple
 from feature_atlas.etl.export_target import new_folder
 from feature_atlas.etl.manifest import FileEntry, read_manifest
 
-PLACE = re.compile(r"adapt-(?P<regime>\w+)-\d+/sae/(?P<layer>layer_\d+)/(?P<file>[\w.]+)")
+PLACE = re.compile(
+    r"adapt-(?P<stage>[\w-]+)-\d+/sae/(?:(?P<regime>\w+)/)?(?P<layer>layer_\d+)/(?P<file>[\w.]+)"
+)
+"""In folders of earlier versions each regime had a stage of its own, named after it."""
 CHUNK = 2**22
 
 
@@ -38,9 +41,13 @@ def export_saes(run_folder: Path, target: Path) -> SaeFolders:
         )
     with new_folder(target) as folder:
         for file, place in found:
-            _copy(run_folder, file, folder / place["regime"] / place["layer"] / place["file"])
-    saes = sorted({f"{place['regime']}/{place['layer']}" for _, place in found})
+            _copy(run_folder, file, folder / _sae_folder(place) / place["file"])
+    saes = sorted({str(_sae_folder(place)) for _, place in found})
     return SaeFolders(target, saes)
+
+
+def _sae_folder(place: re.Match[str]) -> Path:
+    return Path(place["regime"] or place["stage"], place["layer"])
 
 
 def _copy(run_folder: Path, file: FileEntry, target: Path) -> None:

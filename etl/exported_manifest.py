@@ -128,6 +128,7 @@ DATASETS = """
     WHERE id IN (
         SELECT sample_id FROM atlas.example WHERE run_id = %(run)s
         UNION SELECT sample_id FROM atlas.overlay WHERE run_id = %(run)s
+        UNION SELECT sample_id FROM atlas.sample_skill WHERE run_id = %(run)s
         UNION SELECT sample_id FROM atlas.ablation_outcome WHERE run_id = %(run)s
     )
     ORDER BY 1

@@ -12,12 +12,17 @@ SELECT
     image.cosine AS cosine_image,
     whole.cosine AS cosine_full,
     random.cosine AS cosine_random,
+    refit.cosine AS cosine_refit,
+    language.cosine AS cosine_language,
+    text.excess_rotation,
+    text.rotation_q_value,
     energy.energy_question AS visual_energy,
     energy.energy_image,
     energy.energy_question_no_image,
     energy.modality_preference,
     energy.firing_rate,
     selection.is_adapted,
+    selection.is_turned_by_vision,
     spatial.delta_p AS spatial_delta_p,
     spatial.odds_ratio AS spatial_odds_ratio,
     spatial.odds_ratio_low AS spatial_odds_ratio_low,
@@ -43,6 +48,10 @@ LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {image}) AS image
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {full}) AS whole
     USING (layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {random}) AS random
+    USING (layer, feature)
+LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {refit}) AS refit
+    USING (layer, feature)
+LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {language}) AS language
     USING (layer, feature)
 LEFT JOIN (SELECT * FROM {firing_shift} WHERE skill_id = {spatial}) AS spatial
     USING (layer, feature)

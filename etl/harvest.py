@@ -1,176 +1,158 @@
 """Stage `harvest`: one pass over the questions feeds every statistic (paper 4.2, 4.3, 5.1).
 
 Each prompt runs once through the VLM for all layers; the text-adapted dictionaries encode its
-tokens, and sums, counts and top samples are updated in place. A part of the questions runs twice
-more, on the mean image and without an image, since "active on text" is not yet "sees".
+tokens, and sums, counts and samples are updated in place: from the codes, a dense one is never
+built. The control questions run twice more, on the mean image and without an image, since "active
+on text" is not yet "sees"; their sums with their own image are kept apart for the comparison.
 """
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.etl.adapt import adapted_sae, layer_groups, stage_name
-from feature_atlas.etl.artifacts import Stage, StageOutput, read_arrays, run_stage
-from feature_atlas.etl.samples import Sample, draw
-from feature_atlas.etl.skills import questions_of_skill
+from feature_atlas.etl.adapt import adapt_stages
+from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.encoders import AnyEncoder, keep_fallbacks, text_encoders
+from feature_atlas.etl.gathered import Gathered, nothing_gathered, write_gathered
+from feature_atlas.etl.samples import draw
+from feature_atlas.etl.shift_counts import add_counts
+from feature_atlas.etl.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.example import TopExamples
-from feature_atlas.firing_shift import FiringCounts
 from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.sae import SparseCodes, TopKSae, encode
-from feature_atlas.visual_energy import EnergySums
+from feature_atlas.sae import SparseCodes
 from feature_atlas.vlm import TEXT_ROLES, PromptBatch
 
-BASE = "vqav2-val"
-STATEMENTS = "vsr-train"
-SOURCES = {"vqav2": BASE, "vsr": STATEMENTS}
-"""Where examples come from; ablation scores other statements."""
 
+class Batch(NamedTuple):
+    """The tokens of some prompts, and what they belong to: the same for every layer."""
 
-class LayerSums(NamedTuple):
-    """Everything that one pass gathers about one layer."""
-
-    energy: dict[str, EnergySums]
-    """By condition: real, mean (image), none."""
-    counts: dict[str, FiringCounts]
-    """By split: base (all of it), each skill, vsr."""
-    examples: dict[str, TopExamples]
-    """By source: vqav2, vsr."""
+    tokens: Tokens
+    """Residuals, roles and prompts."""
+    text: Int[Tensor, " token"]
+    """Row of the token's sample in its split; -1 for tokens that statistics of text pass over."""
+    sample: Int[Tensor, " token"]
+    """Number of that sample in the run, or -1."""
+    image: Int[Tensor, " token"]
+    """Number of its image, or -1."""
 
 
 def run_harvest(run: Path) -> Stage:
-    """Leaves one file of sums per layer."""
+    """Leaves one file of sums, one of draws and one of shifts per layer."""
     study = open_study(run)
-    groups = range(len(layer_groups(study)))
     config = study.config
     return run_stage(
         run,
         "harvest",
-        params={**config.harvest.model_dump(), "n_per_source": config.example.n_per_source},
-        reads=["samples", *(stage_name("text", group) for group in groups)],
-        body=lambda output: _write(output, gather(study)),
+        params={**config.harvest.model_dump(), **config.example.model_dump(exclude={"n_spread"})},
+        reads=["samples", "mean_image", "sample_skill", *adapt_stages(study, "text")],
+        body=lambda output: _gather_and_write(output, study),
     )
 
 
-def gather(study: Study) -> dict[int, LayerSums]:
-    """Run the conditions over their samples and return each layer's sums."""
-    saes = {layer: adapted_sae(study, "text", layer) for layer in study.layers}
-    sums = {layer: _empty(study, sae) for layer, sae in saes.items()}
-    base, statements = study.samples[BASE], study.samples[STATEMENTS]
-    controls = draw(base, study.config.harvest.n_control, study.config.seed)
-    skills: dict[str, Tensor] = {
-        name: questions_of_skill(name, base) for name in study.config.harvest.skills
-    }
-    for tokens, rows in _encoded_batches(study, base, "base questions"):
-        for layer, codes in _codes(saes, tokens):
-            _add_base(sums[layer], codes, tokens, rows, study, skills)
-    for tokens, rows in _encoded_batches(study, statements, "VSR statements"):
-        for layer, codes in _codes(saes, tokens):
-            text = _text_sample(tokens, rows)
-            sums[layer].counts["vsr"].add(codes, text)
-            _add_examples(sums[layer].examples["vsr"], codes, text, study, STATEMENTS)
+def _gather_and_write(output: StageOutput, study: Study) -> None:
+    encoders = text_encoders(study)
+    write_gathered(output, gather(study, encoders))
+    keep_fallbacks(output, encoders)
+
+
+def gather(study: Study, encoders: Mapping[int, AnyEncoder]) -> dict[int, Gathered]:
+    """Run the conditions over their samples and return what was gathered of each layer."""
+    gathered = {layer: nothing_gathered(study, e.d_sae) for layer, e in encoders.items()}
+    every_row = {split: range(len(study.samples[split])) for split in (BASE, STATEMENTS)}
+    controls = draw(every_row[BASE], study.config.harvest.n_control, study.config.seed)
+    control_rows = torch.tensor(controls, device=study.config.device)
+    for batch in _batches(study, BASE, every_row[BASE]):
+        is_control = torch.isin(batch.text, control_rows)
+        for layer, codes in _codes(encoders, batch):
+            _add_base(gathered[layer], layer, codes, batch, study)
+            _add_control(gathered[layer], codes, batch, is_control, study.config.seed)
+    for batch in _batches(study, STATEMENTS, every_row[STATEMENTS]):
+        for layer, codes in _codes(encoders, batch):
+            roles, text = batch.tokens.roles, batch.text
+            add_counts(gathered[layer].shift, codes, roles, text, study, STATEMENTS)
+            _add_examples(gathered[layer], "vsr", codes, batch)
     for condition in ("mean", "none"):
-        for tokens, _ in _encoded_batches(study, controls, f"{condition} image", condition):
-            for layer, codes in _codes(saes, tokens):
-                sums[layer].energy[condition].add(codes, tokens.roles)
-    return sums
+        for batch in _batches(study, BASE, controls, condition):
+            for layer, codes in _codes(encoders, batch):
+                _add_condition(gathered[layer], condition, layer, codes, batch, study.config.seed)
+    return gathered
 
 
-@lru_cache(maxsize=2)
-def read_sums(study: Study, layer: int) -> LayerSums:
-    """The sums of a finished pass; asked for feature by feature, so a layer's file is read once."""
-    stored = read_arrays(study.run, "harvest", f"sums.{layer}")
-    return LayerSums(
-        {n: EnergySums(*parts) for n, parts in _stored(stored, "energy", EnergySums._fields)},
-        {n: FiringCounts(*parts) for n, parts in _stored(stored, "counts", FiringCounts._fields)},
-        {n: TopExamples(*parts) for n, parts in _stored(stored, "examples", TopExamples._fields)},
+def _batches(
+    study: Study, split: str, rows: Sequence[int], condition: str = "real"
+) -> Iterator[Batch]:
+    """Some samples of a split under one condition."""
+    device = study.config.device
+    row_of, images = torch.tensor(rows, device=device), study.image_numbers[split].to(device)
+    text_roles = torch.tensor(TEXT_ROLES, device=device)
+    n_batches = -(-len(rows) // study.config.batch_size)
+    prompts = study.prompts(
+        [study.samples[split][row] for row in rows], with_image=condition != "none"
     )
-
-
-def _stored(
-    stored: dict[str, np.ndarray], kind: str, fields: tuple[str, ...]
-) -> Iterator[tuple[str, list[Tensor]]]:
-    """Name and tensors of everything of one kind, as `_write` keeps them."""
-    for name in sorted({key.split("/")[1] for key in stored if key.startswith(f"{kind}/")}):
-        yield name, [torch.from_numpy(stored[f"{kind}/{name}/{field}"]) for field in fields]
-
-
-def _empty(study: Study, sae: TopKSae) -> LayerSums:
-    d_sae, device = len(sae.w_dec), study.config.device
-    m = study.config.example.n_per_source
-    return LayerSums(
-        {name: EnergySums.empty(d_sae, device) for name in ("real", "mean", "none")},
-        {
-            n: FiringCounts.empty(d_sae, device)
-            for n in ("base", "vsr", *study.config.harvest.skills)
-        },
-        {name: TopExamples.empty(d_sae, m, device) for name in ("vqav2", "vsr")},
-    )
-
-
-def _encoded_batches(
-    study: Study, samples: list[Sample], what: str, condition: str = "real"
-) -> Iterator[tuple[Tokens, Tensor]]:
-    """Residuals of batches of prompts under one condition, with each prompt's row."""
-    n_batches = -(-len(samples) // study.config.batch_size)
-    batches = study.prompts(samples, with_image=condition != "none")
-    for batch, rows in track(batches, f"harvest: {what}", total=n_batches):
-        embeds = _image_embeds(study, batch) if condition == "mean" else None
-        tokens = harvest(study.vlm.model, batch, study.layers, image_embeds=embeds)
-        yield tokens, torch.tensor(rows, device=tokens.roles.device)
+    for prompt, places in track(prompts, f"harvest: {split}, {condition} image", total=n_batches):
+        embeds = _image_embeds(study, prompt) if condition == "mean" else None
+        tokens = harvest(study.vlm.model, prompt, study.layers, image_embeds=embeds)
+        row = row_of[torch.tensor(places, device=device)][tokens.prompt]
+        is_text = torch.isin(tokens.roles, text_roles)
+        yield Batch(
+            tokens,
+            torch.where(is_text, row, -1),
+            torch.where(is_text, row + study.first_number[split], -1),
+            torch.where(is_text, images[row], -1),
+        )
 
 
 def _image_embeds(study: Study, batch: PromptBatch) -> Tensor:
     return study.mean_image.expand(len(batch.input_ids), -1, -1)
 
 
-def _codes(saes: dict[int, TopKSae], tokens: Tokens) -> Iterator[tuple[int, SparseCodes]]:
-    for layer, sae in saes.items():
-        yield layer, encode(sae, tokens.residuals[layer])
-
-
-def _text_sample(tokens: Tokens, rows: Tensor) -> Tensor:
-    """Row of each token's sample, -1 for tokens that statistics pass over."""
-    is_text = torch.isin(tokens.roles, torch.tensor(TEXT_ROLES, device=tokens.roles.device))
-    return torch.where(is_text, rows[tokens.prompt], -1)
+def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:
+    for layer, encoder in encoders.items():
+        yield layer, encoder.encode(batch.tokens.residuals[layer])
 
 
 def _add_base(
-    sums: LayerSums,
+    gathered: Gathered, layer: int, codes: SparseCodes, batch: Batch, study: Study
+) -> None:
+    roles = batch.tokens.roles
+    gathered.sums.energy["real"].add(codes, roles)
+    gathered.sums.norms["real"].add(batch.tokens.residuals[layer], codes, roles)
+    add_counts(gathered.shift, codes, roles, batch.text, study, BASE)
+    _add_examples(gathered, "vqav2", codes, batch)
+
+
+def _add_control(
+    gathered: Gathered,
     codes: SparseCodes,
-    tokens: Tokens,
-    rows: Tensor,
-    study: Study,
-    skills: dict[str, Tensor],
+    batch: Batch,
+    is_control: Bool[Tensor, " token"],
+    seed: int,
 ) -> None:
-    sums.energy["real"].add(codes, tokens.roles)
-    text = _text_sample(tokens, rows)
-    sums.counts["base"].add(codes, text)
-    for name, asks in skills.items():
-        of_skill = torch.where((text >= 0) & asks.to(text.device)[text.clamp_min(0)], text, -1)
-        sums.counts[name].add(codes, of_skill)
-    _add_examples(sums.examples["vqav2"], codes, text, study, BASE)
+    """The questions that also run on other images, with their own: like is compared with like."""
+    of_text = SparseCodes(codes.values[is_control], codes.indices[is_control])
+    gathered.sums.energy["control"].add(of_text, batch.tokens.roles[is_control])
+    gathered.draws.replicates["control"].add(of_text, batch.image[is_control], seed)
 
 
-def _add_examples(
-    top: TopExamples, codes: SparseCodes, text: Tensor, study: Study, split: str
+def _add_condition(
+    gathered: Gathered,
+    condition: str,
+    layer: int,
+    codes: SparseCodes,
+    batch: Batch,
+    seed: int,
 ) -> None:
-    images = study.image_numbers[split].to(text.device)
-    first = study.first_number[split]
-    top.add(codes, torch.where(text >= 0, text + first, -1), images[text.clamp_min(0)])
+    """Control questions on another image, or on none."""
+    gathered.sums.energy[condition].add(codes, batch.tokens.roles)
+    gathered.sums.norms[condition].add(batch.tokens.residuals[layer], codes, batch.tokens.roles)
+    gathered.draws.replicates[condition].add(codes, batch.image, seed)
 
 
-def _write(output: StageOutput, sums: dict[int, LayerSums]) -> None:
-    for layer, of_layer in sums.items():
-        arrays: dict[str, np.ndarray] = {}
-        for kind, group in of_layer._asdict().items():
-            for name, held in group.items():
-                for field, tensor in held._asdict().items():
-                    arrays[f"{kind}/{name}/{field}"] = tensor.cpu().numpy()
-        output.arrays(f"sums.{layer}", **arrays)
+def _add_examples(gathered: Gathered, source: str, codes: SparseCodes, batch: Batch) -> None:
+    gathered.sums.examples[source].add(codes, batch.sample, batch.image)
+    gathered.draws.spread[source].add(codes, batch.sample, batch.image)

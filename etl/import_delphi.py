@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from feature_atlas.auto_interp import balanced_accuracy_of, confusion_of, f1_score
 from feature_atlas.etl.addition import AdditionReport, add_measurement
 from feature_atlas.etl.artifacts import folder_fingerprint
 from feature_atlas.etl.config import stable_hash
@@ -28,6 +27,7 @@ from feature_atlas.etl.delphi_files import (
 )
 from feature_atlas.etl.exported_run import ExportedRun, open_exported
 from feature_atlas.etl.manifest import MeasurementEntry
+from feature_atlas.label_score import balanced_accuracy_of, confusion_of, f1_score
 from feature_atlas.uncertainty import matthews_correlation
 
 
@@ -91,7 +91,7 @@ def _row(scored: Scored, explanations: dict[Latent, str], config: dict[str, Any]
         "n_positive": int(firing.sum()),
         "n_negative": int((~firing).sum()),
         **confusion,
-        "f1": f1_score(**confusion),
+        "f1": float(f1_score(**confusion)),
         "balanced_accuracy": balanced_accuracy_of(**confusion),
         "mcc": float(matthews_correlation(**confusion)),
         "prompt_hash": stable_hash(config),

@@ -78,6 +78,7 @@ class MeasurementEntry(Entry):
     code_version: str | None = None  # None: as the whole run says
     dirty: bool | None = None
     inputs: dict[str, str] = {}
+    warnings: list[str] = []
     started_at: AwareDatetime
     finished_at: AwareDatetime
 

@@ -71,7 +71,7 @@ def activation(
     strongest: float,
     strongest_token: int,
 ) -> dict[str, Any]:
-    """A row of table Activation: one of a feature's strongest samples."""
+    """A row of table Activation: one of a feature's samples, strong or of some quantile."""
     return {
         "id": f"{place.run.slug}-{place.layer}-{feature}-{dataset}-{rank}",
         **_key(place, feature),

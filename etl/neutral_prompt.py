@@ -1,8 +1,9 @@
 """Stage `neutral_prompt`: features that are more than the words of the question (paper 4.3).
 
 The question of each candidate's top samples is replaced by neutral prompts. The model replies, and
-the prompt with this reply is run on the picture and on the mean image: same words, only the picture
-differs. Only candidates in the adapted set are asked.
+the prompt with this reply is run on the picture, on the mean image and on another sample's picture:
+same words, only the picture differs. Only candidates in the adapted set are asked. A prompt that
+several skills share is run once for all of their candidates.
 """
 
 from collections import defaultdict
@@ -11,21 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
 
-from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, run_stage
-from feature_atlas.etl.harvest import BASE, read_sums
+from feature_atlas.etl.firing_shift import LOW
+from feature_atlas.etl.neutral_count import Counted, count_prompt
 from feature_atlas.etl.selection import by_layer, is_adapted
-from feature_atlas.etl.skills import SKILLS
+from feature_atlas.etl.skills import skills_of
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.harvest import harvest
-from feature_atlas.neutral_prompt import NeutralCounts, max_activation, survives
-from feature_atlas.reply import with_reply
-from feature_atlas.sae import encode
-from feature_atlas.vlm import TEXT_ROLES, Role
-
-ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
+from feature_atlas.neutral_prompt import NeutralCounts, survives
+from feature_atlas.skill import Skill, has_skill_word
 
 
 class Feature(NamedTuple):
@@ -43,7 +38,7 @@ def run_neutral_prompt(run: Path) -> Stage:
         "neutral_prompt",
         params={
             **study.config.neutral.model_dump(),
-            "prompts": {name: SKILLS[name].neutral_prompts for name in study.config.harvest.skills},
+            "skills": study.config.harvest.definitions,
         },
         reads=["mean_image", "selection", "firing_shift", "harvest"],
         body=lambda output: _write(output, study),
@@ -63,96 +58,74 @@ def survivors_of(study: Study, skill: str) -> list[Feature]:
     kept = [
         Feature(r["layer"], r["feature"]) for r in rows if r["skill"] == skill and r["survives"]
     ]
-    low = by_layer(study, "firing_shift", "firing_shift", "odds_ratio_low", skill=skill)
+    column = LOW[study.config.selection.interval]
+    low = by_layer(study, "firing_shift", "firing_shift", column, skill=skill)
     return sorted(kept, key=lambda f: -low[study.layers.index(f.layer), f.feature])
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    for skill in study.config.harvest.skills:
-        chosen: dict[int, list[int]] = defaultdict(list)
-        for layer, feature in candidates_of(study, skill):
-            chosen[layer].append(feature)
-        prompts = SKILLS[skill].neutral_prompts
-        counts = {
-            layer: [NeutralCounts.empty(len(features)) for _ in prompts]
-            for layer, features in chosen.items()
-        }
-        for number, prompt in enumerate(prompts):
-            _count_prompt(study, prompt, chosen, {i: c[number] for i, c in counts.items()})
-        _write_skill(output, study, skill, chosen, counts)
+    skills = skills_of(study)
+    chosen = {name: _by_layer(candidates_of(study, name)) for name in skills}
+    asked: dict[str, list[str]] = defaultdict(list)
+    for name, skill in skills.items():
+        for prompt in skill.neutral_prompts:
+            asked[prompt].append(name)
+    counted = {}
+    for prompt, names in asked.items():
+        counted[prompt] = count_prompt(study, prompt, _together([chosen[n] for n in names]))
+    for name, skill in skills.items():
+        for layer, features in chosen[name].items():
+            counts = [counted[prompt][layer] for prompt in skill.neutral_prompts]
+            _write_layer(output, study, skill, layer, features, counts)
 
 
-@torch.no_grad()
-def _count_prompt(
-    study: Study, prompt: str, chosen: dict[int, list[int]], counts: dict[int, NeutralCounts]
-) -> None:
-    """Ask one neutral prompt about every top sample of every chosen feature."""
-    saes = {layer: adapted_sae(study, "text", layer) for layer in chosen}
-    top = {layer: _top_rows(study, layer, features) for layer, features in chosen.items()}
-    wanted = sorted({row for rows in top.values() for row in rows.flatten().tolist() if row >= 0})
-    samples = [study.samples[BASE][row] for row in wanted]
-    batches = study.prompts(samples, questions=[prompt] * len(samples))
-    n_batches = -(-len(samples) // study.config.batch_size)
-    for batch, positions in track(batches, f"neutral prompt: {prompt[:30]}", total=n_batches):
-        rows = torch.tensor([wanted[p] for p in positions])
-        batch = with_reply(study.vlm.model, batch, study.config.neutral.n_reply_tokens)
-        runs = [
-            harvest(study.vlm.model, batch, sorted(chosen), image_embeds=embeds).only(
-                ASKED_AND_SAID
-            )
-            for embeds in (None, study.mean_image.expand(len(rows), -1, -1))
-        ]
-        for layer, features in chosen.items():
-            real, mean = (
-                max_activation(
-                    encode(saes[layer], run.residuals[layer]),
-                    run.prompt,
-                    len(rows),
-                    torch.tensor(features, device=run.prompt.device),
-                ).cpu()
-                for run in runs
-            )
-            is_top = (top[layer].T[None] == rows[:, None, None]).any(1)
-            counts[layer].add(real, mean, is_top)
+def _by_layer(features: list[Feature]) -> dict[int, list[int]]:
+    """Feature numbers by layer."""
+    grouped: dict[int, list[int]] = defaultdict(list)
+    for layer, feature in features:
+        grouped[layer].append(feature)
+    return grouped
 
 
-def _top_rows(study: Study, layer: int, features: list[int]) -> torch.Tensor:
-    """Rows of the base split on which each feature is most active, [feature, n_samples]."""
-    samples = read_sums(study, layer).examples["vqav2"].samples[features]
-    first = study.first_number[BASE]
-    rows = torch.where(samples >= 0, samples - first, -1)
-    return rows[:, : study.config.neutral.n_samples]
+def _together(chosen: list[dict[int, list[int]]]) -> dict[int, list[int]]:
+    """The features of several skills by layer, each once."""
+    layers = sorted({layer for of_skill in chosen for layer in of_skill})
+    return {
+        layer: sorted({f for of_skill in chosen for f in of_skill.get(layer, [])})
+        for layer in layers
+    }
 
 
-def _write_skill(
+def _write_layer(
     output: StageOutput,
     study: Study,
-    skill: str,
-    chosen: dict[int, list[int]],
-    counts: dict[int, list[NeutralCounts]],
+    skill: Skill,
+    layer: int,
+    features: list[int],
+    counted: list[Counted],
 ) -> None:
-    prompts = SKILLS[skill].neutral_prompts
-    for layer, features in chosen.items():
-        n = len(features)
-        keys = {
-            "skill": [skill] * n,
-            "layer": np.full(n, layer, np.int16),
-            "feature": np.array(features, np.int32),
-        }
-        for number, (prompt, counted) in enumerate(zip(prompts, counts[layer], strict=True)):
-            output.table(
-                "neutral_prompt",
-                {
-                    **keys,
-                    "prompt_no": np.full(n, number, np.int16),
-                    "prompt": [prompt] * n,
-                    **_integers(counted),
-                    "mean_activation": counted.mean_activation().numpy(),
-                },
-            )
-        total = NeutralCounts(*(sum(parts) for parts in zip(*counts[layer], strict=True)))
-        kept = torch.stack([_survives(study, counted) for counted in counts[layer]]).any(0)
-        output.table("candidate", {**keys, "survives": kept.numpy(), **_integers(total)})
+    n = len(features)
+    counts = [one.of(features) for one in counted]
+    keys = {
+        "skill": [skill.name] * n,
+        "layer": np.full(n, layer, np.int16),
+        "feature": np.array(features, np.int32),
+    }
+    for number, (prompt, of_prompt) in enumerate(zip(skill.neutral_prompts, counts, strict=True)):
+        output.table(
+            "neutral_prompt",
+            {
+                **keys,
+                "prompt_no": np.full(n, number, np.int16),
+                "prompt": [prompt] * n,
+                "has_skill_word": [has_skill_word(skill, prompt)] * n,
+                **_integers(of_prompt),
+                "mean_activation": of_prompt.mean_activation().numpy(),
+            },
+        )
+    total = NeutralCounts(*(sum(parts) for parts in zip(*counts, strict=True)))
+    kept = torch.stack([_survives(study, of_prompt) for of_prompt in counts]).any(0)
+    output.table("candidate", {**keys, "survives": kept.numpy(), **_integers(total)})
 
 
 def _survives(study: Study, counts: NeutralCounts) -> torch.Tensor:
@@ -161,6 +134,7 @@ def _survives(study: Study, counts: NeutralCounts) -> torch.Tensor:
         counts.n_samples,
         counts.n_fired_mean_image,
         min_share=study.config.neutral.min_share,
+        max_mean_share=study.config.neutral.max_mean_share,
     )
 
 
@@ -169,4 +143,5 @@ def _integers(counts: NeutralCounts) -> dict[str, np.ndarray]:
         "n_samples": counts.n_samples.numpy().astype(np.int32),
         "n_fired": counts.n_fired.numpy().astype(np.int32),
         "n_fired_mean_image": counts.n_fired_mean_image.numpy().astype(np.int32),
+        "n_fired_shuffled_image": counts.n_fired_shuffled_image.numpy().astype(np.int32),
     }

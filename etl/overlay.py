@@ -1,45 +1,45 @@
-"""Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2)."""
+"""Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2).
+
+Each map is stored with the place of its patches on the picture, and, where it is known what the
+question is about, with how much of it lies there.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, run_stage
+from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.attention_map import Map, Place, batch_attention, map_columns, place_of
+from feature_atlas.etl.attributed import attributed
 from feature_atlas.etl.chosen import sample_of, top_samples
+from feature_atlas.etl.gathered import SOURCES
+from feature_atlas.etl.head_attribution import METHODS
+from feature_atlas.etl.instances import Instances, read_instances
+from feature_atlas.etl.localisation import Pair, localisation_columns, located_pairs
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.samples import open_image
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.head_probe import Head
-from feature_atlas.overlay import (
-    ChosenHeads,
-    ImageAttention,
-    blend,
-    choose_heads,
-    geometry,
-    grid_shape,
-    image_attention,
-    on_picture,
-)
-from feature_atlas.vlm import (
-    TEXT_ROLES,
-    PromptBatch,
-    Role,
-    encode_prompts,
-    image_embeddings,
-    input_embeddings,
-)
+from feature_atlas.overlay import ImageAttention, blend, choose_heads
+from feature_atlas.processor_geometry import geometry, grid_shape, on_picture
+from feature_atlas.vlm import encode_prompts
 
 METHOD = "B"
 """The method whose ranking picks the heads; the paper finds it sharper (C.2)."""
+SCORE: Literal["qk_fix"] = "qk_fix"
+"""With the softmax computed anew: the plain score foretells real patching poorly
+(`attribution_agreement`)."""
 
 
 def run_overlay(run: Path) -> Stage:
-    """One row per feature, sample and shown head, with the attention on every patch."""
+    """One row per feature, sample and shown head; and whether heads of a kind localise."""
     study = open_study(run)
     config = study.config.head_attribution
     return run_stage(
@@ -48,6 +48,8 @@ def run_overlay(run: Path) -> Stage:
         params={
             **config.model_dump(include={"n_overlay_heads", "n_overlay_samples"}),
             "method": METHOD,
+            "score": SCORE,
+            "random": "matched on image mass and layer",
         },
         reads=["head_attribution", "harvest"],
         body=lambda output: _write(output, study),
@@ -55,19 +57,19 @@ def run_overlay(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    scores = _scores(study)
-    for feature, of_feature in track(scores.items(), "attention overlays"):
+    instances = _instances(study)
+    pairs: list[Pair] = []
+    for feature, of_feature in track(_scores(study).items(), "attention overlays"):
         n = study.config.head_attribution.n_overlay_samples
         numbers = [*top_samples(study, feature, "vqav2", n), *top_samples(study, feature, "vsr", n)]
-        everywhere = _attention(study, feature, numbers)
-        n_layers, n_heads = of_feature.shape
-        heads = choose_heads(
-            of_feature,
-            everywhere.image_mass.mean(0).reshape(n_layers, n_heads),
-            n=study.config.head_attribution.n_overlay_heads,
-            seed=study.config.seed,
-        )
-        output.table("overlay", _columns(study, feature, numbers, everywhere, heads, n_heads))
+        if not numbers:
+            continue
+        maps = _maps(study, feature, of_feature, numbers, instances)
+        output.table("overlay", _columns(feature, maps))
+        pairs += located_pairs(study, feature, maps)
+    summary = localisation_columns(pairs, study.config.seed)
+    if summary is not None:
+        output.table("localisation", summary)
 
 
 @torch.no_grad()
@@ -81,25 +83,74 @@ def overlaid_pictures(
         batch = encode_prompts(
             study.vlm.processor, asked, shown, suffix=study.config.vlm.suffix
         ).to(study.config.device)
-        attention = _batch_attention(study, batch, [head])
+        attention = batch_attention(study, batch, [head])
         for picture, weights in zip(shown, attention.weights[:, 0].cpu(), strict=True):
             seen = geometry(study.vlm.processor.image_processor, *picture.size)
             grid = weights.reshape(grid_shape(len(weights), seen)).float().numpy()
             yield blend(picture, on_picture(grid, seen, *picture.size))
 
 
+def _columns(feature: Feature, maps: Sequence[Map]) -> dict[str, object]:
+    """Rows of the table overlay."""
+    n, scores = len(maps), [one.on_objects for one in maps]
+    return {
+        "layer": np.full(n, feature.layer, np.int16),
+        "feature": np.full(n, feature.feature, np.int32),
+        "sample": np.array([one.sample for one in maps], np.int64),
+        "method": [METHOD] * n,
+        **map_columns(maps),
+        "object_share": pa.array([s and s.share for s in scores], pa.float32()),
+        "object_area": pa.array([s and s.area for s in scores], pa.float32()),
+        "lift": pa.array([s and s.lift for s in scores], pa.float32()),
+    }
+
+
+def _instances(study: Study) -> Instances | None:
+    """What is known of the pictures that features are shown on."""
+    files = study.config.data.instances
+    pictures = {s.image for split in SOURCES.values() for s in study.samples[split]}
+    return read_instances(files, pictures) if files else None
+
+
 def _scores(study: Study) -> dict[Feature, Tensor]:
     """Each attributed feature's scores as [layer, head]."""
-    rows = read_rows(study.run, "head_attribution", "head_attribution")
-    cells: dict[Feature, dict[tuple[int, int], float]] = {}
-    for row in rows:
-        if row["method"] == METHOD:
-            of_feature = cells.setdefault(Feature(row["layer"], row["feature"]), {})
-            of_feature[row["head_layer"], row["head"]] = row["score"]
     return {
-        feature: torch.tensor([of[key] for key in sorted(of)]).reshape(feature.layer + 1, -1)
-        for feature, of in cells.items()
+        feature: torch.from_numpy(drives[METHODS.index(METHOD)]).float()
+        for feature, drives in attributed(study, SCORE).items()
     }
+
+
+def _maps(
+    study: Study,
+    feature: Feature,
+    scores: Tensor,
+    numbers: list[int],
+    instances: Instances | None,
+) -> list[Map]:
+    """Maps of a feature's shown heads on each of its samples."""
+    attention = _attention(study, feature, numbers)
+    n_layers, n_heads = scores.shape
+    heads = choose_heads(
+        scores,
+        attention.image_mass.mean(0).reshape(n_layers, n_heads),
+        n=study.config.head_attribution.n_overlay_heads,
+        seed=study.config.seed,
+    )
+    kinds = [(kind, head) for kind, shown in heads._asdict().items() for head in shown]
+    maps: list[Map] = []
+    for number, of_sample in zip(numbers, attention.weights.float().numpy(), strict=True):
+        place = _place(study, number, of_sample.shape[-1], instances)
+        for kind, (layer, head) in kinds:
+            weights = of_sample[layer * n_heads + head]
+            maps.append(Map(number, kind, (layer, head), weights, place))
+    return maps
+
+
+def _place(study: Study, number: int, n_patches: int, instances: Instances | None) -> Place:
+    """Where the patches of a sample lie, and which of them show what its question names."""
+    sample = sample_of(study, number)
+    asked = None if instances is None else instances.asked_about(sample)
+    return place_of(study, open_image(sample.image).size, n_patches, asked)
 
 
 @torch.no_grad()
@@ -108,53 +159,5 @@ def _attention(study: Study, feature: Feature, numbers: list[int]) -> ImageAtten
     n_heads = study.inputs["vlm"]["n_heads"]
     heads = [(layer, head) for layer in range(feature.layer + 1) for head in range(n_heads)]
     batches = study.prompts([sample_of(study, number) for number in numbers])
-    parts = [_batch_attention(study, batch, heads) for batch, _ in batches]
+    parts = [batch_attention(study, batch, heads) for batch, _ in batches]
     return ImageAttention(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-
-
-def _batch_attention(study: Study, batch: PromptBatch, heads: Sequence[Head]) -> ImageAttention:
-    if batch.pixel_values is None:
-        raise ValueError("overlays need prompts with images.")
-    model = study.vlm.model
-    embeds = input_embeddings(model, batch, image_embeddings(model, batch.pixel_values))
-    is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
-    is_image = batch.roles == Role.IMAGE
-    return image_attention(model, embeds, batch.attention_mask, is_text, is_image, heads)
-
-
-def _columns(
-    study: Study,
-    feature: Feature,
-    numbers: list[int],
-    attention: ImageAttention,
-    heads: ChosenHeads,
-    n_heads: int,
-) -> dict[str, object]:
-    picture = sample_of(study, numbers[0]).image
-    with_size = _grid(study, picture, attention.weights.shape[-1])
-    rows = [
-        (sample, number, kind, layer, head)
-        for sample, number in enumerate(numbers)
-        for kind, shown in heads._asdict().items()
-        for layer, head in shown
-    ]
-    weights = [attention.weights[s, layer * n_heads + head] for s, _, _, layer, head in rows]
-    n = len(rows)
-    return {
-        "layer": np.full(n, feature.layer, np.int16),
-        "feature": np.full(n, feature.feature, np.int32),
-        "sample": np.array([number for _, number, *_ in rows], np.int64),
-        "head_layer": np.array([layer for *_, layer, _ in rows], np.int16),
-        "head": np.array([head for *_, head in rows], np.int16),
-        "kind": [kind for _, _, kind, *_ in rows],
-        "method": [METHOD] * n,
-        "grid_rows": np.full(n, with_size[0], np.int16),
-        "grid_columns": np.full(n, with_size[1], np.int16),
-        "weights": [w.float().numpy() for w in weights],
-        "image_mass": np.array([float(w.sum()) for w in weights], np.float32),
-    }
-
-
-def _grid(study: Study, picture: Path, n_patches: int) -> tuple[int, int]:
-    width, height = open_image(picture).size
-    return grid_shape(n_patches, geometry(study.vlm.processor.image_processor, width, height))

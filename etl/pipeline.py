@@ -14,23 +14,29 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from feature_atlas.etl.ablation import run_ablation
-from feature_atlas.etl.adapt import layer_groups, run_adapt
+from feature_atlas.etl.adapt import adapt_parts, run_adapt
 from feature_atlas.etl.artifacts import Stage
 from feature_atlas.etl.auto_interp import run_auto_interp
 from feature_atlas.etl.config import RunConfig
 from feature_atlas.etl.decoder_cosine import run_decoder_cosine
+from feature_atlas.etl.exact_patch import run_exact_patch
 from feature_atlas.etl.example import run_example
 from feature_atlas.etl.firing_shift import run_firing_shift
+from feature_atlas.etl.gate_check import run_gate_check
+from feature_atlas.etl.group_ablation import run_group_ablation
 from feature_atlas.etl.harvest import run_harvest
 from feature_atlas.etl.head_attribution import run_head_attribution
+from feature_atlas.etl.head_knockout import run_head_knockout
 from feature_atlas.etl.load import IngestReport, ingest
 from feature_atlas.etl.mean_image import run_mean_image
 from feature_atlas.etl.neutral_prompt import run_neutral_prompt
 from feature_atlas.etl.overlay import run_overlay
 from feature_atlas.etl.postgres import ensure_database
+from feature_atlas.etl.sample_skill import run_sample_skill
 from feature_atlas.etl.samples_table import run_samples
 from feature_atlas.etl.seal import seal_run
 from feature_atlas.etl.selection import run_selection
+from feature_atlas.etl.steering import run_steering
 from feature_atlas.etl.study import open_run, open_study
 from feature_atlas.etl.visual_energy import run_visual_energy
 from feature_atlas.models.session import make_engine
@@ -40,11 +46,12 @@ from feature_atlas.models.session import make_engine
 def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     """Build one version of the atlas: the paper's stages in the paper's order, then one publish."""
     run = open_run(config, home)
+    stage(run_gate_check, run)  # 3.2  do the base dictionaries do what their release says
     stage(run_samples, run)  # the questions, answers and pictures
+    stage(run_sample_skill, run)  # 4.3  which questions ask for a skill, by which rule
     stage(run_mean_image, run)  # 5.2  what "no spatial information" is
-    for regime in config.adapt.regimes:  # 4.1  dictionaries meet the VLM, four masks
-        for group in range(len(layer_groups(open_study(run)))):
-            stage(run_adapt, run, regime, group)
+    for stream, group in adapt_parts(open_study(run)):  # 4.1  dictionaries meet their models
+        stage(run_adapt, run, stream, group)
     stage(run_decoder_cosine, run)  # 4.2  which features turned
     stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
     stage(run_visual_energy, run)  # 4.2  which see
@@ -53,7 +60,11 @@ def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question
     stage(run_example, run)  # 5.1  what they fire on
     stage(run_ablation, run)  # 5.3  what breaks without them
+    stage(run_group_ablation, run)  # 5.3  and without several at once
+    stage(run_steering, run)  # 5.3  and what adding them does
     stage(run_head_attribution, run)  # 5.2  which heads drive them
+    stage(run_exact_patch, run)  # 5.2  whether these heads are causes
+    stage(run_head_knockout, run)  # 5.2, 5.3  what breaks without these heads
     stage(run_overlay, run)  # 5.2  what those heads look at
     stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
     return publish(seal(run))

@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Table, UniqueConstraint
 
-from feature_atlas.etl.manifest import Manifest, MeasurementEntry
+from feature_atlas.etl.manifest import Manifest, MeasurementEntry, VlmEntry
 from feature_atlas.etl.run_files import open_table_file
 from feature_atlas.etl.staging import Connection, Load, in_atlas
 from feature_atlas.etl.table_rows import expected_columns, table_of
@@ -67,7 +67,7 @@ def _run_values(connection: Connection, manifest: Manifest) -> dict[str, Any]:
         "slug": manifest.slug,
         "config": Jsonb(manifest.config),
         "config_hash": manifest.config_hash,
-        "vlm_id": _identify(connection, "vlm", manifest.vlm.model_dump()),
+        "vlm_id": _identify_vlm(connection, manifest.vlm),
         "sae_set_id": _identify(connection, "sae_set", manifest.sae_set.model_dump()),
         "code_version": manifest.code_version,
         "dirty": manifest.dirty,
@@ -94,6 +94,16 @@ def _identify(connection: Connection, table: str, values: dict[str, Any]) -> int
     query = sql.SQL("SELECT id FROM {} WHERE {}").format(in_atlas(table), condition)
     found = connection.execute(query, values).fetchone()
     return _insert(connection, table, values) if found is None else int(found[0])
+
+
+def _identify_vlm(connection: Connection, vlm: VlmEntry) -> int:
+    """As `_identify`; the base model's hash is filled in by the first run that has it at hand."""
+    number = _identify(connection, "vlm", vlm.model_dump())
+    connection.execute(
+        "UPDATE atlas.vlm SET base_fingerprint = %s WHERE id = %s AND base_fingerprint IS NULL",
+        (vlm.base_fingerprint, number),
+    )
+    return number
 
 
 def _unique_columns(table: Table) -> list[Column[Any]]:
@@ -131,12 +141,15 @@ def registry_ids(load: Load) -> Ids:
 
 
 def _insert_skills(load: Load) -> None:
-    definitions = load.manifest.config.get("skills")
+    """Skills that are new, and the definition of one that had none: `vsr` never has one."""
+    harvest = load.manifest.config.get("harvest")
+    definitions = harvest.get("definitions") if isinstance(harvest, dict) else None
     for name in _skills(load):
         known = definitions.get(name) if isinstance(definitions, dict) else None
         load.connection.execute(
             "INSERT INTO atlas.skill (name, definition) VALUES (%s, %s)"
-            " ON CONFLICT (name) DO NOTHING",
+            " ON CONFLICT (name) DO UPDATE SET definition = excluded.definition"
+            " WHERE skill.definition = '{}' AND excluded.definition <> '{}'",
             (name, Jsonb(known or {})),
         )
 

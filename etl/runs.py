@@ -33,6 +33,8 @@ class RunDescription(NamedTuple):
     """Slugs of the runs that came after it, nearest first."""
     measurements: list[dict[str, Any]]
     """Where every number comes from, in order of execution."""
+    warnings: list[dict[str, Any]]
+    """What the stages warned of, in order of execution."""
     rows: dict[str, int]
     """Rows in every table that holds any."""
     funnel: list[dict[str, Any]]
@@ -73,6 +75,7 @@ def describe_run(connection: Connection, run_id: int) -> RunDescription:
         ancestors=[row["slug"] for row in rows(ANCESTORS)],
         descendants=[row["slug"] for row in rows(DESCENDANTS)],
         measurements=rows(MEASUREMENTS),
+        warnings=rows(WARNINGS),
         rows=count_rows(connection, run_id),
         funnel=rows(FUNNEL),
     )
@@ -158,6 +161,10 @@ MEASUREMENTS = """
 SELECT stage, params, params_hash, input_fingerprint, inputs, seeds, device, code_version, dirty,
        libraries, started_at, finished_at, rows, checksum, added_at
 FROM atlas.measurement WHERE run_id = :run ORDER BY added_at NULLS FIRST, started_at, id
+"""
+
+WARNINGS = """
+SELECT stage, warning FROM atlas.run_warning WHERE run_id = :run ORDER BY warning_no
 """
 
 FUNNEL = """

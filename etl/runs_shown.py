@@ -23,6 +23,7 @@ def print_run(console: Console, described: RunDescription) -> None:
     print_rows(console, "Datasets", [_shortened(row) for row in described.datasets])
     print_rows(console, "Measurements", [_measured(row) for row in described.measurements])
     print_rows(console, "What they read and ran on", [_ran_on(m) for m in described.measurements])
+    print_rows(console, "Warnings", described.warnings)
     print_rows(console, "Rows", [{"table": name, "rows": n} for name, n in described.rows.items()])
     print_rows(console, "Funnel", described.funnel)
 

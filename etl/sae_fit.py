@@ -4,7 +4,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from feature_atlas.etl.checkpoints import load_base_saes, vlm_folder
-from feature_atlas.etl.config import SaeConfig, VlmConfig
+from feature_atlas.etl.config_inputs import SaeConfig, VlmConfig
 
 
 def model_skeleton(config: VlmConfig) -> PreTrainedModel:

@@ -3,9 +3,11 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+T = TypeVar("T")
 
 
 class Sample(NamedTuple):
@@ -30,10 +32,13 @@ class Sample(NamedTuple):
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture in RGB, or an error that names the file."""
+    """The picture upright and in RGB, or an error that names the file.
+
+    Upright: cameras store a rotation in the EXIF data, and no processor heeds it.
+    """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"missing image {path}: expected it beside the dataset's files; "
@@ -43,8 +48,8 @@ def open_image(path: Path) -> Image.Image:
         raise ValueError(f"{path} is not a readable image ({error}): replace the file.") from error
 
 
-def draw(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
-    """At most ``n`` samples, the same ones for the same seed, in the dataset's order."""
+def draw(samples: Sequence[T], n: int, seed: int) -> list[T]:
+    """At most ``n`` samples (or rows), the same for the same seed, in the dataset's order."""
     if n >= len(samples):
         return list(samples)
     chosen = sorted(random.Random(seed).sample(range(len(samples)), n))

@@ -3,10 +3,12 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.cropping import warn_of_cropping
 from feature_atlas.etl.samples import Sample, open_image
 from feature_atlas.etl.study import Study, open_study
 
@@ -28,7 +30,10 @@ def run_samples(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     splits = {name: study.samples[name] for name in SHOWN}
     numbers = _image_numbers([s for samples in splits.values() for s in samples])
-    output.table("image", _image_columns(list(numbers)))
+    images = _image_columns(list(numbers))
+    output.table("image", images)
+    sizes = list(zip(images["width"], images["height"], strict=True))
+    warn_of_cropping(output, study.vlm.processor.image_processor, sizes)
     keys = {entry["name"]: entry["key"] for entry in study.inputs["datasets"]}
     for name, samples in splits.items():
         first = study.first_number[name]
@@ -55,12 +60,13 @@ def _image_numbers(samples: list[Sample]) -> dict[Path, int]:
     return numbers
 
 
-def _image_columns(files: list[Path]) -> dict[str, object]:
-    rows = [_image_row(number, file) for number, file in enumerate(files)]
+def _image_columns(files: list[Path]) -> dict[str, list[Any]]:
+    rows = [image_row(number, file) for number, file in enumerate(files)]
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-def _image_row(number: int, file: Path) -> dict[str, object]:
+def image_row(number: int, file: Path) -> dict[str, Any]:
+    """One picture as the table image has it: hash, upright size, place, thumbnail."""
     picture = open_image(file)
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -5,38 +5,71 @@ fire when no relation is asked, so candidates are also screened by what their re
 winners are scored on other statements about other pictures: no selection effect is left.
 """
 
-import torch
-from jaxtyping import Float
-from rich.progress import track
-from torch import Tensor
+from typing import NamedTuple
 
+import numpy as np
+from rich.progress import track
+
+from feature_atlas.ablation_effect import answer_changes
+from feature_atlas.etl.adapt import adapted_sae
+from feature_atlas.etl.artifacts import StageOutput, read_arrays
 from feature_atlas.etl.chosen import by_layer_of
-from feature_atlas.etl.evaluation import Evaluation, questions_of, relation_sets
+from feature_atlas.etl.evaluation import labels_of, relation_sets
 from feature_atlas.etl.harvest import STATEMENTS
 from feature_atlas.etl.margins import margins_of
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study
+from feature_atlas.intervention import directional
+from feature_atlas.sae import unit_directions
 
 
-def screened(study: Study, candidates: list[Feature]) -> list[Feature]:
-    """Candidates by accuracy lost on training statements of their relation, the largest first.
+class Cost(NamedTuple):
+    """What a feature's removal costs on training statements of its relation; above 0: it hurts."""
 
-    Features whose removal costs nothing are left out.
-    """
-    lost: dict[Feature, float] = {}
+    accuracy: float
+    """Share of answers lost."""
+    margin: float
+    """Mean loss of the margin towards the right answer, in logits: settles ties."""
+
+
+def screen(study: Study, candidates: list[Feature]) -> dict[Feature, Cost]:
+    """Cost of each candidate that has a relation."""
+    costs: dict[Feature, Cost] = {}
     layers = by_layer_of(candidates)
     for layer, numbers in track(layers.items(), "screening candidates"):
-        for evaluation, features in relation_sets(study, layer, numbers, STATEMENTS):
-            few = evaluation._replace(rows=evaluation.rows[: study.config.ablation.n_screen])
-            drops = _accuracy_lost(study, layer, features, few)
-            lost |= {Feature(layer, f): float(d) for f, d in zip(features, drops, strict=True)}
-    return sorted((f for f in lost if lost[f] > 0), key=lambda f: -lost[f])
+        directions = unit_directions(adapted_sae(study, "text", layer))
+        for evaluation, features in relation_sets(study, layer, numbers, [STATEMENTS]):
+            few = evaluation.first(study.config.ablation.n_screen)
+            margins = margins_of(study, layer, [directional(directions[f]) for f in features], few)
+            before, after = margins.before.double().numpy(), margins.after.double().numpy()
+            changes = answer_changes(labels_of(study, few), before, after)
+            for f, right, margin in zip(features, changes.right, changes.margin, strict=True):
+                costs[Feature(layer, f)] = Cost(-float(right.mean()), -float(margin.mean()))
+    return costs
 
 
-def _accuracy_lost(
-    study: Study, layer: int, features: list[int], evaluation: Evaluation
-) -> Float[Tensor, " feature"]:
-    margins = margins_of(study, layer, features, evaluation)
-    label = torch.tensor([s.answer == "yes" for s in questions_of(study, evaluation)])
-    before = ((margins.before > 0) == label).double().mean()
-    return before - ((margins.after > 0) == label).double().mean(1)
+def by_cost(features: list[Feature], costs: dict[Feature, Cost]) -> list[Feature]:
+    """Those whose removal cost most come first; those that have no relation last."""
+    nothing = Cost(-np.inf, -np.inf)
+    return sorted(features, key=lambda f: costs.get(f, nothing), reverse=True)
+
+
+def keep_costs(output: StageOutput, costs: dict[Feature, Cost]) -> None:
+    """For the stages that want the strongest first."""
+    output.arrays(
+        "screening",
+        layer=np.array([f.layer for f in costs], np.int64),
+        feature=np.array([f.feature for f in costs], np.int64),
+        accuracy=np.array([cost.accuracy for cost in costs.values()], np.float64),
+        margin=np.array([cost.margin for cost in costs.values()], np.float64),
+    )
+
+
+def read_costs(study: Study) -> dict[Feature, Cost]:
+    """What stage `ablation` found on the training statements."""
+    kept = read_arrays(study.run, "ablation", "screening")
+    columns = (kept[name].tolist() for name in ("layer", "feature", "accuracy", "margin"))
+    return {
+        Feature(layer, f): Cost(accuracy, margin)
+        for layer, f, accuracy, margin in zip(*columns, strict=True)
+    }

@@ -49,14 +49,18 @@ def _measurement(
         "libraries": record.get("libraries") or libraries(),
         "started_at": record["started_at"],
         "finished_at": record["finished_at"],
+        "warnings": record.get("warnings", []),  # none in a record of an older version
     }
 
 
 def _studied(inputs: dict[str, Any]) -> dict[str, str]:
     datasets = {dataset["name"]: dataset["fingerprint"] for dataset in inputs["datasets"]}
+    known = inputs.get("fingerprints", {})
+    others = {name: known[name] for name in known if name not in ("vlm", "sae")}
     return {
         "vlm": inputs["vlm"]["fingerprint"],
         "sae_set": inputs["sae_set"]["fingerprint"],
+        **others,
     } | datasets
 
 

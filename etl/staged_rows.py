@@ -73,13 +73,19 @@ def _copy_dense(load: Load, ids: Ids, table: str, file: FileEntry) -> Iterator[i
 
 
 def _array(column: Column[Any], batch: Batch, ids: Ids) -> np.ndarray:
-    """A column's values as the database wants them."""
+    """A column's values as the database wants them; masked where one is missing."""
     field = LOCAL.get(column.name, column.name)
     values = batch.column(field)
     if field in ids:
         words = values.dictionary_encode()
         numbers = np.array([ids[field][word] for word in words.dictionary.to_pylist()])
         return cast(np.ndarray, numbers[words.indices.to_numpy()])
+    if values.null_count == len(values):  # of whatever type
+        return np.ma.masked_all(len(values), _dtype(column.type))
+    if values.null_count:
+        is_missing = values.is_null().to_numpy(zero_copy_only=False)
+        known = values.fill_null(pa.scalar(0).cast(values.type))
+        return np.ma.masked_array(known.to_numpy(zero_copy_only=False), is_missing)
     return cast(np.ndarray, values.to_numpy(zero_copy_only=False))
 
 

@@ -1,6 +1,5 @@
 """What one run studies: the model, its dictionaries and its samples, opened once per process."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,20 +8,36 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from feature_atlas.etl.artifacts import (
-    file_sha256,
-    folder_fingerprint,
-    read_arrays,
-    read_json,
-    write_json,
+from feature_atlas.etl.artifacts import read_arrays, read_json, write_json
+from feature_atlas.etl.checkpoints import (
+    BaseModel,
+    Vlm,
+    load_base_model,
+    load_base_saes,
+    load_vlm,
+    vlm_folder,
 )
-from feature_atlas.etl.checkpoints import Vlm, load_base_saes, load_vlm, sae_folder, vlm_folder
 from feature_atlas.etl.config import RunConfig, hashed_config, stable_hash
+from feature_atlas.etl.fingerprint import (
+    fingerprint_base,
+    fingerprint_folder,
+    fingerprint_instances,
+    fingerprint_instruct,
+    fingerprint_saes,
+    fingerprint_samples,
+)
+from feature_atlas.etl.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.samples import Sample, draw, open_image, require_images
 from feature_atlas.etl.vqav2 import read_vqav2
 from feature_atlas.etl.vsr import read_vsr
 from feature_atlas.sae import TopKSae
-from feature_atlas.vlm import PromptBatch, decoder_layers, encode_prompts, text_model
+from feature_atlas.vlm import (
+    PromptBatch,
+    constant_prefix,
+    decoder_layers,
+    encode_prompts,
+    text_model,
+)
 
 
 class Inputs(NamedTuple):
@@ -33,15 +48,18 @@ class Inputs(NamedTuple):
     config_hash: str
     """Hash of the configuration and of the contents of every input file."""
     fingerprints: dict[str, str]
-    """Content hashes: vlm, sae and each dataset."""
+    """Content hashes: vlm, sae, base_model and base_text if there are such, and each dataset."""
 
 
 def identify(config: RunConfig) -> Inputs:
     """Fingerprint every input and name the run; reads files, computes nothing."""
     fingerprints = {
-        "vlm": _fingerprint_folder(vlm_folder(config.vlm)),
-        "sae": _fingerprint_saes(config),
-        **{name: _fingerprint_samples(samples) for name, samples in read_samples(config).items()},
+        "vlm": fingerprint_folder(vlm_folder(config.vlm)),
+        "sae": fingerprint_saes(config),
+        **fingerprint_base(config),
+        **fingerprint_instruct(config),
+        **fingerprint_instances(config),
+        **{name: fingerprint_samples(samples) for name, samples in read_samples(config).items()},
     }
     config_hash = stable_hash({"config": hashed_config(config), "inputs": fingerprints})
     return Inputs(f"{config.name}-{config_hash[:8]}", config_hash, fingerprints)
@@ -74,6 +92,11 @@ class Study:
         self.layers = list(self.config.sae.layers)
 
     @cached_property
+    def prefixes(self) -> dict[bool, Tensor]:
+        """Token ids of the constant prefix seen so far, with and without an image."""
+        return {}
+
+    @cached_property
     def samples(self) -> dict[str, list[Sample]]:
         """Samples by dataset split."""
         return read_samples(self.config)
@@ -100,6 +123,17 @@ class Study:
     def vlm(self) -> Vlm:
         """Model and processor."""
         return load_vlm(self.config.vlm, self.config.device)
+
+    @cached_property
+    def base_model(self) -> BaseModel:
+        """The language model from before it saw images, and its tokenizer."""
+        if self.config.base_model is None:
+            raise ValueError(
+                "the run has no base model: add a section base_model with the path of the language "
+                "model and a file of plain text."
+            )
+        vlm, dtype = self.vlm.model, self.config.vlm.dtype
+        return load_base_model(self.config.base_model, vlm, dtype, self.config.device)
 
     @cached_property
     def base(self) -> dict[int, TopKSae]:
@@ -131,7 +165,19 @@ class Study:
                 images,
                 suffix=self.config.vlm.suffix,
             )
+            self._require_known_prefix(batch, with_image)
             yield batch.to(self.config.device), rows
+
+    def _require_known_prefix(self, batch: PromptBatch, with_image: bool) -> None:
+        """The template begins every prompt alike, not only those of one batch."""
+        found = constant_prefix(batch)
+        known = self.prefixes.setdefault(with_image, found)
+        if not torch.equal(found, known):
+            decode = self.vlm.processor.tokenizer.decode
+            raise ValueError(
+                f"prompts begin with {decode(found)!r}, and earlier ones with {decode(known)!r}: "
+                "expected a constant prefix. Take what changes out of the chat template."
+            )
 
 
 @lru_cache(maxsize=1)
@@ -156,7 +202,9 @@ def open_run(config: RunConfig, home: Path) -> Path:
         open_study.cache_clear()
     study = open_study(run)
     _ = study.base  # a width or format that does not fit fails here, before any work
-    study.inputs |= describe_inputs(study)
+    prompt = describe_prompt(study)
+    require_same_prompt(study.inputs.get("prompt", prompt), prompt, file)
+    study.inputs |= describe_inputs(study) | {"prompt": prompt}
     write_json(file, study.inputs)
     return run
 
@@ -178,7 +226,7 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             "n_heads": text.num_attention_heads,
             "n_kv_heads": text.num_key_value_heads,
             "base_name": config.vlm.base,
-            "base_fingerprint": None,
+            "base_fingerprint": fingerprints.get("base_model"),
         },
         "sae_set": {
             "name": config.sae.release,
@@ -204,34 +252,3 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             for key, (name, samples) in enumerate(study.samples.items())
         ],
     }
-
-
-def _fingerprint_folder(folder: Path) -> str:
-    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix in {".safetensors", ".json"}]
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no .safetensors or .json files: not a checkpoint.")
-    return folder_fingerprint(files, folder)
-
-
-def _fingerprint_saes(config: RunConfig) -> str:
-    if config.sae.source == "sae_lens_release":
-        return stable_hash([config.sae.path, config.sae.sae_id, config.sae.layers])
-    folders = [sae_folder(config.sae, layer) for layer in config.sae.layers]
-    missing = [str(f) for f in folders if not f.is_dir()]
-    if missing:
-        raise FileNotFoundError(
-            f"no base SAE at {missing[0]}: sae.path is {config.sae.path!r}, expected a folder per "
-            "layer with {layer} in the path."
-        )
-    return stable_hash([_fingerprint_folder(folder) for folder in folders])
-
-
-def _fingerprint_samples(samples: Sequence[Sample]) -> str:
-    """Questions, answers and the pictures' contents; where they lie does not matter."""
-    digest = hashlib.sha256()
-    pictures: dict[Path, str] = {}
-    for sample in samples:
-        if sample.image not in pictures:
-            pictures[sample.image] = file_sha256(sample.image)
-        digest.update(repr((*sample._replace(image=Path(pictures[sample.image])),)).encode())
-    return digest.hexdigest()

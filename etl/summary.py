@@ -5,6 +5,7 @@ import json
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection, text
 
@@ -24,8 +25,13 @@ def print_summary(slug: str, console: Console) -> None:
         ).one()
         console.print(f"\n[bold]{slug}[/bold], published {run.published_at:%Y-%m-%d %H:%M}")
         print_rows(console, "Features per layer", _select(connection, LAYERS, run.id))
+        console.print(_beyond_controls(_select(connection, CONTROLS, run.id)[0]))
         print_rows(console, "Top ten ablations", _select(connection, ABLATIONS, run.id))
+        print_rows(
+            console, "Attribution beside exact patching", _select(connection, AGREEMENT, run.id)
+        )
         print_rows(console, "Where the time went", _select(connection, TIMES, run.id))
+        print_rows(console, "Warnings", _select(connection, WARNINGS, run.id))
 
 
 def print_status(console: Console) -> None:
@@ -61,6 +67,17 @@ def _select(connection: Connection, sql: str, run_id: int) -> list[dict[str, Any
     return [dict(row) for row in connection.execute(text(sql), {"run": run_id}).mappings()]
 
 
+def _beyond_controls(counts: dict[str, Any]) -> str:
+    """How many adapted features survive the controls, in a sentence that hides nothing."""
+    said = f"{counts['n_adapted']:,} adapted"
+    if counts["n_beyond_null"] is None:
+        return f"{said}; without a refit regime: nothing says how far training alone turns them"
+    said += f", of them {counts['n_beyond_null']:,} turn further than the refit null explains"
+    if counts["n_turned_by_vision"] is None:
+        return f"{said}; without a language regime: nothing says how much of it is language"
+    return f"{said}, {counts['n_turned_by_vision']:,} of these further than language alone"
+
+
 def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     """A table with a title; words to the left, numbers to the right."""
     if rows:
@@ -76,7 +93,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
             name, justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold"
         )
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
     return table
 
 
@@ -89,6 +106,8 @@ def _without_password(url: str) -> str:
 LAYERS = """
 select coalesce(layer::text, 'all') as layer, count(*) as features,
        count(*) filter (where is_adapted) as adapted,
+       case when count(is_turned_by_vision) > 0
+            then count(*) filter (where is_turned_by_vision) end as "turned by vision",
        count(*) filter (where is_spatial_candidate) as "spatial candidates",
        count(*) filter (where survives_spatial) as "spatial survivors",
        count(*) filter (where is_ocr_candidate) as "ocr candidates",
@@ -97,6 +116,8 @@ select coalesce(layer::text, 'all') as layer, count(*) as features,
 from atlas.feature_record where run_id = :run
 group by rollup (layer) order by feature_record.layer
 """
+
+CONTROLS = "select * from atlas.adapted_beyond_null where run_id = :run"
 
 ABLATIONS = """
 select s.layer, s.feature, s.relation, s.survives_spatial as survives,
@@ -109,10 +130,22 @@ select s.layer, s.feature, s.relation, s.survives_spatial as survives,
 from atlas.ablation_summary s where run_id = :run order by delta_vsr limit 10
 """
 
+AGREEMENT = """
+select part, estimate, scope, round(spearman::numeric, 2) as spearman,
+       round(pearson::numeric, 2) as pearson, round(sign_agreement::numeric, 2) as "same sign",
+       round(top_overlap::numeric, 2) || ' (' || round(top_overlap_by_chance::numeric, 2) || ')'
+         as "top ten (by chance)", n_features as features, n_samples as samples,
+       n_random_causal || ' of ' || n_random as "causes missed"
+from atlas.attribution_report where run_id = :run
+order by part, scope, array_position('{A,B,mean,A_fix,B_fix,mean_fix}'::text[], estimate)
+"""
+
 TIMES = """
 select stage, round(extract(epoch from finished_at - started_at)::numeric, 1) as seconds
 from atlas.measurement where run_id = :run order by started_at
 """
+
+WARNINGS = "select stage, warning from atlas.run_warning where run_id = :run order by warning_no"
 
 RUNS = """
 select r.slug, r.state, v.name as vlm, s.name as saes, r.n_layers * r.d_sae as features,

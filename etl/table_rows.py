@@ -19,20 +19,32 @@ from feature_atlas.models.base import SCHEMA
 
 DENSE = ("decoder_cosine", "visual_energy", "firing_shift", "selection")
 SPARSE = (
+    "gate_check",
     "training_curve",
+    "role_energy",
+    "sample_skill",
     "candidate",
     "neutral_prompt",
     "example",
     "auto_interp",
     "head_attribution",
+    "head_exact",
+    "attribution_agreement",
+    "head_knockout",
     "overlay",
+    "localisation",
+    "custom_prompt",
+    "custom_overlay",
     "ablation",
     "ablation_outcome",
+    "ablation_group",
+    "ablation_group_member",
+    "steering",
 )
 WHAT = ("image", "sample")  # what the facts refer to, by local numbers
 REQUIRED = ("decoder_cosine", "visual_energy", "selection")
 
-REGIMES = ("text", "image", "full", "random")
+REGIMES = ("text", "image", "full", "random", "refit", "language", "instruct")
 BATCH = 65_536  # rows of a dense table in memory at a time
 SPARSE_BATCH = 4_096  # of the others: pictures and texts are long
 
@@ -106,5 +118,18 @@ def read_batches(folder: Path, file: FileEntry) -> Iterator[Batch]:
             raise unreadable(path, error) from None
         if rows is None:
             return
-        yield Batch(path, first, rows)
+        yield Batch(path, first, _with_defaults(rows, table_of(str(file.table))))
         first += rows.num_rows
+
+
+def default_of(column: Column[Any]) -> str | None:
+    """The word that stands for a column in files written before the table had it."""
+    return getattr(column.server_default, "arg", None) if column.primary_key else None
+
+
+def _with_defaults(rows: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    for field, column in expected_columns(table).items():
+        word = default_of(column)
+        if word is not None and field not in rows.schema.names:
+            rows = rows.append_column(field, pa.repeat(pa.scalar(word), rows.num_rows))
+    return rows

@@ -20,6 +20,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Picture(StrEnum):
+    """How figures are drawn."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
 @contextmanager
 def said_plainly() -> Iterator[None]:
     """Errors that the user can act on become one message and exit code 1; bugs keep a traceback."""

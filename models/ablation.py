@@ -3,77 +3,79 @@
 from sqlalchemy import CheckConstraint, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feature_atlas.models.answer_effect import EVALUATIONS, OF_EVALUATION, AnswerEffect
 from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
-from feature_atlas.models.columns import Bounds, count, measured, one_of, precise
+from feature_atlas.models.columns import Bounds, measured, one_of, precise
+
+INTERVENTIONS = ("directional", "mean_projection", "feature_subtraction", "base_direction")
+OF_INTERVENTION = (
+    "directional: the decoder direction is projected out of text tokens; mean_projection: its part "
+    "becomes its mean; feature_subtraction: what the feature adds is taken where it fires; "
+    "base_direction: the base dictionary's direction is projected out"
+)
 
 
-class Ablation(Base):
+class Ablation(AnswerEffect, Base):
     """One feature, or one of its controls, removed while one set of questions is answered."""
 
     __tablename__ = "ablation"
     __table_args__ = (
-        CheckConstraint("(control_no = 0) = (control_feature IS NULL)", name="control"),
+        CheckConstraint(
+            "(control_no = 0 OR coalesce(control_kind, 'matched') = 'direction')"
+            " = (control_feature IS NULL)",
+            name="control",
+        ),
         CheckConstraint("delta_low <= delta_high", name="interval"),
+        CheckConstraint("margin_low <= margin_high", name="margin_interval"),
+        CheckConstraint("interaction_low <= interaction_high", name="interaction_interval"),
         {"comment": "what a feature's removal does to the answers (5.3, D)"},
     )
 
     run_id: Mapped[run_key]
     layer: Mapped[layer_key]
     feature: Mapped[feature_key]
-    evaluation: Mapped[str] = one_of(
-        "vsr_relation",
-        "vqa_yes_no",
-        comment="vsr_relation: statements of the feature's relation; vqa_yes_no: general questions",
-        primary_key=True,
-    )
+    evaluation: Mapped[str] = one_of(*EVALUATIONS, comment=OF_EVALUATION, primary_key=True)
+    intervention: Mapped[str] = one_of(*INTERVENTIONS, comment=OF_INTERVENTION, primary_key=True)
     control_no: Mapped[int] = mapped_column(
         SmallInteger,
         primary_key=True,
         autoincrement=False,
-        comment="0: the feature itself; 1 and up: its random controls of the same layer",
+        comment="0: the feature itself; 1 and up: its controls of the same layer",
         info={"bounds": Bounds(0)},
     )
     measurement_id: Mapped[measurement_reference]
     relation: Mapped[str | None] = mapped_column(comment="spatial relation of the statements")
-    intervention: Mapped[str] = one_of(
-        "directional", comment="directional: the decoder direction is projected out of text tokens"
+    control_kind: Mapped[str | None] = one_of(
+        "matched",
+        "random",
+        "direction",
+        comment="matched: a feature that fires as often and projects as much; random: any feature "
+        "of the layer, the paper's; direction: a random one, as much variance removed; NULL with a "
+        "control_no above 0: matched",
     )
     control_feature: Mapped[int | None] = mapped_column(
         Integer, comment="the feature removed instead, for a control", info={"bounds": Bounds(0)}
     )
-    seed: Mapped[int] = mapped_column(Integer, comment="random seed of controls and bootstrap")
-    n_samples: Mapped[int] = count("questions answered, each before and after")
-    accuracy_before: Mapped[float] = measured("share answered rightly, untouched", low=0, high=1)
-    accuracy_after: Mapped[float] = measured("share answered rightly, removed", low=0, high=1)
-    delta_accuracy: Mapped[float] = measured(
-        "after minus before, as a fraction; below 0: the removal hurts", low=-1, high=1
+    control_p: Mapped[float | None] = precise(
+        "share of the matched controls that hurt as much or more, the feature counted in; its "
+        "smallest value is 1 over their number plus 1",
+        low=0,
+        high=1,
     )
-    delta_low: Mapped[float] = measured(
-        "lower end of its 95 % interval, bootstrap over images", low=-1, high=1
+    interaction: Mapped[float | None] = measured(
+        "delta_accuracy here less that on other relations; below 0: specific", low=-2, high=2
     )
-    delta_high: Mapped[float] = measured(
-        "upper end of its 95 % interval, bootstrap over images", low=-1, high=1
+    interaction_low: Mapped[float | None] = measured(
+        "lower end of its 95 % interval, bootstrap over images", low=-2, high=2
     )
-    right_to_wrong: Mapped[int] = count("answers that the removal broke")
-    wrong_to_right: Mapped[int] = count("answers that the removal mended")
-    mcnemar_p: Mapped[float] = precise("exact McNemar p of no change", low=0, high=1)
-    q_value: Mapped[float | None] = precise(
-        "mcnemar_p after Benjamini-Hochberg over the run's ablated features", low=0, high=1
+    interaction_high: Mapped[float | None] = measured(
+        "upper end of its 95 % interval", low=-2, high=2
     )
-    probability_delta: Mapped[float] = measured(
-        "probability of the right answer, after minus before, mean", low=-1, high=1
+    accuracy_mean_image: Mapped[float | None] = measured(
+        "share answered rightly, untouched, the mean image embedding instead of the image",
+        low=0,
+        high=1,
     )
-    margin_delta: Mapped[float] = measured(
-        "logit of the right answer over the wrong, after minus before, mean"
-    )
-    yes_rate_before: Mapped[float] = measured("share answered yes, untouched", low=0, high=1)
-    yes_rate_after: Mapped[float] = measured("share answered yes, removed", low=0, high=1)
-    balanced_accuracy_before: Mapped[float] = measured(
-        "mean of the recalls of yes and no, untouched", low=0, high=1
-    )
-    balanced_accuracy_after: Mapped[float] = measured(
-        "mean of the recalls of yes and no, removed", low=0, high=1
-    )
-    removed_norm: Mapped[float] = measured(
-        "length of what was removed over length of the residual, mean over tokens", low=0
+    accuracy_no_image: Mapped[float | None] = measured(
+        "share answered rightly, untouched, without any image", low=0, high=1
     )

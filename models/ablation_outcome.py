@@ -1,7 +1,10 @@
 """Each answer before and after a removal (5.3, D)."""
 
+from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feature_atlas.models.ablation import INTERVENTIONS
+from feature_atlas.models.answer_effect import EVALUATIONS
 from feature_atlas.models.base import (
     Base,
     feature_key,
@@ -10,7 +13,7 @@ from feature_atlas.models.base import (
     run_key,
     sample_key,
 )
-from feature_atlas.models.columns import measured, one_of
+from feature_atlas.models.columns import Bounds, measured, one_of
 
 
 class AblationOutcome(Base):
@@ -23,13 +26,23 @@ class AblationOutcome(Base):
     layer: Mapped[layer_key]
     feature: Mapped[feature_key]
     evaluation: Mapped[str] = one_of(
-        "vsr_relation",
-        "vqa_yes_no",
-        comment="which set of questions, as in ablation",
+        *EVALUATIONS, comment="which set of questions, as in ablation", primary_key=True
+    )
+    intervention: Mapped[str] = mapped_column(
+        Text,
         primary_key=True,
+        server_default="directional",
+        comment="what was removed, as in ablation",
+        info={"bounds": Bounds(values=INTERVENTIONS)},
     )
     sample_id: Mapped[sample_key]
     measurement_id: Mapped[measurement_reference]
     label: Mapped[bool] = mapped_column(comment="whether yes is right")
     margin_before: Mapped[float] = measured("logit of yes over no, untouched; above 0: says yes")
     margin_after: Mapped[float] = measured("logit of yes over no, removed; above 0: says yes")
+    margin_mean_image: Mapped[float | None] = measured(
+        "logit of yes over no, untouched, the mean image embedding instead of the image"
+    )
+    margin_no_image: Mapped[float | None] = measured(
+        "logit of yes over no, untouched, without any image"
+    )

@@ -1,6 +1,7 @@
 """What a feature means, said by an explainer and scored on held-out samples (5.1, B)."""
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feature_atlas.models.base import (
@@ -11,7 +12,7 @@ from feature_atlas.models.base import (
     measurement_reference,
     run_reference,
 )
-from feature_atlas.models.columns import count, measured, one_of, words_index
+from feature_atlas.models.columns import count, measured, one_of, precise, words_index
 
 
 class AutoInterp(Base):
@@ -21,6 +22,7 @@ class AutoInterp(Base):
     __table_args__ = (
         UniqueConstraint(
             *("run_id", "layer", "feature", "variant", "explainer", "model", "scorer"),
+            "grader_model",
             name="uq__auto_interp__description",
             postgresql_nulls_not_distinct=True,
         ),
@@ -67,4 +69,43 @@ class AutoInterp(Base):
     n_failed: Mapped[int] = count("held-out samples without a readable verdict")
     scorer: Mapped[str | None] = mapped_column(
         comment="how an imported description was scored, e.g. Delphi's detection; none: as in B"
+    )
+    grader_model: Mapped[str | None] = mapped_column(
+        comment="the model that judged the description; none: not told"
+    )
+    mcc_low: Mapped[float | None] = measured(
+        "lower end of its 95 % interval, bootstrap over pictures", low=-1, high=1
+    )
+    mcc_high: Mapped[float | None] = measured("upper end of its 95 % interval", low=-1, high=1)
+    chance_p: Mapped[float | None] = precise(
+        "P of as many true positives if the yeses fell by lot: Fisher's exact test, one-sided",
+        low=0,
+        high=1,
+    )
+    f1_gain_low: Mapped[float | None] = measured(
+        "lower end of the 95 % interval of f1 - shuffled_f1, paired", low=-1, high=1
+    )
+    f1_gain_high: Mapped[float | None] = measured(
+        "upper end of the 95 % interval of f1 - shuffled_f1", low=-1, high=1
+    )
+    text_only_f1: Mapped[float | None] = measured(
+        "F1 of this description on these samples without their pictures", low=0, high=1
+    )
+    picture_gain_low: Mapped[float | None] = measured(
+        "lower end of the 95 % interval of f1 - text_only_f1, paired", low=-1, high=1
+    )
+    picture_gain_high: Mapped[float | None] = measured(
+        "upper end of the 95 % interval of f1 - text_only_f1", low=-1, high=1
+    )
+    n_same_relation: Mapped[int | None] = count(
+        "negatives taken because they ask with the same relation word"
+    )
+    n_same_image: Mapped[int | None] = count(
+        "negatives taken because they ask about the picture of a positive"
+    )
+    raw_verdicts: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text), comment="the grader's replies about this description as they came"
+    )
+    n_repaired: Mapped[int | None] = count(
+        "replies that could not be read and were asked for once more"
     )

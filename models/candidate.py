@@ -20,6 +20,7 @@ class Candidate(Base):
     __tablename__ = "candidate"
     __table_args__ = (
         CheckConstraint("n_fired <= n_samples AND n_fired_mean_image <= n_samples", name="samples"),
+        CheckConstraint("n_fired_shuffled_image <= n_samples", name="shuffled"),
         Index(None, "run_id", "layer", "feature"),
         {"comment": "which candidates are still active on neutral prompts (4.3, A.6)"},
     )
@@ -36,4 +37,7 @@ class Candidate(Base):
     n_fired: Mapped[int] = count("of them, how many on which it fired")
     n_fired_mean_image: Mapped[int] = count(
         "of them, how many on which it fired with the image replaced by the mean embedding"
+    )
+    n_fired_shuffled_image: Mapped[int | None] = count(
+        "of them, how many on which it fired with the image replaced by another sample's"
     )

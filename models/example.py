@@ -1,4 +1,4 @@
-"""The samples on which a feature fires most (5.1)."""
+"""The samples on which a feature fires most, and some of all its activations (5.1)."""
 
 from sqlalchemy import CheckConstraint, Index, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -16,7 +16,7 @@ from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
 
 
 class Example(Base):
-    """One of a feature's strongest samples, token by token."""
+    """One of a feature's samples, token by token: a strongest one, or one of some quantile."""
 
     __tablename__ = "example"
     __table_args__ = (
@@ -39,7 +39,7 @@ class Example(Base):
         SmallInteger,
         primary_key=True,
         autoincrement=False,
-        comment="place among the feature's samples of this source; 0: strongest",
+        comment="place among the feature's samples kept of this source; 0: strongest",
         info={"bounds": Bounds(0)},
     )
     measurement_id: Mapped[measurement_reference]
@@ -53,4 +53,10 @@ class Example(Base):
     tokens: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="the question's tokens as text")
     activations: Mapped[list[float]] = measured_list(
         "activation on each of tokens, normalised units; 0: silent", low=0
+    )
+    quantile: Mapped[int | None] = mapped_column(
+        SmallInteger,
+        comment="tenth of the feature's samples in order of activation that it stands for, 0 "
+        "weakest to 9; NULL: it is one of the strongest. Ranks go on from those",
+        info={"bounds": Bounds(0, 9)},
     )

@@ -8,7 +8,8 @@ from feature_atlas.models.columns import Bounds, count, measured, precise
 
 METRICS = (
     *("cosine", "encoder_cosine", "best_base_cosine", "n_firings"),
-    *("cosine_image", "cosine_full", "cosine_random"),
+    *("cosine_image", "cosine_full", "cosine_random", "cosine_refit", "cosine_language"),
+    *("excess_rotation", "rotation_q_value"),
     *("visual_energy", "energy_image", "energy_question_no_image"),
     *("modality_preference", "firing_rate"),
     *("spatial_delta_p", "spatial_odds_ratio", "spatial_q_value"),
@@ -54,8 +55,23 @@ class FeatureRecord(Base):
     cosine_random: Mapped[float | None] = measured(
         "decoder cosine in the random regime (A.1)", low=-1, high=1
     )
+    cosine_refit: Mapped[float | None] = measured(
+        "decoder cosine in the refit regime: turned by training alone", low=-1, high=1
+    )
+    cosine_language: Mapped[float | None] = measured(
+        "decoder cosine in the language regime: questions without image", low=-1, high=1
+    )
+    excess_rotation: Mapped[float | None] = measured(
+        "median cosine of refit features that fired as often, less cosine; above 0: turned further "
+        "than refitting alone; none: no refit regime",
+        low=-2,
+        high=2,
+    )
+    rotation_q_value: Mapped[float | None] = precise(
+        "p of no turn beyond the refit null after Benjamini-Hochberg", low=0, high=1
+    )
     visual_energy: Mapped[float] = measured(
-        "E_v under the text mask: mean squared activation on question tokens, "
+        "E_v under the text mask: mean squared activation on text tokens after the image, "
         "normalised units squared (4.2, A.4)",
         low=0,
     )
@@ -63,16 +79,23 @@ class FeatureRecord(Base):
         "mean squared activation on image tokens, normalised units squared", low=0
     )
     energy_question_no_image: Mapped[float] = measured(
-        "mean squared activation on question tokens without image, normalised units squared", low=0
+        "mean squared activation on text tokens of the control questions without image, "
+        "normalised units squared",
+        low=0,
     )
     modality_preference: Mapped[float] = measured(
-        "log ratio of visual_energy to energy_question_no_image; above 0: more with an image"
+        "log ratio of the text energy of the control questions with their image to that without; "
+        "above 0: more with an image"
     )
     firing_rate: Mapped[float] = measured(
-        "share of question tokens on which it fired", low=0, high=1
+        "share of text tokens after the image on which it fired", low=0, high=1
     )
     is_adapted: Mapped[bool] = mapped_column(
         comment="whether it sees and turned: E_v above epsilon, cosine in the bottom quarter (4.2)"
+    )
+    is_turned_by_vision: Mapped[bool | None] = mapped_column(
+        comment="whether it is adapted and turned beyond the refit null and the language control; "
+        "none: no such controls"
     )
     spatial_delta_p: Mapped[float | None] = measured(
         "firing rate per token, spatial minus other questions (4.3)", low=-1, high=1

@@ -49,5 +49,13 @@ class HeadAttribution(Base):
     k: Mapped[float] = measured("part through the keys, raw residual units")
     v: Mapped[float] = measured("part through the values, raw residual units")
     z: Mapped[float] = measured("effect through the head's output, raw residual units")
+    q_fix: Mapped[float | None] = measured(
+        "q through a softmax computed anew (QK fix): right where that is saturated; none: not "
+        "computed"
+    )
+    k_fix: Mapped[float | None] = measured("k through a softmax computed anew (QK fix)")
+    qk_fix: Mapped[float | None] = measured(
+        "q and k at once through a softmax computed anew; they act together, so not q_fix + k_fix"
+    )
     standard_error: Mapped[float] = measured("standard error of score over samples", low=0)
     n_samples: Mapped[int] = count("samples averaged")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -43,6 +43,11 @@ class Measurement(Base):
     finished_at: Mapped[datetime] = mapped_column(comment="when it ended")
     rows: Mapped[int] = count("rows it produced, over all tables")
     checksum: Mapped[str] = mapped_column(comment="sha256 over the hashes of its files")
+    warnings: Mapped[list[str]] = mapped_column(
+        ARRAY(Text),
+        server_default=text("'{}'"),
+        comment="what a reader of its numbers must know, in sentences",
+    )
     added_at: Mapped[datetime | None] = mapped_column(
         comment="when it joined a run that was already published; NULL: part of the first "
         "publication"

@@ -20,6 +20,7 @@ class NeutralPrompt(Base):
     __tablename__ = "neutral_prompt"
     __table_args__ = (
         CheckConstraint("n_fired <= n_samples AND n_fired_mean_image <= n_samples", name="samples"),
+        CheckConstraint("n_fired_shuffled_image <= n_samples", name="shuffled"),
         Index(None, "run_id", "layer", "feature"),
         {"comment": "a candidate on one prompt without a word of its skill (4.3, A.6)"},
     )
@@ -39,10 +40,16 @@ class NeutralPrompt(Base):
     prompt: Mapped[str] = mapped_column(
         comment="the neutral prompt; the model's reply to it counts too"
     )
+    has_skill_word: Mapped[bool | None] = mapped_column(
+        comment="whether the prompt itself has a word of the skill, so that firing may be lexical"
+    )
     n_samples: Mapped[int] = count("images tried with this prompt")
     n_fired: Mapped[int] = count("of them, how many on which it fired")
     n_fired_mean_image: Mapped[int] = count(
         "of them, how many on which it fired with the image replaced by the mean embedding"
+    )
+    n_fired_shuffled_image: Mapped[int | None] = count(
+        "of them, how many on which it fired with the image replaced by another sample's"
     )
     mean_activation: Mapped[float] = measured(
         "largest activation per image, mean over images, normalised units", low=0

@@ -21,6 +21,11 @@ class Overlay(Base):
     __table_args__ = (
         CheckConstraint("grid_rows > 0 AND grid_columns > 0", name="grid"),
         CheckConstraint("cardinality(weights) = grid_rows * grid_columns", name="patches"),
+        CheckConstraint("seen_left <= seen_right AND seen_top <= seen_bottom", name="seen"),
+        CheckConstraint(
+            "num_nulls(seen_left, seen_top, seen_right, seen_bottom) IN (0, 4)", name="whole_box"
+        ),
+        CheckConstraint("num_nulls(object_share, object_area, lift) IN (0, 3)", name="objects"),
         {"comment": "where a head looks on the image while its feature fires (5.2, C)"},
     )
 
@@ -44,7 +49,11 @@ class Overlay(Base):
     )
     measurement_id: Mapped[measurement_reference]
     kind: Mapped[str] = one_of(
-        "top", "bottom", "random", comment="why the head was chosen: strongest, weakest, by lot"
+        "top",
+        "bottom",
+        "random",
+        comment="why the head was chosen: strongest, weakest, or near a top one in layer and image "
+        "mass",
     )
     method: Mapped[str] = mapped_column(
         CHAR(1),
@@ -58,4 +67,23 @@ class Overlay(Base):
     )
     image_mass: Mapped[float] = measured(
         "share of attention on the image: the sum of weights, up to rounding", low=0, high=1.0001
+    )
+    seen_left: Mapped[float | None] = measured(
+        "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded; "
+        "NULL: not told"
+    )
+    seen_top: Mapped[float | None] = measured("its upper edge")
+    seen_right: Mapped[float | None] = measured("its right edge; above the width where padded")
+    seen_bottom: Mapped[float | None] = measured("its lower edge; above the height where padded")
+    object_share: Mapped[float | None] = measured(
+        "share of the head's attention to the image that is on patches of the objects that the "
+        "question names; NULL: not known where they are, or not clear which",
+        low=0,
+        high=1.0001,
+    )
+    object_area: Mapped[float | None] = measured(
+        "share of the patches that are those objects'", low=0, high=1
+    )
+    lift: Mapped[float | None] = measured(
+        "object_share / object_area; 1: as a head that looks anywhere alike", low=0
     )

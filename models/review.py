@@ -15,7 +15,7 @@ from feature_atlas.models.columns import one_of
 
 
 class Review(Base):
-    """One verdict of one person on a feature's description. The newest counts."""
+    """One verdict of one person on a feature's description. Only added; the newest counts."""
 
     __tablename__ = "review"
     __table_args__ = (
@@ -32,5 +32,8 @@ class Review(Base):
     )
     description: Mapped[str | None] = mapped_column(comment="the reviewer's own description")
     note: Mapped[str | None] = mapped_column(comment="why")
+    judged: Mapped[str | None] = mapped_column(
+        comment="the label that the reviewer saw; accepting keeps it, whatever is described later"
+    )
     reviewer: Mapped[str] = mapped_column(comment="who")
     created_at: Mapped[created_at]

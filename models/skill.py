@@ -1,4 +1,4 @@
-"""Kinds of question whose features are sought (4.3): spatial, ocr, your own."""
+"""Kinds of question whose features are sought (4.3): spatial, location, ocr, your own."""
 
 from typing import Any
 
@@ -22,5 +22,7 @@ class Skill(Base):
     )
     name: Mapped[str] = mapped_column(comment="spatial, ocr, vsr, or your own")
     definition: Mapped[dict[str, Any]] = mapped_column(
-        server_default=text("'{}'"), comment="patterns, question types and neutral prompts"
+        server_default=text("'{}'"),
+        comment="patterns, question types and neutral prompts, as the first run with it had them; "
+        "what a run had is in the view skill_definition",
     )

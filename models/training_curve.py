@@ -12,9 +12,15 @@ from feature_atlas.models.base import (
 )
 from feature_atlas.models.columns import Bounds, count, measured
 
+ALL = "all"
+ROLES = ("bos", "prefix", "image", "question", "suffix", "header", "answer")
+
 
 class TrainingCurve(Base):
-    """One evaluation on held-out tokens while an SAE adapts."""
+    """One evaluation on held-out tokens of one role, or of those that train, while an SAE adapts.
+
+    A role whose tokens are all alike (bos) has no variance to explain, and no row.
+    """
 
     __tablename__ = "training_curve"
     __table_args__ = {"comment": "reconstruction on held-out tokens during adaptation (A.2)"}
@@ -28,6 +34,12 @@ class TrainingCurve(Base):
         autoincrement=False,
         comment="training tokens so far; 0: the base SAE",
         info={"bounds": Bounds(0)},
+    )
+    role: Mapped[str] = mapped_column(
+        primary_key=True,
+        server_default=ALL,
+        comment="held-out tokens judged; all: those of the roles that the regime trains on",
+        info={"bounds": Bounds(values=(ALL, *ROLES))},
     )
     measurement_id: Mapped[measurement_reference]
     fvu: Mapped[float] = measured(

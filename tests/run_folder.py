@@ -20,6 +20,7 @@ Columns = dict[str, Any]
 
 RELATIONS = ("left of", "right of", "above", "below")
 N_IMAGES, N_SAMPLES = 6, 24  # samples 0..11 are VQA, 12..23 VSR
+WARNINGS = ("the stream was short", 'a "quoted", [/braced] one')
 N_ADAPTED, N_CANDIDATES, N_SURVIVORS = 16, 6, 4  # per layer, the first features
 
 
@@ -92,6 +93,8 @@ def write_run_folder(
                 "finished_at": (begin + timedelta(seconds=9)).isoformat(),
             }
         )
+        if stage == "adapt":  # the other measurements are of a version that knew no warnings
+            manifest["measurements"][-1]["warnings"] = list(WARNINGS)
         (folder / stage).mkdir(parents=True, exist_ok=True)
         for table, columns in tables.items():
             path = folder / stage / f"{table}.0.parquet"
@@ -157,6 +160,12 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _whole_picture(n: int, left: float = 0, right: float = 48, height: float = 48) -> Columns:
+    """Where n patch grids lie on their pictures."""
+    edges = {"left": left, "top": 0, "right": right, "bottom": height}
+    return {f"seen_{edge}": np.full(n, value, np.float32) for edge, value in edges.items()}
+
+
 class World:
     """Made-up numbers that keep the rules of the schema."""
 
@@ -174,11 +183,16 @@ class World:
         """Tables by stage, in the order of the pipeline."""
         return {
             "samples": {"image": self.image(), "sample": self.sample()},
+            "gate_check": {"gate_check": self.gate_check()},
             "adapt": {"training_curve": self.training_curve()},
             "decoder_cosine": {"decoder_cosine": self.decoder_cosine()},
-            "visual_energy": {"visual_energy": self.visual_energy()},
+            "visual_energy": {
+                "visual_energy": self.visual_energy(),
+                "role_energy": self.role_energy(),
+            },
             "selection": {"selection": self.selection()},
             "firing_shift": {"firing_shift": self.firing_shift()},
+            "sample_skill": {"sample_skill": self.sample_skill()},
             "neutral_prompt": {
                 "candidate": self.candidate(),
                 "neutral_prompt": self.neutral_prompt(),
@@ -186,11 +200,25 @@ class World:
             "example": {"example": self.example()},
             "auto_interp": {"auto_interp": self.auto_interp()},
             "head_attribution": {"head_attribution": self.head_attribution()},
-            "overlay": {"overlay": self.overlay()},
+            "exact_patch": {
+                "head_exact": self.head_exact(),
+                "attribution_agreement": self.attribution_agreement(),
+            },
+            "head_knockout": {"head_knockout": self.head_knockout()},
+            "overlay": {"overlay": self.overlay(), "localisation": self.localisation()},
+            "custom_overlay": {
+                "custom_prompt": self.custom_prompt(),
+                "custom_overlay": self.custom_overlay(),
+            },
             "ablation": {
                 "ablation": self.ablation(),
                 "ablation_outcome": self.ablation_outcome(),
             },
+            "group_ablation": {
+                "ablation_group": self.ablation_group(),
+                "ablation_group_member": self.ablation_group_member(),
+            },
+            "steering": {"steering": self.steering()},
         }
 
     def keys(self, repeat: int = 1) -> Columns:
@@ -241,15 +269,37 @@ class World:
             "truth": [json.dumps({"objects": ["circle", "square"], "é": None})] * N_SAMPLES,
         }
 
+    def gate_check(self) -> Columns:
+        n = len(self.layers)
+        return {
+            "layer": np.array(self.layers, np.int16),
+            "l0": np.full(n, 7.5, np.float32),
+            "fvu": np.full(n, 0.0625, np.float32),
+            "share_dead": np.full(n, 0.125, np.float32),
+            "mean_norm": np.full(n, 4, np.float32),
+            "n_tokens": np.full(n, 2048, np.int64),
+            "stated_l0": np.full(n, 8, np.float32),
+            "stated_fvu": np.full(n, 0.05, np.float32),
+            "stated_share_dead": np.full(n, 0.1, np.float32),
+        }
+
     def training_curve(self) -> Columns:
         regimes, steps = ("text", "image", "full"), (0, 1000, 2000)
-        grid = [(r, layer, s) for r in regimes for layer in self.layers for s in steps]
+        grid = [
+            (regime, layer, step, role)
+            for regime in regimes
+            for layer in self.layers
+            for step in steps
+            for role in ("all", "image", "question")
+        ]
         n = len(grid)
+        worse = np.array([0 if role == "all" else 0.5 for *_, role in grid])
         return {
-            "regime": [r for r, _, _ in grid],
-            "layer": np.array([layer for _, layer, _ in grid], np.int16),
-            "tokens_seen": np.array([s for _, _, s in grid], np.int64),
-            "fvu": np.array([0.9 * 0.5 ** (s / 1000) for _, _, s in grid], np.float32),
+            "regime": [r for r, *_ in grid],
+            "layer": np.array([layer for _, layer, _, _ in grid], np.int16),
+            "tokens_seen": np.array([s for _, _, s, _ in grid], np.int64),
+            "role": [role for *_, role in grid],
+            "fvu": (worse + [0.9 * 0.5 ** (s / 1000) for _, _, s, _ in grid]).astype(np.float32),
             "l0": self.share(n, 6, 8),
             "n_tokens": np.full(n, 4096, np.int64),
             "learning_rate": np.full(n, 3e-4, np.float32),
@@ -258,9 +308,7 @@ class World:
     def decoder_cosine(self) -> Columns:
         regimes, n = ("text", "image", "full", "random"), 4 * self.n
         text = np.where(self.is_adapted, self.share(self.n, 0, 0.6), self.share(self.n, 0.8, 1))
-        return {
-            "regime": np.repeat(regimes, self.n).tolist(),
-            **self.keys(4),
+        measured = {
             "cosine": np.concatenate([text, self.share(3 * self.n, -1, 1)]).astype(np.float32),
             "encoder_cosine": self.share(n, -1, 1),
             "base_norm": self.share(n, 0.5, 2),
@@ -269,6 +317,27 @@ class World:
             "best_base_cosine": self.share(n, 0, 1),
             "n_firings": self.random.integers(0, 10_000, n),
         }
+        # the controls' numbers are those of image and full in reverse
+        controls = {name: column[self.n : 3 * self.n][::-1] for name, column in measured.items()}
+        regimes += ("refit", "language")
+        return {
+            "regime": np.repeat(regimes, self.n).tolist(),
+            **self.keys(len(regimes)),
+            **{name: np.concatenate([measured[name], controls[name]]) for name in measured},
+            **self.beside_null(regimes),
+        }
+
+    def beside_null(self, regimes: tuple[str, ...]) -> Columns:
+        """Turns of the adapted features are beyond the null; the null and a new start have none."""
+        is_tested = np.repeat([regime not in ("random", "refit") for regime in regimes], self.n)
+        is_beyond = np.tile(self.is_adapted, len(regimes))
+        values = {
+            "null_cosine": np.full(len(is_tested), 0.9, np.float32),
+            "excess_rotation": np.where(is_beyond, 0.5, 0).astype(np.float32),
+            "rotation_p_value": np.where(is_beyond, 1e-5, 0.5),
+            "rotation_q_value": np.where(is_beyond, 1e-4, 1),
+        }
+        return {name: pa.array(column, mask=~is_tested) for name, column in values.items()}
 
     def visual_energy(self) -> Columns:
         fired = self.random.integers(0, 5000, self.n)
@@ -284,8 +353,34 @@ class World:
             "fired_question": fired,
             "fired_question_mean_image": fired // 2,
             "fired_question_no_image": fired // 3,
-            "modality_preference": self.share(self.n, -3, 3),
+            "modality_preference": (preference := self.share(self.n, -3, 3)),
             "firing_rate": (fired / 5000).astype(np.float32),
+            "energy_all_tokens": question * 2,
+            "energy_question_control": question,
+            "fired_question_control": fired // 2,
+            "energy_question_only": question,  # and no suffix
+            "fired_question_only": fired // 2,
+            "energy_header": question,
+            "fired_header": fired - fired // 2,
+            "modality_preference_low": preference - 1,
+            "modality_preference_high": preference + 1,
+            "mean_activation": pa.array(np.sqrt(question), mask=fired == 0),
+            "max_activation": np.full(self.n, 9, np.float32),
+        }
+
+    def role_energy(self) -> Columns:
+        grid = [(i, c) for i in self.layers for c in ("real", "mean", "none")]
+        n = len(grid)
+        return {
+            "layer": np.array([i for i, _ in grid], np.int16),
+            "condition": [c for _, c in grid],
+            "role": ["question"] * n,
+            "n_tokens": np.full(n, 5000),
+            "n_sinks": np.full(n, 5),
+            "sink_norm": np.full(n, 80, np.float32),
+            "energy": np.full(n, 64, np.float32),
+            "energy_without_sinks": np.full(n, 60, np.float32),
+            "sink_share": np.full(n, 0.0625, np.float32),
         }
 
     def selection(self) -> Columns:
@@ -293,6 +388,9 @@ class World:
             **self.keys(),
             "is_adapted": self.is_adapted,
             "cosine_rank": np.where(self.is_adapted, 0.1, 0.7).astype(np.float32),
+            "is_beyond_null": self.is_adapted,
+            "is_beyond_language": self.feature % 4 != 3,
+            "is_turned_by_vision": self.is_adapted & (self.feature % 4 != 3),
         }
 
     def firing_shift(self) -> Columns:
@@ -316,6 +414,8 @@ class World:
             "odds_ratio": odds,
             "odds_ratio_low": odds / 2,
             "odds_ratio_high": odds * 2,
+            "odds_ratio_boot_low": odds / 4,
+            "odds_ratio_boot_high": odds * 4,
             "p_value": self.random.uniform(0, 1, n) ** 40,
             "q_value": self.random.uniform(0, 1, n),
             "question_delta_p": self.share(n, -1, 1),
@@ -324,7 +424,42 @@ class World:
             "question_odds_ratio_high": odds * 3,
             "has_zero_cell": fired == 0,
             "is_candidate": candidate,
+            **self.shift_controls(fired, odds),
         }
+
+    def shift_controls(self, fired: np.ndarray, odds: np.ndarray) -> Columns:
+        """The shift on question tokens, and between questions of one length; vsr has no pairs."""
+        n, pairs = len(fired), np.where(np.arange(len(fired)) < 2 * self.n, 1, 0)
+
+        def share(values: np.ndarray) -> pa.Array:
+            return pa.array(values, mask=pairs == 0)
+
+        return {
+            "role_fired_skill": fired // 2,
+            "role_tokens_skill": np.full(n, 250),
+            "role_fired_base": fired // 4,
+            "role_tokens_base": np.full(n, 600),
+            "role_delta_p": (fired // 2 / 250 - fired // 4 / 600).astype(np.float32),
+            "role_odds_ratio": odds,
+            "role_odds_ratio_low": odds / 2,
+            "role_odds_ratio_high": odds * 2,
+            "matched_questions": 30 * pairs,
+            "matched_fired_skill": fired // 2 * pairs,
+            "matched_tokens_skill": 300 * pairs,
+            "matched_fired_base": fired // 3 * pairs,
+            "matched_tokens_base": 301 * pairs,
+            "matched_questions_fired_skill": fired // 20 * pairs,
+            "matched_questions_fired_base": fired // 40 * pairs,
+            "matched_delta_p": share((fired / 4000).astype(np.float32)),
+            "matched_odds_ratio": share(odds),
+            "matched_odds_ratio_low": share(odds / 2),
+            "matched_odds_ratio_high": share(odds * 2),
+        }
+
+    def sample_skill(self) -> Columns:
+        number = np.arange(0, N_SAMPLES // 2, 2, dtype=np.int64)
+        relation = [RELATIONS[i % len(RELATIONS)] for i in number]
+        return {"skill": ["spatial"] * len(number), "sample": number, "rule": relation}
 
     def candidate(self) -> Columns:
         chosen = self.is_candidate
@@ -337,6 +472,7 @@ class World:
             "n_samples": np.full(n, 30, np.int32),
             "n_fired": np.where(self.survives[chosen], 20, 1).astype(np.int32),
             "n_fired_mean_image": np.ones(n, np.int32),
+            "n_fired_shuffled_image": np.full(n, 9, np.int32),
         }
 
     def neutral_prompt(self) -> Columns:
@@ -351,6 +487,8 @@ class World:
             "n_samples": np.full(2 * n, 15, np.int32),
             "n_fired": np.full(2 * n, 10, np.int32),
             "n_fired_mean_image": np.full(2 * n, 1, np.int32),
+            "n_fired_shuffled_image": np.full(2 * n, 4, np.int32),
+            "has_skill_word": np.repeat([False, True], n),
             "mean_activation": self.share(2 * n, 0, 4),
         }
 
@@ -358,7 +496,8 @@ class World:
         chosen = np.flatnonzero(self.is_candidate)
         tokens = ["Is", "the", "circle", 'left"of', "the\\square", "?", "{é}"]
         half = N_SAMPLES // 2
-        grid = [(i, s, rank) for i in chosen for s in (0, 1) for rank in range(3)]
+        # the last of four is no strongest one: it stands for the middle
+        grid = [(i, s, rank) for i in chosen for s in (0, 1) for rank in range(4)]
         return {
             "layer": self.layer[[i for i, _, _ in grid]],
             "feature": self.feature[[i for i, _, _ in grid]],
@@ -371,6 +510,7 @@ class World:
             "activations": [
                 np.array([0, 0, 1.5, 9 - rank, 0, 0, 0.25], np.float32) for _, _, rank in grid
             ],
+            "quantile": pa.array([5 if rank == 3 else None for *_, rank in grid], pa.int16()),
         }
 
     def auto_interp(self) -> Columns:
@@ -399,6 +539,19 @@ class World:
             "tokens_used": np.zeros(n, np.int64),
             "cost_usd": [None] * n,
             "n_failed": np.zeros(n, np.int64),
+            "grader_model": ["over-representation"] * n,
+            "mcc_low": (hits / 5 - 1.3).astype(np.float32),
+            "mcc_high": (hits / 5 - 0.8).astype(np.float32),
+            "chance_p": np.where(hits == 8, 0.01, 0.33),
+            "f1_gain_low": np.where(hits == 8, 0.1, -0.1).astype(np.float32),
+            "f1_gain_high": np.full(n, 0.6, np.float32),
+            "text_only_f1": (hits / 10).astype(np.float32),
+            "picture_gain_low": np.zeros(n, np.float32),
+            "picture_gain_high": np.zeros(n, np.float32),
+            "n_same_relation": np.full(n, 3),
+            "n_same_image": np.full(n, 3),
+            "raw_verdicts": [["yes\tno", "é"], []] * len(chosen),
+            "n_repaired": np.zeros(n, np.int64),
         }
 
     def head_attribution(self) -> Columns:
@@ -425,8 +578,99 @@ class World:
             "k": sign * strength / 2,
             "v": self.share(n, -1, 1),
             "z": self.share(n, -1, 1),
+            "q_fix": sign * strength / 2,
+            "k_fix": sign * strength / 2,
+            "qk_fix": sign * strength,
             "standard_error": self.share(n, 0, 0.2),
             "n_samples": np.full(n, 8, np.int32),
+        }
+
+    def head_exact(self) -> Columns:
+        """Heads 0 and 1 of the traced features: head 0 is a cause, head 1 is not."""
+        traced = self.head_attribution()
+        few = traced["head"] < 2
+        score, is_cause = traced["score"][few], traced["head"][few] == 0
+        effect = np.where(is_cause, score, 0).astype(np.float32)
+        n = len(effect)
+        return {
+            **{name: traced[name][few] for name in ("layer", "feature", "head_layer", "head")},
+            "method": [m for m, keep in zip(traced["method"], few, strict=True) if keep],
+            "part": ["qk"] * n,
+            "why": ["top" if cause else "random" for cause in is_cause],
+            "effect": effect,
+            "standard_error": np.full(n, 0.1, np.float32),
+            "effect_low": effect - np.float32(0.25),
+            "effect_high": effect + np.float32(0.25),
+            "p_value": np.where(is_cause, 1e-6, 1.0),
+            "q_value": np.where(is_cause, 1e-5, 1.0),
+            "estimate": score,
+            "estimate_fix": score,
+            "is_causal": is_cause,
+            "n_samples": np.full(n, 8, np.int32),
+        }
+
+    def attribution_agreement(self) -> Columns:
+        estimates = ("A", "B", "mean", "A_fix", "B_fix", "mean_fix")
+        grid = [(estimate, scope) for estimate in estimates for scope in ("all", "within_layer")]
+        n = len(grid)
+        return {
+            "part": ["qk"] * n,
+            "estimate": [estimate for estimate, _ in grid],
+            "scope": [scope for _, scope in grid],
+            "pearson": self.share(n, 0.8, 1),
+            "spearman": pa.array([None, *self.share(n - 1, 0.8, 1)], pa.float32()),
+            "sign_agreement": self.share(n, 0.8, 1),
+            "top_overlap": self.share(n, 0.5, 1),
+            "top_overlap_by_chance": np.full(n, 0.25, np.float32),
+            "n_features": np.full(n, 10),
+            "n_pairs": np.full(n, 320),
+            "n_samples": np.full(n, 8),
+        }
+
+    def head_knockout(self) -> Columns:
+        """Of feature 0 of each layer: its heads cost accuracy, their controls do not."""
+        layers = [
+            (layer, part, c) for layer in self.layers for part in ("qk", "z") for c in range(3)
+        ]
+        n = len(layers)
+        is_own = np.array([c == 0 for *_, c in layers])
+        delta = np.where(is_own, -0.25, 0).astype(np.float32)
+        half = np.full(n, 0.5, np.float32)
+        return {
+            "layer": np.array([layer for layer, *_ in layers], np.int16),
+            "feature": np.zeros(n, np.int32),
+            "part": [part for _, part, _ in layers],
+            "control_no": np.array([c for *_, c in layers], np.int16),
+            "relation": [RELATIONS[0]] * n,
+            "heads": [["L0H0", "L0H1"] if own else ["L0H2", "L0H3"] for own in is_own],
+            "image_mass": half,
+            "projection_before": half * 4,
+            "projection_after": half * 4 + delta * 4,
+            "projection_corrupt": half,
+            "projection_delta_low": delta * 4 - np.float32(0.1),
+            "projection_delta_high": delta * 4 + np.float32(0.1),
+            "activation_before": half,
+            "activation_after": half + delta,
+            "activation_corrupt": half * 0,
+            "seed": np.zeros(n, np.int32),
+            "n_samples": np.full(n, N_SAMPLES // 2, np.int32),
+            "accuracy_before": half,
+            "accuracy_after": half + delta,
+            "delta_accuracy": delta,
+            "delta_low": delta - np.float32(0.03),
+            "delta_high": delta + np.float32(0.03),
+            "right_to_wrong": np.where(is_own, 3, 0),
+            "wrong_to_right": np.zeros(n, np.int64),
+            "mcnemar_p": np.where(is_own, 0.25, 1.0),
+            "q_value": pa.array([0.25 if own else None for own in is_own], pa.float64()),
+            "probability_delta": delta,
+            "margin_delta": delta * 4,
+            "margin_low": delta * 4 - np.float32(0.5),
+            "margin_high": delta * 4 + np.float32(0.5),
+            "yes_rate_before": half,
+            "yes_rate_after": half,
+            "balanced_accuracy_before": half,
+            "balanced_accuracy_after": half + delta,
         }
 
     def overlay(self) -> Columns:
@@ -446,28 +690,121 @@ class World:
             "grid_columns": np.full(n, 4, np.int16),
             "weights": list(weights),
             "image_mass": weights.sum(1),
+            **_whole_picture(n),
+            # statements of sample 12: nothing is known of its objects
+            "object_share": pa.array([None if s == 12 else 0.5 for _, s, _ in grid], pa.float32()),
+            "object_area": pa.array([None if s == 12 else 0.125 for _, s, _ in grid], pa.float32()),
+            "lift": pa.array([None if s == 12 else 4.0 for _, s, _ in grid], pa.float32()),
+        }
+
+    def localisation(self) -> Columns:
+        lift = np.array([3, 0.5, 1, 2.5, 2], np.float32)
+        share = lift / 8
+        return {
+            "comparison": ["top", "bottom", "random", "top - bottom", "top - random"],
+            "n_pairs": np.full(5, 16, np.int64),
+            "n_features": np.full(5, 2 * N_SURVIVORS, np.int64),
+            "n_images": np.full(5, 2, np.int64),
+            "share": share,
+            "share_low": share - np.float32(0.05),
+            "share_high": share + np.float32(0.05),
+            "lift": lift,
+            "lift_low": lift - np.float32(0.4),
+            "lift_high": lift + np.float32(0.4),
+        }
+
+    def custom_prompt(self) -> Columns:
+        picture, stored = Image.new("RGB", (60, 48), (9, 90, 200)), io.BytesIO()
+        picture.save(stored, "PNG")
+        n = len(self.layers)
+        return {
+            **self.of_custom(1),
+            "question": ["Is the blue thing left of the red one?"] * n,
+            "image_sha256": [sha256(b"custom")] * n,
+            "image_uri": ["custom.png"] * n,
+            "width": np.full(n, 60, np.int32),
+            "height": np.full(n, 48, np.int32),
+            "thumbnail": [stored.getvalue()] * n,
+            "tokens": [["is", " the", " blue"]] * n,
+            "activations": [[0.0, 0.25, 1.5]] * n,
+            "max_activation": np.full(n, 1.5, np.float32),
+        }
+
+    def custom_overlay(self) -> Columns:
+        n = 3 * len(self.layers)
+        weights = self.share(n * 16).reshape(n, 16) / 32
+        return {
+            **self.of_custom(3),
+            "head_layer": np.zeros(n, np.int16),
+            "head": np.tile(np.arange(3, dtype=np.int16), n // 3),
+            "kind": ["top", "random", "bottom"] * (n // 3),
+            "method": ["B"] * n,
+            "grid_rows": np.full(n, 4, np.int16),
+            "grid_columns": np.full(n, 4, np.int16),
+            "weights": list(weights),
+            "image_mass": weights.sum(1),
+            # the middle of a picture of 60 by 48
+            **_whole_picture(n, left=6, right=54),
+        }
+
+    def of_custom(self, repeat: int) -> Columns:
+        """Keys of one custom prompt, put to feature 0 of each layer."""
+        n = repeat * len(self.layers)
+        return {
+            "layer": np.repeat(np.array(self.layers, np.int16), repeat),
+            "feature": np.zeros(n, np.int32),
+            "prompt": [sha256(b"custom prompt")] * n,
         }
 
     def ablation(self) -> Columns:
         chosen = np.flatnonzero(self.survives)
         evaluations = ("vsr_relation", "vqa_yes_no")
-        grid = [(i, e, c) for i in chosen for e in evaluations for c in range(4)]
-        n = len(grid)
+        grid = [(i, e, c, "directional") for i in chosen for e in evaluations for c in range(4)]
+        grid += [(i, "vsr_relation", c, "directional") for i in chosen for c in (4, 5)]
+        grid += [(i, e, 0, "directional") for i in chosen for e in ("vsr_other", "vsr_paper")]
+        grid += [(i, "vsr_relation", 0, "feature_subtraction") for i in chosen]
+        n, kinds = len(grid), (None, None, "matched", "matched", "random", "direction")
         hurts = np.array(
-            [e == "vsr_relation" and c == 0 and self.feature[i] == 0 for i, e, c in grid]
+            [
+                e in ("vsr_relation", "vsr_paper") and c == 0 and self.feature[i] == 0
+                for i, e, c, _ in grid
+            ]
         )
         delta = np.where(hurts, -0.25, self.share(n, -0.02, 0.02)).astype(np.float32)
-        before = np.full(n, 0.75, np.float32)
+        in_question = [e == "vsr_relation" and c == 0 for _, e, c, _ in grid]
         return {
             "layer": self.layer[[i for i, *_ in grid]],
             "feature": self.feature[[i for i, *_ in grid]],
-            "evaluation": [e for _, e, _ in grid],
-            "control_no": np.array([c for *_, c in grid], np.int16),
+            "evaluation": [e for _, e, *_ in grid],
+            "control_no": np.array([c for *_, c, _ in grid], np.int16),
             "relation": [
-                RELATIONS[self.feature[i] % 4] if e == evaluations[0] else None for i, e, _ in grid
+                None if e == "vqa_yes_no" else RELATIONS[self.feature[i] % 4] for i, e, *_ in grid
             ],
-            "intervention": ["directional"] * n,
-            "control_feature": pa.array([c + 30 if c else None for *_, c in grid], pa.int32()),
+            "intervention": [intervention for *_, intervention in grid],
+            "control_kind": [kinds[c] for *_, c, _ in grid],  # none of a control: an older file
+            "control_feature": pa.array(
+                [c + 30 if 0 < c < 5 else None for *_, c, _ in grid], pa.int32()
+            ),
+            "control_p": pa.array([0.25 if q else None for q in in_question], pa.float64()),
+            **{
+                name: pa.array([value if q else None for q in in_question], pa.float32())
+                for name, value in (
+                    ("interaction", -0.2),
+                    ("interaction_low", -0.3),
+                    ("interaction_high", 0.05),
+                    ("accuracy_mean_image", 0.5),
+                    ("accuracy_no_image", 0.45),
+                    ("detectable_delta", 0.1),
+                )
+            },
+            **self.effect(delta, hurts),
+            "q_value": pa.array([None if c else 0.5 for *_, c, _ in grid], pa.float64()),
+        }
+
+    def effect(self, delta: np.ndarray, hurts: np.ndarray) -> Columns:
+        """What happened to some answers: the columns that three tables share."""
+        n, before = len(delta), np.full(len(delta), 0.75, np.float32)
+        return {
             "seed": np.zeros(n, np.int32),
             "n_samples": np.full(n, N_SAMPLES // 2, np.int32),
             "accuracy_before": before,
@@ -478,14 +815,60 @@ class World:
             "right_to_wrong": np.where(hurts, 3, 0),
             "wrong_to_right": np.zeros(n, np.int64),
             "mcnemar_p": np.where(hurts, 0.01, 1.0),
-            "q_value": pa.array([None if c else 0.5 for *_, c in grid], pa.float64()),
             "probability_delta": delta,
+            "probability_low": delta - np.float32(0.03),
+            "probability_high": delta + np.float32(0.03),
             "margin_delta": delta * 4,
+            "margin_low": delta * 4 - 1,
+            "margin_high": delta * 4 + 1,
             "yes_rate_before": np.full(n, 0.5, np.float32),
             "yes_rate_after": np.full(n, 0.5, np.float32),
             "balanced_accuracy_before": before,
             "balanced_accuracy_after": before + delta,
             "removed_norm": self.share(n, 0, 0.3),
+        }
+
+    def ablation_group(self) -> Columns:
+        """The survivors of each layer, 1, 2 and 4 of them; each removal costs a tenth more."""
+        grid = [(i, d, c) for i in self.layers for d in (1, 2, 4) for c in (0, 1)]
+        delta = np.array([-0.1 * d if c == 0 else 0 for _, d, c in grid], np.float32)
+        return {
+            "kind": ["layer"] * len(grid),
+            "name": [str(i) for i, *_ in grid],
+            "evaluation": ["vsr_all"] * len(grid),
+            "n_features": np.array([d for _, d, _ in grid], np.int32),
+            "control_no": np.array([c for *_, c in grid], np.int16),
+            **self.effect(delta, delta < 0),
+            "q_value": pa.array([0.5 if c == 0 else None for *_, c in grid], pa.float64()),
+        }
+
+    def ablation_group_member(self) -> Columns:
+        grid = [(i, c, place) for i in self.layers for c in (0, 1) for place in range(N_SURVIVORS)]
+        return {
+            "kind": ["layer"] * len(grid),
+            "name": [str(i) for i, *_ in grid],
+            "control_no": np.array([c for _, c, _ in grid], np.int16),
+            "place": np.array([place + 1 for *_, place in grid], np.int32),
+            "layer": np.array([i for i, *_ in grid], np.int16),
+            "feature": np.array([place + 30 * c for _, c, place in grid], np.int32),
+        }
+
+    def steering(self) -> Columns:
+        """Feature 0 of each layer, pushed both ways."""
+        grid = [(i, alpha) for i in self.layers for alpha in (-1, 1, 2)]
+        alpha = np.array([a for _, a in grid], np.float32)
+        return {
+            "layer": np.array([i for i, _ in grid], np.int16),
+            "feature": np.zeros(len(grid), np.int32),
+            "evaluation": ["vsr_relation"] * len(grid),
+            "relation": [RELATIONS[0]] * len(grid),
+            "alpha": alpha,
+            "length": alpha * 3,
+            "yes_margin_delta": alpha / 2,
+            "yes_margin_delta_removed": np.full(len(grid), -0.5, np.float32),
+            "mirror_correlation": pa.array([None, -0.9, -0.7] * len(self.layers), pa.float32()),
+            **self.effect(np.zeros(len(grid), np.float32), alpha > 9),
+            "q_value": np.ones(len(grid)),
         }
 
     def ablation_outcome(self) -> Columns:
@@ -501,4 +884,5 @@ class World:
             "label": [s % 2 == 1 for *_, s in grid],
             "margin_before": self.share(n, -4, 4),
             "margin_after": self.share(n, -4, 4),
+            "margin_mean_image": np.full(n, 0.5, np.float32),
         }

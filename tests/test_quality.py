@@ -110,6 +110,7 @@ def test_the_wheel_holds_what_is_no_python(wheel: Path):
     for folder, pattern in (
         ("migrations", "views/*.sql"),
         ("etl", "*.sql"),
+        ("etl", "skills/*.yaml"),
         ("dashboards", "*.py"),
     ):
         for path in (ROOT / folder).glob(pattern):

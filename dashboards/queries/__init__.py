@@ -3,6 +3,8 @@
     whole_run        runs, provenance, funnel, layers, training
     many_features    the cloud of all features, a box of it, those that stand out
     one_feature      everything known of one feature
+    attention_maps   where heads look
+    paper_figures    what the paper's figures show
     removals         ablations, here and in the paper
     search_results   features by words and by meaning
 
@@ -11,6 +13,11 @@ Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. 
 are kept for a minute.
 """
 
+from feature_atlas.dashboards.queries.attention_maps import (
+    custom_prompts,
+    localisation,
+    overlays,
+)
 from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL
 from feature_atlas.dashboards.queries.many_features import (
     feature_bins,
@@ -25,10 +32,19 @@ from feature_atlas.dashboards.queries.one_feature import (
     feature,
     firing_shifts,
     head_attributions,
+    modality_preferences,
     neutral_prompts,
-    overlays,
     reviews,
     visual_energies,
+)
+from feature_atlas.dashboards.queries.paper_figures import (
+    adapted_by_layer,
+    adapted_cosines,
+    adapted_shifts,
+    cosines_by_layer,
+    firing_rates,
+    fvu_curves,
+    selection_sweep,
 )
 from feature_atlas.dashboards.queries.removals import (
     ablation_summaries,
@@ -53,7 +69,12 @@ __all__ = [
     "TTL",
     "ablation_summaries",
     "ablations",
+    "adapted_by_layer",
+    "adapted_cosines",
+    "adapted_shifts",
     "control_effects",
+    "cosines_by_layer",
+    "custom_prompts",
     "decoder_cosines",
     "descriptions",
     "examples",
@@ -62,17 +83,22 @@ __all__ = [
     "feature_points",
     "features_between",
     "features_found",
+    "firing_rates",
     "firing_shifts",
     "funnel",
+    "fvu_curves",
     "head_attributions",
     "layer_summaries",
+    "localisation",
     "marked_features",
     "measurements",
+    "modality_preferences",
     "neutral_prompts",
     "overlays",
     "published_results",
     "reviews",
     "runs",
+    "selection_sweep",
     "training_curves",
     "unembedded_labels",
     "visual_energies",

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine, text
+from streamlit.logger import set_log_level
 
 from feature_atlas.models.session import database_url, make_reader_engine
 
@@ -14,6 +15,10 @@ TTL = 60.0
 
 MAX_ROWS = 500
 """Rows of a table on a page."""
+
+
+if not st.runtime.exists():  # a command: Streamlit would warn, for every query, that nobody looks
+    set_log_level("ERROR")
 
 
 @st.cache_resource(show_spinner=False)

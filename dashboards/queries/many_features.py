@@ -50,12 +50,15 @@ def feature_bins(run_id: int, n_bins: int) -> pd.DataFrame:
 def _ends(run_id: int) -> list[float]:
     """Lowest and highest cosine, lowest and highest logarithm of an energy: from the indexes.
 
-    Numbers, not a join: with a join Postgres would not share the scan between its workers.
+    Numbers, not a join: with a join Postgres would not share the scan between its workers. Doubles,
+    because a real is printed shorter than it is: the lowest cosine would fall below its own bin.
     """
     found = select(
         """
-        SELECT (SELECT min(cosine) FROM atlas.feature_record WHERE run_id = :run_id) AS x_low,
-               (SELECT max(cosine) FROM atlas.feature_record WHERE run_id = :run_id) AS x_high,
+        SELECT (SELECT min(cosine)::float FROM atlas.feature_record
+                WHERE run_id = :run_id) AS x_low,
+               (SELECT max(cosine)::float FROM atlas.feature_record
+                WHERE run_id = :run_id) AS x_high,
                (SELECT ln(min(visual_energy)::float) FROM atlas.feature_record
                 WHERE run_id = :run_id AND visual_energy > 0) AS y_low,
                (SELECT ln(max(visual_energy)::float) FROM atlas.feature_record

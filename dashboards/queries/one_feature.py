@@ -23,11 +23,13 @@ def feature(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 @cached
 def decoder_cosines(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """regime, cosine, encoder_cosine, base_norm, adapted_norm, best_base_feature,
-    best_base_cosine, n_firings; a row per regime."""
+    best_base_cosine, n_firings; null_cosine, excess_rotation, rotation_q_value (NULL: no refit
+    null to compare with); a row per regime."""
     return select(
         """
         SELECT r.name AS regime, cosine, encoder_cosine, base_norm, adapted_norm,
-               best_base_feature, best_base_cosine, n_firings
+               best_base_feature, best_base_cosine, n_firings,
+               null_cosine, excess_rotation, rotation_q_value
         FROM atlas.decoder_cosine d JOIN atlas.regime r ON r.id = d.regime_id
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature ORDER BY r.id
         """,
@@ -45,12 +47,35 @@ def visual_energies(run_id: int, layer: int, feature: int) -> pd.DataFrame:
         SELECT condition, energy, n_fired
         FROM atlas.visual_energy CROSS JOIN LATERAL (VALUES
             (1, 'image tokens', energy_image, fired_image),
-            (2, 'question, with its image', energy_question, fired_question),
-            (3, 'question, mean image', energy_question_mean_image, fired_question_mean_image),
-            (4, 'question, no image', energy_question_no_image, fired_question_no_image),
-            (5, 'constant prefix', energy_prefix, NULL)
+            (2, 'text, with its image', energy_question, fired_question),
+            (3, 'text, mean image', energy_question_mean_image, fired_question_mean_image),
+            (4, 'text, no image', energy_question_no_image, fired_question_no_image),
+            (5, 'constant prefix', energy_prefix, fired_prefix)
         ) AS part (place, condition, energy, n_fired)
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature ORDER BY place
+        """,
+        run_id=run_id,
+        layer=layer,
+        feature=feature,
+    )
+
+
+@cached
+def modality_preferences(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """against (no image, mean image), preference (log ratio of energies), low, high (95 %; NULL:
+    a run from before it was measured); a row per kind of comparison."""
+    return select(
+        """
+        SELECT against, preference, low, high
+        FROM atlas.visual_energy CROSS JOIN LATERAL (VALUES
+            (1, 'no image', modality_preference, modality_preference_low,
+             modality_preference_high),
+            (2, 'the mean image', mean_image_preference, mean_image_preference_low,
+             mean_image_preference_high)
+        ) AS part (place, against, preference, low, high)
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+          AND preference IS NOT NULL
+        ORDER BY place
         """,
         run_id=run_id,
         layer=layer,
@@ -94,11 +119,16 @@ def neutral_prompts(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 @cached
 def descriptions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """The table auto_interp, best F1 first."""
+    """The table auto_interp, and f1_gain, is_informative, needs_picture, grader_is_constant of the
+    view label_score; the one that is the label unless a reviewer says otherwise comes first."""
     return select(
         """
-        SELECT * FROM atlas.auto_interp
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature ORDER BY f1 DESC, id
+        SELECT said.*, score.f1_gain, score.is_informative, score.needs_picture,
+               score.grader_is_constant
+        FROM atlas.auto_interp AS said JOIN atlas.label_score AS score USING (id)
+        LEFT JOIN atlas.best_description AS best ON best.auto_interp_id = said.id
+        WHERE said.run_id = :run_id AND said.layer = :layer AND said.feature = :feature
+        ORDER BY best.auto_interp_id IS NULL, said.f1 DESC, said.id
         """,
         run_id=run_id,
         layer=layer,
@@ -108,10 +138,10 @@ def descriptions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 @cached
 def reviews(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """verdict, description, note, reviewer, created_at; newest first."""
+    """verdict, description, note, judged, reviewer, created_at; newest first."""
     return select(
         """
-        SELECT verdict, description, note, reviewer, created_at FROM atlas.review
+        SELECT verdict, description, note, judged, reviewer, created_at FROM atlas.review
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
         ORDER BY created_at DESC, id DESC
         """,
@@ -132,6 +162,7 @@ def examples(run_id: int, layer: int, feature: int, n_ranks: int) -> pd.DataFram
         FROM atlas.example e JOIN atlas.sample s ON s.id = e.sample_id
         JOIN atlas.image i ON i.id = s.image_id
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature AND e.rank < :n_ranks
+          AND e.quantile IS NULL
         ORDER BY e.source, e.rank
         """,
         run_id=run_id,
@@ -143,38 +174,17 @@ def examples(run_id: int, layer: int, feature: int, n_ranks: int) -> pd.DataFram
 
 @cached
 def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """method, head_layer, head, score, q, k, v, z, standard_error, n_samples."""
+    """method, head_layer, head, score, qk_fix, q, k, v, z, standard_error, n_samples; evidence of
+    view driving_head: causal, not confirmed, or screened."""
     return select(
         """
-        SELECT method, head_layer, head, score, q, k, v, z, standard_error, n_samples
-        FROM atlas.head_attribution
+        SELECT method, head_layer, head, score, qk_fix, q, k, v, z, a.standard_error, a.n_samples,
+               evidence
+        FROM atlas.head_attribution AS a
+        JOIN atlas.driving_head AS d
+            USING (run_id, layer, feature, method, head_layer, head)
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
         ORDER BY method, head_layer, head
-        """,
-        run_id=run_id,
-        layer=layer,
-        feature=feature,
-    )
-
-
-@cached
-def overlays(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """sample_id, question, answer, thumbnail, kind, method, head_layer, head, score, grid_rows,
-    grid_columns, weights, image_mass; samples in order of activation, heads in order of score."""
-    return select(
-        """
-        SELECT o.sample_id, s.question, s.answer, i.thumbnail, o.kind, o.method, o.head_layer,
-               o.head, h.score, o.grid_rows, o.grid_columns, o.weights, o.image_mass
-        FROM atlas.overlay o JOIN atlas.sample s ON s.id = o.sample_id
-        JOIN atlas.image i ON i.id = s.image_id
-        LEFT JOIN atlas.head_attribution h USING (run_id, layer, feature, method, head_layer, head)
-        LEFT JOIN (
-            SELECT sample_id, max(max_activation) AS activation FROM atlas.example
-            WHERE run_id = :run_id AND layer = :layer AND feature = :feature GROUP BY sample_id
-        ) AS fired USING (sample_id)
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
-        ORDER BY fired.activation DESC NULLS LAST, o.sample_id, abs(h.score) DESC NULLS LAST,
-                 o.head_layer, o.head
         """,
         run_id=run_id,
         layer=layer,

@@ -7,11 +7,16 @@ from feature_atlas.dashboards.queries.database import cached, select
 
 @cached
 def ablations(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """The table ablation: the feature (control_no 0) and its controls, per evaluation."""
+    """Directional rows of table ablation: the feature (control_no 0), its matched controls.
+
+    On statements of its relation and on general questions.
+    """
     return select(
         """
         SELECT * FROM atlas.ablation
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+            AND intervention = 'directional' AND coalesce(control_kind, 'matched') = 'matched'
+            AND evaluation IN ('vsr_relation', 'vqa_yes_no')
         ORDER BY evaluation DESC, control_no
         """,
         run_id=run_id,
@@ -34,11 +39,13 @@ def ablation_summaries(run_id: int) -> pd.DataFrame:
 
 @cached
 def control_effects(run_id: int) -> pd.DataFrame:
-    """layer, feature, evaluation, control_no, control_feature, delta_accuracy of every control."""
+    """layer, feature, evaluation, control_no, control_feature, delta_accuracy of controls."""
     return select(
         """
         SELECT layer, feature, evaluation, control_no, control_feature, delta_accuracy
-        FROM atlas.ablation WHERE run_id = :run_id AND control_no > 0
+        FROM atlas.ablation
+        WHERE run_id = :run_id AND control_no > 0
+            AND coalesce(control_kind, 'matched') = 'matched'
         ORDER BY layer, feature, evaluation, control_no
         """,
         run_id=run_id,

@@ -59,12 +59,14 @@ def layer_summaries(run_id: int) -> pd.DataFrame:
 
 @cached
 def training_curves(run_id: int) -> pd.DataFrame:
-    """regime, layer, tokens_seen, fvu, l0; on held-out tokens, in order of training."""
+    """regime, layer, tokens_seen, fvu, l0; on held-out tokens of the regime's own roles together,
+    in order of training."""
     return select(
         """
         SELECT r.name AS regime, c.layer, c.tokens_seen, c.fvu, c.l0
         FROM atlas.training_curve c JOIN atlas.regime r ON r.id = c.regime_id
-        WHERE c.run_id = :run_id ORDER BY c.regime_id, c.layer, c.tokens_seen
+        WHERE c.run_id = :run_id AND c.role = 'all'
+        ORDER BY c.regime_id, c.layer, c.tokens_seen
         """,
         run_id=run_id,
     )

@@ -5,6 +5,7 @@ SELECT
     outcome.layer,
     outcome.feature,
     outcome.evaluation,
+    outcome.intervention,
     sample.question,
     sample.relation,
     CASE WHEN outcome.label THEN 'yes' ELSE 'no' END AS right_answer,
@@ -14,6 +15,8 @@ SELECT
     (outcome.margin_after > 0) = outcome.label AS is_right_after,
     outcome.margin_before,
     outcome.margin_after,
+    outcome.margin_mean_image,
+    outcome.margin_no_image,
     outcome.sample_id,
     sample.image_id,
     image.uri AS image_uri

@@ -14,14 +14,15 @@ SELECT
     said.description,
     said.f1
 FROM atlas.auto_interp AS said
-WHERE NOT EXISTS (
-    SELECT
-    FROM opinion
-    WHERE opinion.run_id = said.run_id
-        AND opinion.layer = said.layer
-        AND opinion.feature = said.feature
-        AND (opinion.verdict = 'reject' OR opinion.description IS NOT NULL)
-)
+WHERE said.description <> '(no readable description)'
+    AND NOT EXISTS (
+        SELECT
+        FROM opinion
+        WHERE opinion.run_id = said.run_id
+            AND opinion.layer = said.layer
+            AND opinion.feature = said.feature
+            AND (opinion.verdict = 'reject' OR opinion.description IS NOT NULL)
+    )
 UNION ALL
 SELECT run_id, layer, feature, 'review', description, NULL::real
 FROM opinion

@@ -2,24 +2,79 @@
 -- method B positive, so A is turned round here: above 0 drives the feature, whatever the method.
 CREATE VIEW atlas.driving_head AS
 SELECT
-    run_id,
-    layer,
-    feature,
-    method,
-    head_layer,
-    head,
-    drive,
-    standard_error,
-    rank() OVER (PARTITION BY run_id, method, layer, feature ORDER BY drive DESC) AS place,
-    n_samples
+    turned.run_id,
+    turned.layer,
+    turned.feature,
+    turned.method,
+    turned.head_layer,
+    turned.head,
+    turned.drive,
+    turned.standard_error,
+    rank() OVER (
+        PARTITION BY turned.run_id, turned.method, turned.layer, turned.feature
+        ORDER BY turned.drive DESC
+    ) AS place,
+    turned.n_samples,
+    avg(turned.drive) OVER (
+        PARTITION BY turned.run_id, turned.layer, turned.feature, turned.head_layer, turned.head
+    ) AS mean_drive,
+    turned.sign * turned.qk_fix AS drive_fix,
+    turned.sign * exact.effect AS exact_drive,
+    least(turned.sign * exact.effect_low, turned.sign * exact.effect_high) AS exact_low,
+    greatest(turned.sign * exact.effect_low, turned.sign * exact.effect_high) AS exact_high,
+    exact.q_value AS exact_q_value,
+    CASE
+        WHEN exact.is_causal THEN 'causal'
+        WHEN NOT exact.is_causal THEN 'not confirmed'
+        ELSE 'screened'
+    END AS evidence,
+    m.params ->> 'corruption' AS corruption,
+    m.params ->> 'positions' AS positions,
+    m.params ->> 'direction' AS direction
 FROM (
-    SELECT *, CASE method WHEN 'A' THEN -score ELSE score END AS drive
-    FROM atlas.head_attribution
-) AS turned;
+    SELECT *, sign * score AS drive
+    FROM (
+        SELECT *, CASE method WHEN 'A' THEN -1 ELSE 1 END::real AS sign
+        FROM atlas.head_attribution
+    ) AS signed
+) AS turned
+JOIN atlas.measurement AS m ON m.id = turned.measurement_id
+LEFT JOIN atlas.head_exact AS exact
+    ON exact.run_id = turned.run_id
+    AND exact.layer = turned.layer
+    AND exact.feature = turned.feature
+    AND exact.method = turned.method
+    AND exact.head_layer = turned.head_layer
+    AND exact.head = turned.head
+    AND exact.part = 'qk';
 
 COMMENT ON VIEW atlas.driving_head IS
     'how strongly a head drives a traced feature, both methods turned the same way (5.2)';
+COMMENT ON COLUMN atlas.driving_head.standard_error IS
+    'standard error of drive over samples';
+COMMENT ON COLUMN atlas.driving_head.n_samples IS 'samples averaged';
 COMMENT ON COLUMN atlas.driving_head.drive IS
     'score of method B, or minus that of A, raw residual units; above 0: drives the feature';
 COMMENT ON COLUMN atlas.driving_head.place IS
     'place among the heads of this feature and method; 1: drives it most';
+COMMENT ON COLUMN atlas.driving_head.mean_drive IS
+    'mean of B and minus A: the gradient taken at both ends, as integrated gradients of two points';
+COMMENT ON COLUMN atlas.driving_head.drive_fix IS
+    'drive with the QK fix, the softmax computed anew: right where it is saturated';
+COMMENT ON COLUMN atlas.driving_head.exact_drive IS
+    'the same by swapping queries and keys for real (head_exact); none: not patched';
+COMMENT ON COLUMN atlas.driving_head.exact_low IS 'lower end of its 95 % interval over samples';
+COMMENT ON COLUMN atlas.driving_head.exact_high IS 'upper end of its 95 % interval over samples';
+COMMENT ON COLUMN atlas.driving_head.exact_q_value IS
+    'of no exact effect, after Benjamini-Hochberg over the feature''s patched heads';
+COMMENT ON COLUMN atlas.driving_head.evidence IS
+    'causal: the swap has an effect beyond chance, of the sign that was estimated; not confirmed: '
+    'swapped, and it has not; screened: attribution only';
+COMMENT ON COLUMN atlas.driving_head.corruption IS
+    'what took the picture''s place: mean (per patch), global_mean, resample (another picture)';
+COMMENT ON COLUMN atlas.driving_head.positions IS
+    'where the projection was summed: text, question, last, strongest token';
+COMMENT ON COLUMN atlas.driving_head.direction IS
+    'decoder row that was projected on: adapted or base';
+COMMENT ON COLUMN atlas.driving_head.method IS
+    'A: gradient of the clean run; B: of the corrupt run (5.2)';

@@ -7,15 +7,12 @@ SELECT
     feature,
     CASE
         WHEN opinion.verdict = 'reject' THEN NULL
-        ELSE coalesce(opinion.description, best.description)
+        ELSE coalesce(opinion.description, opinion.judged, best.description)
     END AS label
-FROM (
-    SELECT DISTINCT ON (run_id, layer, feature) run_id, layer, feature, description
-    FROM atlas.auto_interp
-    ORDER BY run_id, layer, feature, f1 DESC, id
-) AS best
+FROM atlas.best_description AS best
 FULL JOIN (
-    SELECT DISTINCT ON (run_id, layer, feature) run_id, layer, feature, verdict, description
+    SELECT DISTINCT ON (run_id, layer, feature)
+        run_id, layer, feature, verdict, description, judged
     FROM atlas.review
     ORDER BY run_id, layer, feature, created_at DESC, id DESC
 ) AS opinion USING (run_id, layer, feature);
@@ -28,4 +25,4 @@ COMMENT ON COLUMN atlas.feature_label.layer IS
 COMMENT ON COLUMN atlas.feature_label.feature IS
     'index in the base dictionary; adapted SAEs keep it';
 COMMENT ON COLUMN atlas.feature_label.label IS
-    'the newest reviewer''s word, else the description with the best F1; none: rejected';
+    'the newest reviewer''s word, else the best description (best_description); none: rejected';

@@ -1,8 +1,14 @@
 -- No view: a column that keeps the name of the column it is taken from keeps its comment too,
 -- unless the view's own file says otherwise. Naming the views makes this the last file:
--- atlas.adapted atlas.ablation_answer atlas.beside_paper atlas.driving_head atlas.funnel
--- atlas.head_ranking atlas.layer_summary atlas.neutral_evidence atlas.ocr atlas.provenance
--- atlas.runs atlas.skill_shift atlas.spatial atlas.top_example
+-- atlas.ablation_control atlas.dose_response atlas.steering_summary atlas.paper_table
+-- atlas.published_significance
+-- atlas.adapted atlas.adapted_beyond_null atlas.adapted_beyond_null_by_layer
+-- atlas.ablation_answer atlas.best_description atlas.beside_paper atlas.driving_head atlas.funnel
+-- atlas.head_layer_curve atlas.head_map atlas.head_recurrence
+-- atlas.head_ranking atlas.label_score atlas.layer_summary atlas.neutral_evidence atlas.ocr atlas.provenance
+-- atlas.run_warning atlas.runs atlas.skill_question atlas.skill_shift atlas.spatial
+-- atlas.top_example
+-- atlas.shown_example atlas.visual_energy_paper atlas.attribution_report atlas.head_knockout_summary
 DO $$
 DECLARE
     viewed regclass;

@@ -99,12 +99,14 @@ AS $$
     LEFT JOIN (
         SELECT layer, feature, relation, delta_accuracy, delta_low, delta_high
         FROM atlas.ablation
-        WHERE run_id = before AND evaluation = 'vsr_relation' AND control_no = 0
+        WHERE run_id = before AND evaluation = 'vsr_relation'
+            AND intervention = 'directional' AND control_no = 0
     ) AS old_removal USING (layer, feature)
     LEFT JOIN (
         SELECT layer, feature, relation, delta_accuracy, delta_low, delta_high
         FROM atlas.ablation
-        WHERE run_id = after AND evaluation = 'vsr_relation' AND control_no = 0
+        WHERE run_id = after AND evaluation = 'vsr_relation'
+            AND intervention = 'directional' AND control_no = 0
     ) AS new_removal USING (layer, feature)
 $$;
 

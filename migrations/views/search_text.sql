@@ -66,7 +66,7 @@ BEGIN
             LIMIT 1000
         ) AS sample
         JOIN atlas.example ON example.sample_id = sample.id
-        WHERE example.run_id = searched_run
+        WHERE example.run_id = searched_run AND example.quantile IS NULL
         GROUP BY example.layer, example.feature
         ORDER BY 3 DESC, (min(ARRAY[example.rank, sample.id]))[1], 1, 2
         LIMIT depth
@@ -97,7 +97,7 @@ BEGIN
         JOIN atlas.example
             ON to_tsvector('atlas.words', example.tokens[example.max_token + 1])
                 @@ plainto_tsquery('simple', word)
-        WHERE example.run_id = searched_run AND example.rank < 3
+        WHERE example.run_id = searched_run AND example.rank < 3 AND example.quantile IS NULL
         GROUP BY example.layer, example.feature
         ORDER BY 3 DESC, 4 DESC, 5, 1, 2
         LIMIT depth

@@ -1,17 +1,17 @@
-"""What breaks when a feature is removed: directional ablation (paper 5.3, D).
+"""What breaks when a feature is removed, or a direction added (paper 5.3, D).
 
-    y <- y - (y . v) v      at text positions after decoder layer L; image positions stay the same
+The text positions after decoder layer L are edited as in ``intervention``; image positions stay the
+same. The answer is read off as in ``yes_no``, what became of the answers is counted in
+``ablation_effect``, and what to compare with is drawn in ``control``.
 
-v is the feature's unit decoder direction. The answer is read off as in ``yes_no``, what became of
-the answers is counted in ``ablation_effect``, and what to compare with is drawn in ``control``.
-
-Many directions of one layer share all that none of them changes. Under causal attention that is
-the model up to L, and above L the keys and values of everything before the first text token: the
-picture is read once, and each direction costs only the text tokens of the layers above L.
+Many edits of one layer share all that none of them changes. Under causal attention that is the
+model up to L, and above L the keys and values of everything before the first text token: the
+picture is read once, and each edit costs only the text tokens of the layers above L.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from feature_atlas.head_probe import probed_heads
-from feature_atlas.vlm import logits, residuals, text_model
+from feature_atlas.intervention import Edit
+from feature_atlas.vlm import edit_residual, logits, residuals, text_model
 from feature_atlas.yes_no import AnswerIds, yes_no_margin
 
 # Largest relative disagreement of shared computation and plain forward pass; bfloat16 needs it.
@@ -28,48 +29,14 @@ TOLERANCE = 0.05
 
 
 class AblatedMargins(NamedTuple):
-    """Yes-no margins of every sample, in logits, without and with each ablation."""
+    """Yes-no margins of every sample, in logits, without and with each of the edits."""
 
     before: Float[Tensor, " sample"]
-    """Nothing removed."""
-    after: Float[Tensor, "direction sample"]
-    """One direction removed."""
-    removed_norm: Float[Tensor, " direction"]
-    """Mean over text tokens of |y - y'| / |y|: how much was removed, 0 to 1."""
-
-
-# ---------------------------------------------------------------- the intervention
-
-
-def ablate_direction(
-    hidden: Float[Tensor, "batch token d_model"],
-    direction: Float[Tensor, " d_model"],
-    text_mask: Bool[Tensor, "batch token"],
-) -> Float[Tensor, "batch token d_model"]:
-    """A new tensor: orthogonal to the unit direction at text positions, bit-identical elsewhere."""
-    _require_unit(direction)
-    v = direction.to(hidden)
-    removed = torch.einsum("btd,d->bt", hidden, v).unsqueeze(-1) * v
-    return torch.where(text_mask.unsqueeze(-1), hidden - removed, hidden)
-
-
-def ablation_of(
-    direction: Float[Tensor, " d_model"], text_mask: Bool[Tensor, "batch token"]
-) -> Callable[[Tensor], Tensor]:
-    """The same as an edit for ``vlm.edit_residual``."""
-    return lambda hidden: ablate_direction(hidden, direction, text_mask)
-
-
-def _require_unit(direction: Float[Tensor, " d_model"]) -> None:
-    """Unit, or zero (a dead decoder row), which removes nothing."""
-    norm = float(direction.norm())
-    if norm != 0 and abs(norm - 1) > 1e-3:
-        raise ValueError(
-            f"direction of length {norm:.4g}, expected 1: pass a row of sae.unit_directions(sae)."
-        )
-
-
-# ---------------------------------------------------------------- many directions, one clean run
+    """Nothing edited."""
+    after: Float[Tensor, "edit sample"]
+    """Edited."""
+    removed_norm: Float[Tensor, " edit"]
+    """Mean over text tokens, and edited layers, of |y - y'| / |y|; 0 to 1 for a projection."""
 
 
 def ablated_margins(
@@ -78,17 +45,19 @@ def ablated_margins(
     attention_mask: Int[Tensor, "sample token"],
     text_mask: Bool[Tensor, "sample token"],
     layer: int,
-    directions: Float[Tensor, "direction d_model"],
+    edits: Sequence[Mapping[int, Edit]],
     answers: AnswerIds,
     *,
     batch: int = 64,
 ) -> AblatedMargins:
-    """Margins of all samples with each direction removed after ``layer``, on text positions.
+    """Margins of all samples with text positions edited, once for each of ``edits``.
 
-    Equal, up to rounding, to one hooked forward pass per direction; the first sample of each call
+    One of them names an edit for each of one or more layers, ``layer`` or above. Equal, up to
+    rounding, to one hooked forward pass each; the first sample of each call
     is checked against a plain forward pass: a text model may do more than run its blocks.
     """
     before, after, removed = [], [], []
+    _require_above(layer, edits)
     with torch.no_grad():
         for start in range(0, len(inputs_embeds), batch):
             chosen = slice(start, start + batch)
@@ -99,9 +68,7 @@ def ablated_margins(
                 plain = yes_no_margin(logits(model, inputs_embeds[:1], attention_mask[:1]), answers)
                 _require_equal(float(margin[0]), float(plain), layer)
             before.append(margin)
-            ablated = [
-                _ablate_clean(model, clean, direction, text, answers) for direction in directions
-            ]
+            ablated = [_edit_clean(model, clean, edit, text, answers) for edit in edits]
             after.append(torch.stack([margins for margins, _ in ablated]))
             removed.append(torch.stack([share for _, share in ablated]))
     n_text = text_mask.sum().clamp_min(1)
@@ -149,18 +116,44 @@ def _read_clean(
     return _CleanRun(layer, residual, attention_mask, start, past)
 
 
-def _ablate_clean(
+def _edit_clean(
     model: PreTrainedModel,
     clean: _CleanRun,
-    direction: Float[Tensor, " d_model"],
+    edits: Mapping[int, Edit],
     text_mask: Bool[Tensor, "batch token"],
     answers: AnswerIds,
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
-    """Margins, and |dy| / |y| summed over the text tokens."""
-    ablated = ablate_direction(clean.residual, direction, text_mask)
-    lengths = clean.residual.float().norm(dim=-1).clamp_min(1e-12)
-    removed = (ablated - clean.residual).float().norm(dim=-1) / lengths
-    return yes_no_margin(_logits_above(model, clean, ablated), answers), removed[text_mask].sum()
+    """Margins, and |dy| / |y| summed over the text tokens, mean over the edited layers."""
+    shares: list[Tensor] = []
+
+    def apply(edit: Edit, mask: Tensor, hidden: Tensor) -> Tensor:
+        edited = edit(hidden, mask)
+        shares.append(_share_changed(hidden[mask], edited[mask]))
+        return edited
+
+    hidden, changeable = clean.residual, text_mask[:, clean.start :]
+    if clean.layer in edits:
+        hidden = apply(edits[clean.layer], text_mask, hidden)
+    with ExitStack() as edited:
+        for layer, edit in edits.items():
+            if layer > clean.layer:
+                hook = partial(apply, edit, changeable)
+                edited.enter_context(edit_residual(model, layer, hook))
+        margins = yes_no_margin(_logits_above(model, clean, hidden), answers)
+    return margins, torch.stack(shares).mean(0)
+
+
+def _share_changed(
+    before: Float[Tensor, "position d_model"], after: Float[Tensor, "position d_model"]
+) -> Float[Tensor, ""]:
+    lengths = before.float().norm(dim=-1).clamp_min(1e-12)
+    return ((after - before).float().norm(dim=-1) / lengths).sum()
+
+
+def _require_above(layer: int, edits: Sequence[Mapping[int, Edit]]) -> None:
+    if any(not of_layers or min(of_layers) < layer for of_layers in edits):
+        named = [sorted(of_layers) for of_layers in edits]
+        raise ValueError(f"edits of layers {named}: expected some each, none below layer {layer}.")
 
 
 def _logits_above(
@@ -213,5 +206,5 @@ def _require_equal(shared: float, plain: float, layer: int) -> None:
         raise ValueError(
             f"restarted after layer {layer} the first sample has margin {shared:.4g}, a plain "
             f"forward pass gives {plain:.4g}: this text model does more than run its blocks on "
-            "embeddings. Use vlm.edit_residual with ablation.ablation_of instead."
+            "embeddings. Use vlm.edit_residual with each edit instead."
         )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
-from feature_atlas.uncertainty import clustered_bootstrap, mcnemar_exact
+from feature_atlas.uncertainty import clustered_bootstrap, clustered_difference, mcnemar_exact
 
 
 class AblationEffect(NamedTuple):
@@ -39,8 +39,16 @@ class AblationEffect(NamedTuple):
     """Exact two-sided McNemar test of the two counts above."""
     probability_delta: float
     """Mean change of the probability of the right answer."""
+    probability_low: float
+    """Lower end of its 95 % interval, resampling images."""
+    probability_high: float
+    """Upper end."""
     margin_delta: float
     """Mean change of the margin towards the right answer, in logits; moves before answers flip."""
+    margin_low: float
+    """Lower end of its 95 % interval, resampling images."""
+    margin_high: float
+    """Upper end."""
     yes_rate_before: float
     """Share answered yes."""
     yes_rate_after: float
@@ -62,12 +70,67 @@ def ablation_effects(
 ) -> list[AblationEffect]:
     """The effect of each ablation on the same samples, with the same resampled images for all."""
     label, before, after, images = _checked(label, margin_before, margins_after, image_ids)
-    was_right, is_right = (before > 0) == label, (after > 0) == label
-    flips = is_right.astype(float) - was_right
-    interval = clustered_bootstrap(flips.T, images, n_draws=n_draws, seed=seed)
+    changes = np.stack(answer_changes(label, before, after), axis=-1)  # [direction, sample, kind]
+    interval = clustered_bootstrap(changes.swapaxes(0, 1), images, n_draws=n_draws, seed=seed)
     return [
-        _effect(label, before, after[i], float(interval.low[i]), float(interval.high[i]))
+        _effect(label, before, after[i], changes[i].mean(0), interval.low[i], interval.high[i])
         for i in range(len(after))
+    ]
+
+
+class AnswerChanges(NamedTuple):
+    """What became of each answer, after minus before."""
+
+    right: Float[np.ndarray, "direction sample"]
+    """1 mended, -1 spoiled, 0 as it was."""
+    probability: Float[np.ndarray, "direction sample"]
+    """Of the right answer."""
+    margin: Float[np.ndarray, "direction sample"]
+    """Towards the right answer, in logits."""
+
+
+def answer_changes(
+    label: Bool[np.ndarray, " sample"],
+    before: Float[np.ndarray, " sample"],
+    after: Float[np.ndarray, "direction sample"],
+) -> AnswerChanges:
+    """Per sample, what the mean effects are the means of."""
+    towards_truth = np.where(label, 1.0, -1.0)
+    return AnswerChanges(
+        ((after > 0) == label).astype(float) - ((before > 0) == label),
+        expit(towards_truth * after) - expit(towards_truth * before),
+        towards_truth * (after - before),
+    )
+
+
+class Interaction(NamedTuple):
+    """How much more an ablation does to one set of questions than to another."""
+
+    difference: float
+    """Change of accuracy on the one less that on the other; negative: specific to the one."""
+    low: float
+    """Lower end of its 95 % interval, resampling images."""
+    high: float
+    """Upper end."""
+
+
+def interactions(
+    changes: Float[np.ndarray, "direction sample"],
+    image_ids: Int[np.ndarray, " sample"],
+    other_changes: Float[np.ndarray, "direction other"],
+    other_image_ids: Int[np.ndarray, " other"],
+    *,
+    seed: int = 0,
+    n_draws: int = 10_000,
+) -> list[Interaction]:
+    """Of each ablation; an image that is in both sets is drawn for both."""
+    interval = clustered_difference(
+        changes.T, image_ids, other_changes.T, other_image_ids, n_draws=n_draws, seed=seed
+    )
+    differences = changes.mean(1) - other_changes.mean(1)
+    return [
+        Interaction(*map(float, row))
+        for row in zip(differences, interval.low, interval.high, strict=True)
     ]
 
 
@@ -89,27 +152,30 @@ def _effect(
     label: Bool[np.ndarray, " sample"],
     before: Float[np.ndarray, " sample"],
     after: Float[np.ndarray, " sample"],
-    low: float,
-    high: float,
+    mean: Float[np.ndarray, "3"],
+    low: Float[np.ndarray, "3"],
+    high: Float[np.ndarray, "3"],
 ) -> AblationEffect:
+    """`mean`, `low` and `high` are of the fields of `AnswerChanges`."""
     was_yes, is_yes = before > 0, after > 0
     was_right, is_right = was_yes == label, is_yes == label
     spoiled, mended = int((was_right & ~is_right).sum()), int((~was_right & is_right).sum())
-    towards_truth = np.where(label, 1.0, -1.0)
     return AblationEffect(
         n_samples=len(label),
         accuracy_before=float(was_right.mean()),
         accuracy_after=float(is_right.mean()),
         delta_accuracy=(mended - spoiled) / len(label),
-        delta_low=low,
-        delta_high=high,
+        delta_low=float(low[0]),
+        delta_high=float(high[0]),
         right_to_wrong=spoiled,
         wrong_to_right=mended,
         mcnemar_p=float(mcnemar_exact(spoiled, mended)),
-        probability_delta=float(
-            (expit(towards_truth * after) - expit(towards_truth * before)).mean()
-        ),
-        margin_delta=float((towards_truth * (after - before)).mean()),
+        probability_delta=float(mean[1]),
+        probability_low=float(low[1]),
+        probability_high=float(high[1]),
+        margin_delta=float(mean[2]),
+        margin_low=float(low[2]),
+        margin_high=float(high[2]),
         yes_rate_before=float(was_yes.mean()),
         yes_rate_after=float(is_yes.mean()),
         balanced_accuracy_before=balanced_accuracy(was_right, label),

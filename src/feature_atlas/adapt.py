@@ -1,193 +1,167 @@
-"""Fine-tune base dictionaries on VLM residuals under four regimes (paper 4.1, A.2).
+"""Fine-tune base dictionaries on residuals under several regimes at once (paper 4.1, A.2).
 
-Every regime sees the same prompts; the mask decides which tokens train. Training is SAELens' own
-TopK trainer, many layers from one stream, in the normalised space of the release: there all
-residuals have the same average norm, which is what the paper's layer-scaled learning rate is for.
-The auxiliary loss is off, so that a feature that never fires is exactly as it was.
+    for each forward pass:  for each mask:  fill its shuffle buffer; for each batch that is ready:
+        for each regime of the mask, for each layer:  one step of SAELens' TopK trainer
+
+The paper's regimes see the same prompts and differ in the tokens that train, so one pass feeds
+them all; each stops at its own number of steps. Training is in the normalised space of the
+release, where all layers' residuals have the same average norm: there the layer-scaled learning
+rate of the paper (whose rule it does not give) has nothing left to do. The auxiliary loss is off,
+so that a feature that never fires is exactly as it was.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from feature_atlas.sae import (
-    TopKSae,
-    decode,
-    encode,
-    from_training_sae,
-    random_sae,
-    to_training_sae,
-)
+from feature_atlas.harvest import Tokens
+from feature_atlas.reconstruction import RoleSet, held_out_layers
+from feature_atlas.regime_trainer import Adaptation, RegimeTrainer, TrainingPlan
+from feature_atlas.sae import TopKSae, random_sae
+from feature_atlas.shuffle_buffer import ShuffleBuffer
 from feature_atlas.vlm import TEXT_ROLES, Role
 
-if TYPE_CHECKING:  # importing sae-lens takes ten seconds
-    from sae_lens.config import SAETrainerConfig
-
-REGIME_ROLES: dict[str, tuple[Role, ...]] = {
+REGIME_ROLES: dict[str, RoleSet] = {
     "text": TEXT_ROLES,
     "image": (Role.IMAGE,),
     "full": (Role.IMAGE, *TEXT_ROLES),
     "random": (Role.IMAGE, *TEXT_ROLES),
+    "refit": TEXT_ROLES,
+    "language": TEXT_ROLES,
+    "instruct": TEXT_ROLES,
 }
-"""Which tokens train in each regime; ``random`` is ``full`` from a random start."""
-
-
-class CurvePoint(NamedTuple):
-    """Held-out quality of one layer's dictionary after some tokens of training."""
-
-    layer: int
-    tokens_seen: int
-    fvu: float
-    """Fraction of variance unexplained, global mean; 0 is perfect, 1 is predicting the mean."""
-    l0: float
-    """Mean number of features that fire on a token; at most k."""
-
-
-class Adaptation(NamedTuple):
-    """What one regime's training leaves."""
-
-    saes: dict[int, TopKSae]
-    """The adapted dictionary of each layer; feature numbers are those of the base."""
-    n_firings: dict[int, Int[Tensor, " d_sae"]]
-    """Training tokens on which each feature fired; 0 means it was never updated."""
-    curve: list[CurvePoint]
-    """Held-out quality from the untrained start to the end."""
+"""Which tokens train in each regime. ``random`` is ``full`` from a random start; the last three
+are controls on text without pictures: the base model's, the VLM's and an instruction-tuned one's.
+"""
 
 
 def starting_point(regime: str, base: TopKSae, seed: int) -> TopKSae:
-    """The base dictionary, or a random one of its shape for the control regime."""
+    """The base dictionary, or a random one of its shape for the regime of that name."""
     if regime not in REGIME_ROLES:
         raise ValueError(f"regime {regime!r}; expected one of {sorted(REGIME_ROLES)}.")
     return random_sae(base, seed) if regime == "random" else base
 
 
 def adapt(
-    start: Mapping[int, TopKSae],
-    stream: Iterator[dict[str, Float[Tensor, "token d_model"]]],
+    start: Mapping[str, Mapping[int, TopKSae]],
+    passes: Iterator[Tokens],
     *,
-    held_out: Mapping[int, Float[Tensor, "token d_model"]],
-    n_tokens: int,
-    batch_size: int,
-    learning_rate: float,
-    n_evaluations: int = 8,
-    buffer_size: int = 16_384,
-    seed: int = 0,
-    device: str = "cpu",
-) -> Adaptation:
-    """Train one dictionary per layer on ``n_tokens`` tokens of a shared, shuffled stream.
+    held_out: Tokens,
+    plan: TrainingPlan,
+) -> dict[str, Adaptation]:
+    """Train one dictionary per regime and layer on a shared stream of forward passes.
 
-    ``stream`` yields normalised residuals keyed by ``str(layer)`` and must not run dry before
-    ``n_tokens``; ``held_out`` holds raw residuals that never train.
+    ``passes`` must not run dry before every regime has its ``plan.n_tokens``; ``held_out`` never
+    trains. Regimes and layers do not influence one another: each ends as if trained alone.
     """
-    # ten seconds of imports, only where used
-    from sae_lens.training.mixing_buffer import multi_hook_concat_split_iter
-    from sae_lens.training.multi_sae_trainer import MultiSAETrainer
-
-    n_steps = n_tokens // batch_size
-    if n_steps == 0:
-        raise ValueError(f"n_tokens {n_tokens} is less than one batch of {batch_size} tokens.")
-    names = [str(layer) for layer in start]
-    trainable = {str(i): to_training_sae(s, device=device) for i, s in start.items()}
-    curve: list[CurvePoint] = []
-
-    def measure(step: int) -> None:
-        for layer, sae in start.items():
-            now = from_training_sae(trainable[str(layer)], sae.scale)
-            curve.append(_curve_point(now, layer, step * batch_size, held_out[layer]))
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the mixing buffer shuffles with the global generator
-        batches = multi_hook_concat_split_iter(buffer_size, batch_size, stream, names)
-        trainer = MultiSAETrainer(
-            cfg=_trainer_config(n_steps, batch_size, learning_rate, device),
-            saes=trainable,
-            hook_names={name: name for name in names},
-            data_provider=_measured(batches, n_steps, n_evaluations, measure),
-        )
-        trainer.fit()
-    measure(n_steps)
-    return Adaptation(
-        {layer: from_training_sae(trainable[str(layer)], s.scale) for layer, s in start.items()},
-        {int(n): t.act_freq_scores.round().long().cpu() for n, t in trainer.trainers.items()},
-        curve,
-    )
+    lockstep = Lockstep(start, held_out, plan)
+    train(lockstep, passes)
+    return lockstep.results()
 
 
-def _trainer_config(
-    n_steps: int, batch_size: int, learning_rate: float, device: str
-) -> "SAETrainerConfig":
-    from sae_lens.config import SAETrainerConfig
-
-    return SAETrainerConfig(
-        total_training_samples=n_steps * batch_size,
-        train_batch_size_samples=batch_size,
-        lr=learning_rate,
-        lr_end=learning_rate / 100,
-        lr_warm_up_steps=n_steps // 20,
-        lr_decay_steps=n_steps // 5,  # the last fifth cools down, as Llama Scope's training did
-        device=device,
-        dead_feature_window=n_steps + 1,
-        feature_sampling_window=n_steps + 1,  # never reset: the window then counts all firings
-    )
-
-
-def _measured(
-    batches: Iterator[dict[str, Tensor]],
-    n_steps: int,
-    n_evaluations: int,
-    measure: Callable[[int], None],
-) -> Iterator[dict[str, Tensor]]:
-    """Pass training batches through, measuring at steps that double towards the end."""
-    due = set(_schedule(n_steps, n_evaluations))
-    for step in range(n_steps):
-        if step in due:
-            measure(step)
-        try:
-            yield next(batches)
-        except StopIteration:
+def train(
+    lockstep: "Lockstep",
+    passes: Iterator[Tokens],
+    after_pass: Callable[["Lockstep"], None] = lambda _: None,
+) -> None:
+    """Feed forward passes until every regime is done; ``after_pass`` may keep the state."""
+    while not lockstep.is_done:
+        tokens = next(passes, None)
+        if tokens is None:
             raise RuntimeError(
-                f"the activation stream ended at step {step} of {n_steps}: "
-                "repeat the prompts or lower n_tokens."
-            ) from None
+                f"the activation stream ended after {lockstep.n_passes} forward passes with "
+                f"{lockstep.describe()}: repeat the prompts or lower n_tokens."
+            )
+        lockstep.take(tokens)
+        after_pass(lockstep)
 
 
-def _schedule(n_steps: int, n_evaluations: int) -> Sequence[int]:
-    """0 and then steps in geometric progression: adaptation is fastest at the start."""
-    ratio = n_steps ** (1 / max(n_evaluations - 1, 1))
-    return [0, *sorted({int(ratio**i) for i in range(n_evaluations - 1)})]
+class Lockstep:
+    """Regimes that train together: their trainers, and the buffers that feed them.
 
+    The whole state is that of `state`: a new object of the same arguments that restores it, and
+    goes on with the pass after `n_passes`, computes the same numbers to the last bit.
+    """
 
-@torch.no_grad()
-def _curve_point(sae: TopKSae, layer: int, tokens_seen: int, held_out: Tensor) -> CurvePoint:
-    quality = reconstruction(sae, held_out)
-    return CurvePoint(layer, tokens_seen, quality.fvu, quality.l0)
+    def __init__(
+        self, start: Mapping[str, Mapping[int, TopKSae]], held_out: Tokens, plan: TrainingPlan
+    ) -> None:
+        if plan.n_steps == 0:
+            raise ValueError(
+                f"n_tokens {plan.n_tokens} is less than one batch of {plan.batch_size} tokens."
+            )
+        masks: list[RoleSet] = list(dict.fromkeys(REGIME_ROLES[regime] for regime in start))
+        held = held_out_layers(held_out, masks, plan.n_held_out)
+        self.plan, self.n_passes = plan, 0
+        self.regimes = {
+            name: RegimeTrainer(name, REGIME_ROLES[name], saes, held, plan)
+            for name, saes in start.items()
+        }
+        self.buffers = {
+            mask: ShuffleBuffer(plan.buffer_size, plan.batch_size, plan.seed) for mask in masks
+        }
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every regime has had all its tokens."""
+        return all(regime.is_done for regime in self.regimes.values())
 
-class Reconstruction(NamedTuple):
-    """How well a dictionary explains some tokens."""
+    @property
+    def n_steps(self) -> int:
+        """Steps so far, of all regimes together."""
+        return sum(regime.n_steps for regime in self.regimes.values())
 
-    fvu: float
-    """Sum of squared errors over sum of squared distances to the tokens' mean."""
-    l0: float
-    """Mean number of features that fire."""
+    def take(self, tokens: Tokens) -> None:
+        """One forward pass: its tokens join the buffers, and every batch that is ready trains."""
+        self._require_finite(tokens)
+        for mask, buffer in self.buffers.items():
+            regimes = [r for r in self.regimes.values() if r.mask == mask and not r.is_done]
+            if not regimes:
+                buffer.clear()
+                continue
+            n_left = self.plan.n_steps - regimes[0].n_steps  # regimes of a mask go in step
+            for batch in buffer.add(tokens.only(mask).residuals)[:n_left]:
+                for regime in regimes:
+                    regime.step(batch)
+        self.n_passes += 1
 
+    def results(self) -> dict[str, Adaptation]:
+        """What each regime's training left."""
+        return {name: regime.result() for name, regime in self.regimes.items()}
 
-@torch.no_grad()
-def reconstruction(
-    sae: TopKSae, residual: Float[Tensor, "token d_model"], chunk: int = 4096
-) -> Reconstruction:
-    """FVU with a global mean (per-batch means are not comparable) and L0, in float64 sums."""
-    mean = residual.double().mean(0)
-    error = variance = 0.0
-    fired = 0
-    for part in residual.split(chunk):
-        codes = encode(sae, part)
-        error += (part - decode(sae, codes)).double().square().sum().item()
-        variance += (part.double() - mean).square().sum().item()
-        fired += int((codes.values > 0).sum())
-    if variance == 0:
-        raise ValueError(f"{len(residual)} tokens without variance: FVU needs different tokens.")
-    return Reconstruction(error / variance, fired / len(residual))
+    def describe(self) -> str:
+        """How far each regime is, in words."""
+        return ", ".join(
+            f"{name} at step {regime.n_steps} of {self.plan.n_steps}"
+            for name, regime in self.regimes.items()
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes: weights, moments, schedules, counts, buffers, position."""
+        return {
+            "n_passes": self.n_passes,
+            "regimes": {name: regime.state() for name, regime in self.regimes.items()},
+            "buffers": [buffer.state() for buffer in self.buffers.values()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a kept state, made with the same arguments."""
+        self.n_passes = state["n_passes"]
+        for name, regime in self.regimes.items():
+            regime.restore(state["regimes"][name])
+        for buffer, kept in zip(self.buffers.values(), state["buffers"], strict=True):
+            buffer.restore(kept, self.plan.device)
+
+    def _require_finite(self, tokens: Tokens) -> None:
+        for layer, x in tokens.residuals.items():
+            is_bad = ~torch.isfinite(x).all(-1)
+            if is_bad.any():
+                token = int(is_bad.nonzero()[0])
+                role = Role(int(tokens.roles[token])).name.lower()
+                raise ValueError(
+                    f"layer {layer}: the model's activations hold NaN or infinity in forward pass "
+                    f"{self.n_passes}, first on a token of role {role} ({self.describe()}). "
+                    "Nothing was trained on them; load the model in another dtype (vlm.dtype), or "
+                    "leave the layer out."
+                )

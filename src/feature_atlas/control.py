@@ -1,13 +1,15 @@
-"""Features to ablate beside the one in question (paper 5.3, D).
+"""What to ablate beside the feature in question (paper 5.3, D).
 
-Controls are of the same layer, fire as often, and the residual holds as much of their direction:
-the paper's uniformly random features are mostly silent, so that removing them cannot show anything.
+Matched controls are of the same layer, fire as often, and the residual holds as much of their
+direction. The paper's own, features drawn uniformly, are mostly silent, so that removing them can
+hardly show anything; and random directions tell what any loss of as much variance does.
 """
 
 from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -66,6 +68,41 @@ def matched_controls(
     pool = np.flatnonzero(allowed & (distance <= tolerance))
     drawn = np.random.default_rng(seed).permutation(pool)[:n]
     return Controls(drawn.tolist(), tolerance, is_widened=tolerance > asked)
+
+
+def random_controls(
+    d_sae: int, *, n: int, seed: int = 0, exclude: Collection[int] = ()
+) -> list[int]:
+    """n features of the layer drawn uniformly, dead ones too: the paper's control."""
+    pool = np.setdiff1d(np.arange(d_sae), list(exclude))
+    return np.random.default_rng(seed).permutation(pool)[:n].tolist()
+
+
+def random_directions(d_model: int, *, n: int, seed: int = 0) -> Float[Tensor, "n d_model"]:
+    """n unit vectors, every direction as likely as any other."""
+    drawn = torch.randn(n, d_model, generator=torch.Generator().manual_seed(seed))
+    return drawn / drawn.norm(dim=-1, keepdim=True)
+
+
+def variance_factor(
+    residual: Float[Tensor, "token d_model"],
+    direction: Float[Tensor, " d_model"],
+    other: Float[Tensor, " d_model"],
+) -> float:
+    """c such that c (y . other) has the mean square of (y . direction): as much is removed."""
+    wanted = (residual.float() @ direction.float()).square().mean()
+    found = (residual.float() @ other.float()).square().mean()
+    return float((wanted / found.clamp_min(1e-24)).sqrt())
+
+
+def control_p_value(effect: float, of_controls: Float[np.ndarray, " control"]) -> float:
+    """Share of controls that do as much harm or more, the feature counted among them.
+
+    (1 + number of controls with an effect of ``effect`` or below) / (1 + number of controls): the
+    one-sided p value if feature and controls came from one distribution.
+    """
+    n_as_bad = int((np.asarray(of_controls) <= effect).sum())
+    return (1 + n_as_bad) / (1 + len(of_controls))
 
 
 def _ratio(values: Float[np.ndarray, " feature"], value: float) -> Float[np.ndarray, " feature"]:

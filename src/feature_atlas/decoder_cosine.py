@@ -18,15 +18,13 @@ def decoder_cosine(
 
         c_f = <d_f, d'_f> / (|d_f| |d'_f|)
 
-    Row f is the same feature in both. 1: direction kept, exactly so if the row was never updated.
-    0: a new direction (or a row of zeros, which has none). Norms do not matter. Encoders, of shape
-    [d_model, d_sae], are compared by passing their transposes.
+    Row f is the same feature in both. 1: direction kept, exactly so if the row was never updated,
+    be it of zeros. 0: a new direction, or a row that became or was zero, which has none. Norms do
+    not matter. Encoders, of shape [d_model, d_sae], are compared by passing their transposes.
     """
     _require_same_dictionary(base, adapted)
     rows = zip(base.split(_ROWS_AT_ONCE), adapted.split(_ROWS_AT_ONCE), strict=True)
-    # float64, so that rounding to float32 gives exactly 1 for an untouched row.
-    cosines = [F.cosine_similarity(d.double(), turned.double(), dim=-1) for d, turned in rows]
-    return torch.cat(cosines).float().clamp(-1, 1)
+    return torch.cat([_row_cosines(d, turned) for d, turned in rows])
 
 
 class BestMatch(NamedTuple):
@@ -35,7 +33,7 @@ class BestMatch(NamedTuple):
     feature: Int[Tensor, " d_sae"]
     """Its number in the base dictionary; the feature's own unless another is strictly closer."""
     cosine: Float[Tensor, " d_sae"]
-    """Cosine with it, -1 to 1."""
+    """Cosine with it, -1 to 1; exactly 1 where the rows are equal."""
 
 
 def best_base_match(
@@ -48,24 +46,41 @@ def best_base_match(
     All d_sae x d_sae cosines are looked at, `chunk` adapted features at a time.
     """
     _require_same_dictionary(base, adapted)
-    directions = F.normalize(base.float(), dim=-1)
+    directions = _unit(base.float())
     matches = [
-        _closest(directions, F.normalize(rows.float(), dim=-1), first=i * chunk)
+        _closest(directions, _unit(rows.float()), first=i * chunk)
         for i, rows in enumerate(adapted.split(chunk))
     ]
-    features, cosines = zip(*matches, strict=True)
-    return BestMatch(torch.cat(features), torch.cat(cosines).clamp(-1, 1))
+    feature = torch.cat(matches)
+    parts = zip(feature.split(_ROWS_AT_ONCE), adapted.split(_ROWS_AT_ONCE), strict=True)
+    cosine = torch.cat([_row_cosines(base[match], rows) for match, rows in parts])
+    return BestMatch(feature, cosine)
+
+
+def _row_cosines(
+    before: Float[Tensor, "row d_model"], after: Float[Tensor, "row d_model"]
+) -> Float[Tensor, " row"]:
+    """Cosine of each row with the row of the same number, computed in float64."""
+    cosine = (_unit(before.double()) * _unit(after.double())).sum(-1).float().clamp(-1, 1)
+    return torch.where((before == after).all(-1), torch.ones_like(cosine), cosine)
 
 
 def _closest(
     directions: Float[Tensor, "d_sae d_model"], rows: Float[Tensor, "chunk d_model"], first: int
-) -> BestMatch:
+) -> Int[Tensor, " chunk"]:
     """Closest direction of rows `first`, `first + 1`, ...; ties go to the row's own."""
     cosines = rows @ directions.T
     cosine, feature = cosines.max(dim=-1)
     own = torch.arange(first, first + len(rows), device=rows.device)
     own_cosine = cosines.gather(1, own[:, None]).squeeze(1)
-    return BestMatch(torch.where(own_cosine >= cosine, own, feature), cosine)
+    return torch.where(own_cosine >= cosine, own, feature)
+
+
+def _unit(rows: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
+    """Rows of length 1, however short they were; zeros stay zeros."""
+    largest = rows.abs().amax(-1, keepdim=True)
+    rows = torch.where(largest > 0, rows / largest, rows)  # squares of tiny numbers are zeros
+    return F.normalize(rows, dim=-1)
 
 
 def _require_same_dictionary(base: Tensor, adapted: Tensor) -> None:

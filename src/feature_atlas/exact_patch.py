@@ -6,7 +6,8 @@ J_f is that of ``head_attribution``, whose methods A and B estimate this to firs
 donor=corrupt, B with donor=clean. One forward pass per swap, so it is slow and exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 
 import torch
@@ -23,7 +24,7 @@ from feature_atlas.head_probe import (
     probed_heads,
     record_heads,
 )
-from feature_atlas.vlm import residuals
+from feature_atlas.vlm import residuals, text_model
 
 
 def exact_patch(
@@ -43,10 +44,11 @@ def exact_patch(
     Method A estimates embeds=clean, donor=corrupt; method B embeds=corrupt, donor=clean.
     """
     with torch.no_grad():
-        donor = record_heads(model, donor_embeds, attention_mask, layer)
-        before = record_heads(model, embeds, attention_mask, layer).residual
-        after = _patched_residual(model, embeds, attention_mask, layer, donor, heads, parts)
-        return _objective(after - before, positions, directions)
+        donor = record_heads(model, donor_embeds, attention_mask, [layer])
+        before = record_heads(model, embeds, attention_mask, [layer]).residual
+        with patched_heads(model, donor, heads, parts):
+            after = residuals(model, embeds, attention_mask, [layer])[layer]
+        return objective(after - before, positions, directions)
 
 
 def exact_patch_each(
@@ -61,33 +63,52 @@ def exact_patch_each(
     parts: Sequence[Part],
 ) -> Float[Tensor, "feature batch layer head"]:
     """``exact_patch`` of every head of layers 0 to ``layer``, one at a time."""
-    with torch.no_grad():
-        donor = record_heads(model, donor_embeds, attention_mask, layer)
-        before = record_heads(model, embeds, attention_mask, layer).residual
-        n_heads = donor.q[0].shape[1]
-        effects = [
-            _objective(
-                _patched_residual(model, embeds, attention_mask, layer, donor, [head], parts)
-                - before,
-                positions,
-                directions,
-            )
-            for head in product(range(layer + 1), range(n_heads))
-        ]
-        return torch.stack(effects, dim=-1).unflatten(-1, (layer + 1, n_heads))
+    n_heads = text_model(model).config.num_attention_heads
+    heads = list(product(range(layer + 1), range(n_heads)))
+    effects = exact_patch_heads(
+        model, embeds, donor_embeds, attention_mask, positions, layer, directions,
+        heads=heads, parts=parts,
+    )  # fmt: skip
+    return effects.unflatten(-1, (layer + 1, n_heads))
 
 
-def _patched_residual(
+def exact_patch_heads(
     model: PreTrainedModel,
     embeds: Float[Tensor, "batch token d_model"],
+    donor_embeds: Float[Tensor, "batch token d_model"],
     attention_mask: Int[Tensor, "batch token"],
+    positions: Bool[Tensor, "batch token"],
     layer: int,
+    directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
+    *,
+    heads: Sequence[Head],
+    parts: Sequence[Part],
+) -> Float[Tensor, "feature batch patched"]:
+    """``exact_patch`` of each of some heads, one at a time; both other runs are shared."""
+    _require_heads(heads, parts, layer + 1, text_model(model).config.num_attention_heads)
+    with torch.no_grad():
+        donor = record_heads(model, donor_embeds, attention_mask, [layer])
+        before = record_heads(model, embeds, attention_mask, [layer]).residual
+        effects = []
+        for head in heads:
+            with patched_heads(model, donor, [head], parts):
+                after = residuals(model, embeds, attention_mask, [layer])[layer]
+            effects.append(objective(after - before, positions, directions))
+        return torch.stack(effects, dim=-1)
+
+
+@contextmanager
+def patched_heads(
+    model: PreTrainedModel,
     donor: HeadActivations,
     heads: Sequence[Head],
     parts: Sequence[Part],
-) -> Float[Tensor, "batch token d_model"]:
-    """Output of ``layer`` with the chosen parts of the chosen heads replaced by the donor's."""
-    _require_heads(heads, parts, n_layers=layer + 1, n_heads=donor.q[0].shape[1])
+) -> Iterator[None]:
+    """Let the model run with these parts of these heads taken from the donor run, until the end.
+
+    The prompts must be those of the donor run, in the same order.
+    """
+    _require_heads(heads, parts, n_layers=len(donor.q), n_heads=donor.q[0].shape[1])
 
     def probe(part: str, at: int, tensor: Tensor) -> Tensor:
         chosen = [h for head_layer, h in heads if head_layer == at]
@@ -98,15 +119,15 @@ def _patched_residual(
         return patched
 
     with probed_heads(model, probe):
-        return residuals(model, embeds, attention_mask, [layer])[layer]
+        yield
 
 
-def _objective(
+def objective(
     residual: Float[Tensor, "batch token d_model"],
     positions: Bool[Tensor, "batch token"],
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
 ) -> Float[Tensor, "feature batch"]:
-    """J_f of every sample."""
+    """J_f of every sample: what a feature's direction reads, summed over the positions."""
     dtype = at_least_float32(residual)
     pooled = torch.einsum("btd,bt->bd", residual.to(dtype), positions.to(dtype))
     if directions.ndim == 2:

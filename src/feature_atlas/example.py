@@ -3,7 +3,7 @@
 One pass, memory [d_sae, m] however long the stream. Ranked by a sample's strongest activation over
 its text tokens, ties by the smaller sample number, and at most one sample per image, since ten
 questions about one picture would say one thing ten times. The result does not depend on how the
-stream was cut into batches.
+stream was cut into batches. (`example_spread` keeps samples of all activations.)
 
 A slot of the ranking is one integer that sorts as the ranking does, best first:
 
@@ -57,13 +57,13 @@ class TopExamples(NamedTuple):
 
         `sample` and `image` are numbers in the whole data set, 0 or more.
         """
-        _check(codes, sample, image)
+        require_numbers(codes, sample, image)
         new = _Contenders.of(codes, sample, image).better_than(self.keys[:, -1])
         touched = new.feature.unique()
-        ranked = _best_of_each_image(new.and_slots_of(self, touched))
-        _, n_each = ranked.feature.unique_consecutive(return_counts=True)
-        first = (n_each.cumsum(0) - n_each).repeat_interleave(n_each)
-        place = torch.arange(len(first), device=first.device) - first
+        all_of_them = new.and_slots_of(self, touched)
+        best_first = all_of_them.at(all_of_them.key.argsort(stable=True))
+        ranked = best_first.at(first_of_each_image(best_first.feature, best_first.image))
+        place = place_in_feature(ranked.feature)
         fits = place < self.keys.shape[1]
         self.keys[touched], self.images[touched] = _EMPTY, -1
         self.keys[ranked.feature[fits], place[fits]] = ranked.key[fits]
@@ -114,19 +114,28 @@ class _Contenders(NamedTuple):
         )
 
 
-def _best_of_each_image(contenders: _Contenders) -> _Contenders:
-    """One row per feature and image, sorted by feature, best first."""
-    best_first = contenders.at(contenders.key.argsort(stable=True))
-    picture = best_first.feature * 2**32 + best_first.image
+def first_of_each_image(
+    feature: Int[Tensor, " firing"], image: Int[Tensor, " firing"]
+) -> Int[Tensor, " kept"]:
+    """The first row of every feature and image, by feature, and otherwise in the rows' order."""
+    picture = feature * 2**32 + image
     by_picture = picture.argsort(stable=True)
     grouped = picture[by_picture]
-    is_best = torch.ones_like(grouped, dtype=torch.bool)
-    is_best[1:] = grouped[1:] != grouped[:-1]
-    unique = best_first.at(by_picture[is_best].sort().values)
-    return unique.at(unique.feature.argsort(stable=True))
+    is_first = torch.ones_like(grouped, dtype=torch.bool)
+    is_first[1:] = grouped[1:] != grouped[:-1]
+    rows = by_picture[is_first].sort().values
+    return rows[feature[rows].argsort(stable=True)]
 
 
-def _check(codes: SparseCodes, sample: Tensor, image: Tensor) -> None:
+def place_in_feature(feature: Int[Tensor, " row"]) -> Int[Tensor, " row"]:
+    """How many rows of the same feature come before each; rows lie together by feature."""
+    _, n_each = feature.unique_consecutive(return_counts=True)
+    first = (n_each.cumsum(0) - n_each).repeat_interleave(n_each)
+    return torch.arange(len(first), device=first.device) - first
+
+
+def require_numbers(codes: SparseCodes, sample: Tensor, image: Tensor) -> None:
+    """Refuse numbers that do not fit the codes, or that a slot cannot hold."""
     n_tokens = codes.values.shape[:1]
     if not n_tokens == sample.shape == image.shape:
         raise ValueError(

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from feature_atlas.auto_interp import Description, Variant
+from feature_atlas.auto_interp import Description, Variant, Verdicts
 from feature_atlas.interp_samples import Sample, firing
 
 MOST_TERMS = 3
@@ -79,7 +79,6 @@ class OfflineExplainer:
     model: str = "over-representation 1"
     variant: Variant = "RAW"
     prompt_hash: str = field(init=False)
-    tokens_used: int = 0
 
     def __post_init__(self) -> None:
         if not self.background:
@@ -95,12 +94,12 @@ class OfflineExplainer:
         text = sentence(rule, over_represented_tokens(samples, self.background))
         return Description(text=text, raw_reply=text)
 
-    def classify(self, description: str, samples: Sequence[Sample]) -> list[bool | None]:
+    def classify(self, description: str, samples: Sequence[Sample]) -> Verdicts:
         """Whether each sample has what the sentence quotes; None for sentences in other words."""
         if description == NOTHING:
-            return [False] * len(samples)
+            return Verdicts([False] * len(samples))
         rule = read_rule(description)
-        return [None if rule is None else matches(rule, sample) for sample in samples]
+        return Verdicts([None if rule is None else matches(rule, sample) for sample in samples])
 
 
 # ---------------------------------------------------------------- terms

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int, Int64
-from torch import Tensor
+from jaxtyping import Bool, Float64, Int64
 
-from feature_atlas.sae import SparseCodes
+from feature_atlas.firing_counts import FiringCounts
 from feature_atlas.uncertainty import (
     benjamini_hochberg,
     odds_ratio,
@@ -26,70 +25,6 @@ from feature_atlas.uncertainty import (
 
 Counts = Int64[np.ndarray, " feature"]
 Numbers = Float64[np.ndarray, " feature"]
-
-
-class FiringCounts(NamedTuple):
-    """How often each feature of one layer fired in one set of questions.
-
-    Tensors only, and updated in place: save them and go on later from where they stand.
-    """
-
-    tokens_fired: Int[Tensor, " d_sae"]
-    """Tokens on which the feature fired."""
-    tokens: Int[Tensor, ""]
-    """Tokens seen, firing or not."""
-    questions_fired: Int[Tensor, " d_sae"]
-    """Questions in which the feature fired on at least one token."""
-    questions: Int[Tensor, ""]
-    """Questions seen."""
-
-    @classmethod
-    def empty(cls, d_sae: int, device: torch.device | str = "cpu") -> "FiringCounts":
-        """Nothing seen yet."""
-        per_feature = torch.zeros(d_sae, dtype=torch.int64, device=device)
-        total = torch.zeros((), dtype=torch.int64, device=device)
-        return cls(per_feature, total, per_feature.clone(), total.clone())
-
-    def add(self, codes: SparseCodes, question: Int[Tensor, " token"]) -> None:
-        """Count a batch of whole questions; tokens whose question is negative are passed over.
-
-        `question` tells which tokens belong together: any numbers, those of the batch or of the
-        data set. A question must not be spread over two calls, or it would be counted twice.
-        """
-        if question.shape != codes.values.shape[:1]:
-            raise ValueError(
-                f"codes of {len(codes.values)} tokens, question numbers {list(question.shape)}: "
-                "pass one question number per encoded token."
-            )
-        fires = (codes.values > 0) & (question >= 0)[:, None]
-        features = codes.indices[fires]
-        _count(self.tokens_fired, features)
-        self.tokens.add_((question >= 0).sum())
-
-        d_sae = len(self.questions_fired)
-        question_of_code = question[:, None].expand_as(fires)[fires]
-        once_per_question = torch.unique(question_of_code * d_sae + features)
-        _count(self.questions_fired, once_per_question % d_sae)
-        self.questions.add_(len(question[question >= 0].unique()))
-
-    def minus(self, part: "FiringCounts") -> "FiringCounts":
-        """The counts of everything but `part`, whose questions were counted here too."""
-        if part.tokens_fired.shape != self.tokens_fired.shape:
-            raise ValueError(
-                f"counts of {len(self.tokens_fired)} features less counts of "
-                f"{len(part.tokens_fired)}: pass counts of the same dictionary."
-            )
-        rest = FiringCounts(*(mine - theirs for mine, theirs in zip(self, part, strict=True)))
-        if any((count < 0).any() for count in rest):
-            raise ValueError(
-                "the part was counted more often than the whole: the skill's questions must be "
-                "among those of the base set, counted in the same roles."
-            )
-        return rest
-
-
-def _count(totals: Int[Tensor, " d_sae"], features: Int[Tensor, " firing"]) -> None:
-    totals.index_add_(0, features, torch.ones_like(features))
 
 
 class FiringShift(NamedTuple):

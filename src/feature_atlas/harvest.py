@@ -1,6 +1,6 @@
 """One forward pass, all layers: residuals of every token with its role and sample (paper 4.1)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,12 +72,3 @@ def mean_image_embedding(
     if total is None:
         raise ValueError("no images: the mean image embedding needs at least one.")
     return (total / n_images).to(model.dtype)
-
-
-def residual_stream(
-    tokens: Iterator[Tokens], roles: Sequence[Role], scales: Mapping[int, float]
-) -> Iterator[dict[str, Float[Tensor, "token d_model"]]]:
-    """Residuals of the chosen roles in normalised units, keyed as SAELens' trainer wants them."""
-    for batch in tokens:
-        kept = batch.only(roles)
-        yield {str(layer): scales[layer] * x.float() for layer, x in kept.residuals.items()}

@@ -11,16 +11,25 @@ attention, and its output z. Swapping x of one run for the other's changes J_f, 
 
 summed over tokens and d_head. Both keep their sign; on a linear model A = -B. The steps:
 
-1. One clean and one corrupt forward pass, stopped after layer L, in which the text model's
-   attention is that of ``head_probe``: query heads of a group have keys and values of their own.
-2. For each direction one backward pass through each of the two; the forward passes are shared.
+1. One forward pass of both runs together, stopped after the highest layer L asked for, in which
+   the text model's attention is that of ``head_probe``: query heads of a group have keys and
+   values of their own. All features of these samples share it, whatever their layer.
+2. For each direction one backward pass through it.
 3. Differences times gradients, per layer up to L, per head, for q, k, v and z.
+
+Where the softmax is saturated its gradient vanishes, and q and k seem to do nothing. The QK fix
+(Kramar et al. 2024) goes round it: the softmax itself is computed with the other run's q, k or
+both,
+
+    fix = (pattern with them - pattern) . dJ_f/dpattern = (pattern with them - pattern) v . dJ_f/dz
+
+so it costs one softmax per head and swap, however many features there are.
 
 ``exact_patch`` makes the swap for real, one forward pass per head: the referee. Queries and keys
 are taken after the rotary embedding, which turns both runs alike and so changes no score.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,7 +37,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from feature_atlas.head_probe import PARTS, HeadActivations, at_least_float32, record_heads
+from feature_atlas.head_probe import (
+    PARTS,
+    HeadActivations,
+    at_least_float32,
+    attention_pattern,
+    attention_scaling,
+    record_heads,
+)
 
 
 class HeadScores(NamedTuple):
@@ -42,6 +58,23 @@ class HeadScores(NamedTuple):
     """Its values: what it reads there."""
     z: Float[Tensor, "method feature batch layer head"]
     """Its output: all of the above together."""
+    q_fix: Float[Tensor, "method feature batch layer head"]
+    """Its queries, through a softmax computed anew: right where that is saturated."""
+    k_fix: Float[Tensor, "method feature batch layer head"]
+    """Its keys, likewise."""
+    qk_fix: Float[Tensor, "method feature batch layer head"]
+    """Queries and keys at once, likewise; q and k act together, so it is not q_fix + k_fix."""
+
+
+class BothRuns(NamedTuple):
+    """The clean and the corrupt run of some prompts, and how they differ."""
+
+    heads: HeadActivations
+    """Both runs in one batch, the clean prompts first, with the graph of their gradients."""
+    by_part: tuple[Float[Tensor, "both head part inner"], ...]
+    """Per layer, x_there - x_here for q, k and v, tokens and d_head in one axis."""
+    by_output: tuple[Float[Tensor, "both head swap inner"], ...]
+    """Per layer, the same of z when all, q, k, or q and k are swapped."""
 
 
 class HeadSummary(NamedTuple):
@@ -59,6 +92,12 @@ class HeadSummary(NamedTuple):
     """Mean over samples."""
     z: Float[Tensor, "method feature layer head"]
     """Mean over samples."""
+    q_fix: Float[Tensor, "method feature layer head"]
+    """Mean over samples."""
+    k_fix: Float[Tensor, "method feature layer head"]
+    """Mean over samples."""
+    qk_fix: Float[Tensor, "method feature layer head"]
+    """Mean over samples."""
     n_samples: int
     """How many samples were averaged."""
 
@@ -72,61 +111,113 @@ def attribute_heads(
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
 ) -> HeadScores:
-    """Methods A and B for every head of layers 0 to ``layer``, q, k, v and z (5.2).
+    """Methods A and B for every head of layers 0 to ``layer``: q, k, v, z and the QK fix (5.2).
 
-    ``directions`` are unit decoder rows. All of them share the two forward passes; each costs two
-    backward passes. With shape [1, batch, d_model] every sample has a direction of its own: so the
+    ``directions`` are unit decoder rows. All of them share the forward pass; each costs one
+    backward pass. With shape [1, batch, d_model] every sample has a direction of its own: so the
     top samples of many features go through in one batch.
     """
+    both = run_both(model, clean_embeds, corrupt_embeds, attention_mask, [layer])
+    return head_scores(both, positions, layer, directions)
+
+
+def run_both(
+    model: PreTrainedModel,
+    clean_embeds: Float[Tensor, "batch token d_model"],
+    corrupt_embeds: Float[Tensor, "batch token d_model"],
+    attention_mask: Int[Tensor, "batch token"],
+    layers: Sequence[int],
+) -> BothRuns:
+    """The clean and the corrupt run up to the highest of ``layers``, in one pass."""
     _require_frozen(model)
     _require_same_shape(clean_embeds, corrupt_embeds)
+    embeds = torch.cat([clean_embeds, corrupt_embeds]).detach()
+    mask = torch.cat([attention_mask, attention_mask])
     with torch.enable_grad():
-        clean, corrupt = (
-            record_heads(model, embeds.detach().requires_grad_(), attention_mask, layer)
-            for embeds in (clean_embeds, corrupt_embeds)
-        )
-        scores = [
-            torch.stack(
-                [_first_order(clean, corrupt, cotangent), _first_order(corrupt, clean, cotangent)]
+        heads = record_heads(model, embeds.requires_grad_(), mask, layers)
+    with torch.no_grad():
+        by_part, by_output = [], []
+        for layer in range(len(heads.q)):
+            parts, outputs = _differences(heads, layer, attention_scaling(model, layer))
+            by_part.append(parts)
+            by_output.append(outputs)
+    return BothRuns(heads, tuple(by_part), tuple(by_output))
+
+
+def head_scores(
+    both: BothRuns,
+    positions: Bool[Tensor, "batch token"] | Bool[Tensor, "feature batch token"],
+    layer: int,
+    directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
+) -> HeadScores:
+    """Scores of features of one of the layers that ``both`` ran with, one backward pass each.
+
+    Positions may be every feature's own, such as the token on which it is most active.
+    """
+    heads = both.heads
+    inputs = [x for of_layer in zip(*heads[: len(PARTS)], strict=True) for x in of_layer]
+    inputs = inputs[: len(PARTS) * (layer + 1)]
+    scores = []
+    for cotangent in _cotangents(heads.residuals[layer], positions, directions):
+        found = torch.autograd.grad(heads.residuals[layer], inputs, cotangent, retain_graph=True)
+        with torch.no_grad():
+            scores.append(
+                torch.stack(
+                    [
+                        _dot(found[len(PARTS) * at : len(PARTS) * (at + 1)], both, at)
+                        for at in range(layer + 1)
+                    ]
+                )
             )
-            for cotangent in _cotangents(clean.residual, positions, directions)
-        ]
-    return HeadScores(*torch.stack(scores).permute(2, 1, 0, 4, 3, 5))
+    # [feature layer score both head] to [score method feature batch layer head]
+    together = torch.stack(scores).unflatten(3, (2, -1))
+    return HeadScores(*together.permute(2, 3, 0, 4, 1, 5))
+
+
+def _differences(
+    heads: HeadActivations, layer: int, scaling: float
+) -> tuple[Float[Tensor, "both head part inner"], Float[Tensor, "both head swap inner"]]:
+    """What swapping the runs changes in one layer: q, k, v; then z by all, q, k, and q and k."""
+    q, k, v, z = (getattr(heads, part)[layer].detach() for part in PARTS)
+    bias = heads.bias[layer]
+    other_q, other_k = _swapped(q), _swapped(k)
+    z_fixed = [
+        attention_pattern(*swap, bias, scaling) @ v
+        for swap in ((other_q, k), (q, other_k), (other_q, other_k))
+    ]
+    return (
+        torch.stack([(_swapped(x) - x).flatten(2) for x in (q, k, v)], dim=2),
+        torch.stack([(there - z).flatten(2) for there in (_swapped(z), *z_fixed)], dim=2),
+    )
+
+
+def _swapped(x: Float[Tensor, "both *rest"]) -> Float[Tensor, "both *rest"]:
+    """The other run's in the place of each."""
+    return x.roll(len(x) // 2, 0)
 
 
 def _cotangents(
-    residual: Float[Tensor, "batch token d_model"],
-    positions: Bool[Tensor, "batch token"],
+    residual: Float[Tensor, "both token d_model"],
+    positions: Bool[Tensor, "batch token"] | Bool[Tensor, "feature batch token"],
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
-) -> Iterator[Float[Tensor, "batch token d_model"]]:
-    """dJ_f/dy for each feature: v_f at the chosen positions, nothing elsewhere."""
-    for direction in directions.to(residual):
-        yield positions.unsqueeze(-1) * direction.unsqueeze(-2)
+) -> Iterator[Float[Tensor, "both token d_model"]]:
+    """dJ_f/dy for each feature: v_f at the chosen positions, nothing elsewhere, in both runs."""
+    for number, direction in enumerate(directions.to(residual)):
+        chosen = positions if positions.ndim == 2 else positions[number]
+        once = chosen.unsqueeze(-1) * direction.unsqueeze(-2)
+        yield torch.cat([once, once])
 
 
-def _first_order(
-    here: HeadActivations,
-    there: HeadActivations,
-    cotangent: Float[Tensor, "batch token d_model"],
-) -> Float[Tensor, "part layer batch head"]:
-    """(x_there - x_here) . dJ/dx at here, summed over tokens and d_head."""
-    n_layers = len(here.q)
-    mine = [x for part in PARTS for x in getattr(here, part)]
-    theirs = [x for part in PARTS for x in getattr(there, part)]
-    gradients = torch.autograd.grad(here.residual, mine, cotangent, retain_graph=True)
-    with torch.no_grad():
-        scores = [
-            _dot_per_head(gradient, other - own)
-            for gradient, own, other in zip(gradients, mine, theirs, strict=True)
-        ]
-        return torch.stack(scores).unflatten(0, (len(PARTS), n_layers))
-
-
-def _dot_per_head(
-    a: Float[Tensor, "batch head token d_head"], b: Float[Tensor, "batch head token d_head"]
-) -> Float[Tensor, "batch head"]:
-    dtype = at_least_float32(a)
-    return torch.einsum("bhtd,bhtd->bh", a.to(dtype), b.to(dtype))
+def _dot(
+    gradients: Sequence[Float[Tensor, "both head token d_head"]], both: BothRuns, layer: int
+) -> Float[Tensor, "score both head"]:
+    """(x_there - x_here) . dJ/dx at here, summed over tokens and d_head, for every score."""
+    of_parts = torch.stack([g.flatten(2) for g in gradients[:3]], dim=2)
+    dtype = at_least_float32(of_parts)
+    by_part = (both.by_part[layer].to(dtype) * of_parts.to(dtype)).sum(-1)
+    of_output = gradients[3].flatten(2).to(dtype).unsqueeze(-1)
+    by_output = (both.by_output[layer].to(dtype) @ of_output).squeeze(-1)
+    return torch.cat([by_part, by_output], dim=-1).permute(2, 0, 1)
 
 
 def summarise_heads(scores: HeadScores) -> HeadSummary:
@@ -138,14 +229,10 @@ def summarise_heads(scores: HeadScores) -> HeadSummary:
             "Attribute the feature on more of its top samples."
         )
     score = scores.q + scores.k
-    q, k, v, z = (part.mean(2) for part in scores)
     return HeadSummary(
         score=score.mean(2),
         standard_error=score.std(2, correction=1) / n_samples**0.5,
-        q=q,
-        k=k,
-        v=v,
-        z=z,
+        **{name: part.mean(2) for name, part in scores._asdict().items()},
         n_samples=n_samples,
     )
 

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from feature_atlas.top_k import top_k
+
 if TYPE_CHECKING:  # importing sae-lens takes ten seconds
     from sae_lens import SAE
     from sae_lens.saes.topk_sae import TopKTrainingSAE
@@ -54,16 +56,55 @@ class SparseCodes(NamedTuple):
     """Feature numbers."""
 
 
+class Encoder(NamedTuple):
+    """One matrix and one bias in which scale, encoder and decoder norm are folded together."""
+
+    weight: Float[Tensor, "d_model d_sae"]
+    """s |d_f| W_enc: takes raw residuals."""
+    bias: Float[Tensor, " d_sae"]
+    """|d_f| b_enc."""
+    k: int
+    """How many features at most fire on a token."""
+
+    @classmethod
+    def of(cls, sae: TopKSae) -> "Encoder":
+        """Fold once, encode many batches: the decoder is read here and not again."""
+        norm = sae.w_dec.norm(dim=-1)
+        return cls(sae.w_enc * (sae.scale * norm), sae.b_enc * norm, sae.k)
+
+    @property
+    def d_sae(self) -> int:
+        """How many features there are."""
+        return len(self.bias)
+
+    @torch.no_grad()
+    def encode(self, residual: Float[Tensor, "token d_model"]) -> SparseCodes:
+        """Which features fire on each token, and how strongly, from the raw residual.
+
+        Memory for gates is that of one block of tokens, however many tokens come.
+        """
+        if residual.shape[-1] != len(self.weight):
+            raise ValueError(
+                f"residual of width {residual.shape[-1]}, SAE of width {len(self.weight)}: "
+                "this SAE belongs to another model."
+            )
+        parts = [self._encode(block) for block in residual.split(tokens_per_block(self.bias))]
+        return SparseCodes(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _encode(self, residual: Float[Tensor, "token d_model"]) -> SparseCodes:
+        gate = torch.addmm(self.bias, residual.float(), self.weight)
+        values, indices = top_k(gate, self.k)
+        return SparseCodes(values.relu_(), indices)
+
+
+def tokens_per_block(per_feature: Tensor) -> int:
+    """So many tokens' dense gates take a quarter of a gigabyte in float32."""
+    return max(1, 2**26 // len(per_feature))
+
+
 def encode(sae: TopKSae, residual: Float[Tensor, "token d_model"]) -> SparseCodes:
-    """Which features fire on each token, and how strongly, from the raw residual."""
-    if residual.shape[-1] != sae.w_enc.shape[0]:
-        raise ValueError(
-            f"residual of width {residual.shape[-1]}, SAE of width {sae.w_enc.shape[0]}: "
-            "this SAE belongs to another model."
-        )
-    gate = (sae.scale * residual.float()) @ sae.w_enc + sae.b_enc
-    values, indices = (gate * sae.w_dec.norm(dim=-1)).topk(sae.k, dim=-1)
-    return SparseCodes(values.relu(), indices)
+    """`Encoder.of(sae).encode(residual)`: for one batch; for many make the encoder once."""
+    return Encoder.of(sae).encode(residual)
 
 
 def decode(sae: TopKSae, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
@@ -78,22 +119,37 @@ def unit_directions(sae: TopKSae) -> Float[Tensor, "d_sae d_model"]:
     return sae.w_dec / sae.w_dec.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
-def from_sae_lens(sae: "SAE[object]", scale: float) -> TopKSae:
-    """Read a SAELens TopK SAE that takes raw residuals (unit or free decoder norms).
+def from_sae_lens(sae: "SAE[object]", scale: float, k: int | None = None) -> TopKSae:
+    """Read a SAELens SAE that takes raw residuals as TopK in the normalised space.
 
-    Raw-space weights are the normalised ones with s folded in: a_raw = a / s, so biases are
-    multiplied by s and both matrices stay (s cancels between gate and contribution).
+    A TopK SAE says its k; another ``k`` is an error. A JumpReLU SAE with one threshold for all
+    features, as SAELens reads Llama Scope, was trained as TopK and needs ``k``.
     """
-    if sae.cfg.architecture() != "topk":
+    architecture = sae.cfg.architecture()
+    if architecture not in ("topk", "jumprelu"):
         raise ValueError(
-            f"SAE architecture {sae.cfg.architecture()!r}, expected 'topk': re-instantiate it as "
-            "TopK first (a JumpReLU gate fires a different set of features)."
+            f"SAE architecture {architecture!r}, expected 'topk', or 'jumprelu' with one threshold "
+            "(a TopK SAE after training): another gate fires a different set of features. Use a "
+            "TopK release of this model, or train one with SAELens."
         )
     if sae.cfg.apply_b_dec_to_input or sae.cfg.normalize_activations != "none":
         raise ValueError(
             f"SAE with apply_b_dec_to_input={sae.cfg.apply_b_dec_to_input} and "
             f"normalize_activations={sae.cfg.normalize_activations!r}, expected False and 'none': "
             "load the final, folded checkpoint."
+        )
+    return _from_topk(sae, scale, k) if architecture == "topk" else _from_jumprelu(sae, scale, k)
+
+
+def _from_topk(sae: "SAE[object]", scale: float, k: int | None) -> TopKSae:
+    """Raw-space weights are the normalised ones with s folded in: a_raw = a / s.
+
+    So biases are multiplied by s and both matrices stay (s cancels between gate and contribution).
+    """
+    if k is not None and k != sae.cfg.k:
+        raise ValueError(
+            f"k is {k}, and the SAE was trained with {sae.cfg.k}: set sae.k to {sae.cfg.k}, or "
+            "leave it out (another k fires another set of features)."
         )
     w_dec = sae.W_dec.detach().float()
     norm = w_dec.norm(dim=-1)
@@ -110,6 +166,33 @@ def from_sae_lens(sae: "SAE[object]", scale: float) -> TopKSae:
         w_dec=w_dec,
         b_dec=sae.b_dec.detach().float() * scale,
         k=sae.cfg.k,
+        scale=scale,
+    )
+
+
+def _from_jumprelu(sae: "SAE[object]", scale: float, k: int | None) -> TopKSae:
+    """As it was while it trained: s taken out of the encoder, the threshold left aside.
+
+    SAELens folds s with W_enc s, W_dec / s and b_dec / s, and leaves b_enc.
+    """
+    threshold = sae.threshold.detach().float()
+    if not torch.allclose(threshold, threshold[0].expand_as(threshold), rtol=0.02):
+        raise ValueError(
+            f"JumpReLU SAE whose features have thresholds of their own ({threshold.min():.3g} to "
+            f"{threshold.max():.3g}): it was not trained as TopK, and would fire other features. "
+            "Expected one threshold for all, as Llama Scope has, or a TopK SAE."
+        )
+    if k is None:
+        raise ValueError(
+            "JumpReLU SAE without its k: set sae.k to the number of features that it was trained "
+            "to fire on a token (Llama Scope: 50)."
+        )
+    return TopKSae(
+        w_enc=sae.W_enc.detach().float() / scale,
+        b_enc=sae.b_enc.detach().float(),
+        w_dec=sae.W_dec.detach().float() * scale,
+        b_dec=sae.b_dec.detach().float() * scale,
+        k=k,
         scale=scale,
     )
 

@@ -6,6 +6,9 @@ The adapted set A = {E_v > epsilon and c_f in the bottom 25 %}. Choices the pape
   layer. A layer that turned little then gives few adapted features, which Fig. 7a is about.
 - Features that were never updated (cosine exactly 1) are part of that base, but are never selected,
   even where more than 75 % were not updated and the percentile itself is 1.
+
+A bottom quarter always exists, whatever turned the features. `turned_by_vision` is the part of the
+adapted set that neither training alone nor the language of the questions explains.
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,8 @@ from feature_atlas.firing_shift import FiringShift
 
 EPSILON = 1e-3
 COSINE_QUANTILE = 0.25
+MAX_Q = 0.05
+MIN_EXCESS = 0.05
 
 LayerFeature = Float[np.ndarray, "layer d_sae"]
 Selected = Bool[np.ndarray, "layer d_sae"]
@@ -42,6 +47,56 @@ def adapted_set(
     """The adapted features: energy above epsilon, and among the most turned (4.2)."""
     _require_same_features(cosine, energy)
     return _select(cosine, cosine_rank(cosine), energy, epsilon, cosine_quantile)
+
+
+def beyond_null(
+    excess_rotation: LayerFeature,
+    rotation_q_value: LayerFeature,
+    *,
+    max_q: float = MAX_Q,
+    min_excess: float = MIN_EXCESS,
+) -> Selected:
+    """Features that turned further than refitting explains: surely, and by enough to matter.
+
+    Both arguments are those of `excess_rotation`. The floor is ours. With enough tokens every drift
+    is significant, that of untouched features too: those that fire by interference are dragged
+    along with the ones that turned. In planted worlds they stay mostly below 0.05, features turned
+    by 20 degrees and more above.
+    """
+    _require_alike({"excess rotation": excess_rotation, "its q": rotation_q_value})
+    if not 0 < max_q <= 1:
+        raise ValueError(f"the largest q is a share above 0, to 1 (5 % is 0.05); got {max_q}.")
+    _refuse_nan("excess_rotation", excess_rotation)
+    _refuse_nan("rotation_q_value", rotation_q_value)
+    return (rotation_q_value <= max_q) & (excess_rotation >= min_excess)
+
+
+def turned_by_vision(
+    adapted: Selected, is_beyond_null: Selected, is_beyond_language: Selected
+) -> Selected:
+    """Adapted features whose turn neither training alone nor language explains.
+
+    adapted             `adapted_set`: it sees, and is among the most turned
+    is_beyond_null      `beyond_null`: further than the refit null
+    is_beyond_language  `turned_further` than the same feature did on the same questions unseen
+    """
+    _require_alike(
+        {
+            "adapted": adapted,
+            "beyond the null": is_beyond_null,
+            "beyond language": is_beyond_language,
+        }
+    )
+    return adapted & is_beyond_null & is_beyond_language
+
+
+def _require_alike(arrays: dict[str, np.ndarray]) -> None:
+    shapes = [list(np.shape(array)) for array in arrays.values()]
+    if shapes.count(shapes[0]) < len(shapes) or len(shapes[0]) != 2:
+        raise ValueError(
+            f"{', '.join(arrays)} are {shapes}: pass all as [layer, d_sae], with the same layers "
+            "in the same order."
+        )
 
 
 class ThresholdSweep(NamedTuple):
@@ -108,7 +163,8 @@ def _select(
 ) -> Selected:
     if not 0 <= quantile <= 1:
         raise ValueError(f"the cosine quantile is a share, 0 to 1 (25 % is 0.25); got {quantile}.")
-    return (energy > epsilon) & (rank < quantile) & (cosine < 1)
+    # in float64, as a database compares: the same set whatever the kind of either number
+    return (energy.astype(np.float64) > float(epsilon)) & (rank < float(quantile)) & (cosine < 1)
 
 
 def _jaccard(a: Selected, b: Selected) -> float:

@@ -56,6 +56,35 @@ def woolf_interval(
     return Interval(np.exp(log_ratio - reach), np.exp(log_ratio + reach))
 
 
+def bootstrap_odds_ratio_interval(
+    a: ArrayLike,
+    b: ArrayLike,
+    c: ArrayLike,
+    d: ArrayLike,
+    replicates: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike],
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """Interval of `odds_ratio` when the counted things come in clusters, as an image's tokens do.
+
+        exp(log OR -+ z SE),   SE = the standard deviation of log OR over bootstrap replicates
+
+    `replicates` are the four cells with one more axis, the last: counts with every cluster as often
+    as the replicate drew it. A hundred tell a standard deviation well (to 7 %), but not the tails.
+    The interval is never narrower than Woolf's: where a cell is 0, it is 0 in every replicate too,
+    and they would agree on what nobody knows.
+    """
+    log_ratio, error = _log_odds_ratio(a, b, c, d)
+    drawn, _ = _log_odds_ratio(*replicates)
+    if drawn.shape[:-1] != log_ratio.shape or drawn.shape[-1] < 2:
+        raise ValueError(
+            f"replicates are {list(drawn.shape)}, counts {list(log_ratio.shape)}: pass the same "
+            "counts with an axis of two or more replicates behind."
+        )
+    reach = _normal_quantile(confidence) * np.maximum(error, drawn.std(axis=-1, ddof=1))
+    return Interval(np.exp(log_ratio - reach), np.exp(log_ratio + reach))
+
+
 def odds_ratio_p_value(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> Numbers:
     """Two-sided Wald test of OR = 1: the chance of |log OR| / SE this large or larger under it."""
     log_ratio, error = _log_odds_ratio(a, b, c, d)
@@ -153,6 +182,40 @@ def clustered_bootstrap(
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
     shape = np.shape(values)[1:]
     return Interval(low.reshape(shape), high.reshape(shape))
+
+
+def clustered_difference(
+    values: ArrayLike,
+    clusters: ArrayLike,
+    other_values: ArrayLike,
+    other_clusters: ArrayLike,
+    *,
+    n_draws: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of mean(values) - mean(other_values), of two sets that share images.
+
+    Images of both sets are drawn together: one that is in both counts in both. Values are
+    [sample, column] and [other sample, column].
+    """
+    first, second = np.asarray(values, np.float64), np.asarray(other_values, np.float64)
+    n, both = len(first), np.concatenate([np.asarray(clusters), np.asarray(other_clusters)])
+    # each set's sums stand beside its own sizes, and are zero on images of the other set alone
+    padded = np.zeros((len(both), 2, first.shape[1] + 1))
+    padded[:n, 0, :-1], padded[:n, 0, -1] = first, 1
+    padded[n:, 1, :-1], padded[n:, 1, -1] = second, 1
+    sums, _ = _cluster_sums(padded, both)
+    random, parts = np.random.default_rng(seed), []
+    n_at_once = max(1, _RESAMPLED_AT_ONCE // len(sums))
+    for start in range(0, n_draws, n_at_once):
+        weights = _resample(len(sums), min(n_at_once, n_draws - start), random)
+        drawn = (weights @ sums).reshape(len(weights), 2, -1)
+        drawn = drawn[(drawn[:, :, -1] > 0).all(1)]  # a draw without any of a set says nothing
+        means = drawn[:, :, :-1] / drawn[:, :, -1:]
+        parts.append(means[:, 0] - means[:, 1])
+    tail = (1 - confidence) / 2
+    return Interval(*np.quantile(np.concatenate(parts), (tail, 1 - tail), axis=0))
 
 
 def _cluster_sums(

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel, ProcessorMixin
@@ -75,13 +75,33 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
+DATE = "26 Jul 2024"
+"""What a chat template that writes a date writes: today's would change every activation daily."""
+
+
 def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) -> str:
     """One user turn in the model's own chat template, ending with the assistant header."""
     content: list[dict[str, str]] = [{"type": "image"}] if has_image else []
     content.append({"type": "text", "text": question})
     return processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=False,
+        **({"date_string": DATE} if "date_string" in chat_template(processor) else {}),
     )
+
+
+def chat_template(processor: ProcessorMixin) -> str:
+    """The template that prompts are written with; the processor's, or else the tokenizer's."""
+    template = processor.chat_template or processor.tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template["default"]
+    if not template:
+        raise ValueError(
+            f"{type(processor).__name__} has no chat template: expected one beside the model "
+            "(chat_template.jinja), or prompts would not be those it was trained on."
+        )
+    return str(template)
 
 
 def encode_prompts(
@@ -103,10 +123,12 @@ def encode_prompts(
         )
     full = [f"{q}\n{suffix}" if suffix else q for q in questions]
     texts = [render_prompt(processor, q, has_image=images is not None) for q in full]
-    pixels = None
+    pixels, n_patches = None, 0
     if images is not None:
         pixels = processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
-        texts = [_expand_image_token(processor, text, pixels) for text in texts]
+        n_patches = _n_image_tokens(processor, pixels)
+        tokens = processor.image_token * n_patches
+        texts = [text.replace(processor.image_token, tokens, 1) for text in texts]
     encoded = processor.tokenizer(
         texts,
         add_special_tokens=False,
@@ -118,6 +140,7 @@ def encode_prompts(
     ids, mask = encoded["input_ids"], encoded["attention_mask"]
     _require_one_bos(processor, ids)
     image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    _require_image_tokens(ids == image_token, n_patches, texts)
     roles = torch.stack(
         [
             _roles(
@@ -131,14 +154,45 @@ def encode_prompts(
     return PromptBatch(ids, mask, roles.masked_fill(mask == 0, Role.PAD), pixels)
 
 
-def _expand_image_token(processor: ProcessorMixin, text: str, pixels: Tensor) -> str:
-    """Write the placeholder once per patch, as the processor itself would."""
+def _n_image_tokens(processor: ProcessorMixin, pixels: Tensor) -> int:
+    """How often the placeholder stands for one picture: once per patch, as the processor counts."""
     height, width = pixels.shape[-2:]
     n_patches = (height // processor.patch_size) * (width // processor.patch_size)
     n_tokens = n_patches + processor.num_additional_image_tokens
     if processor.vision_feature_select_strategy == "default":
         n_tokens -= 1  # the CLS token is dropped
-    return text.replace(processor.image_token, processor.image_token * n_tokens, 1)
+    return n_tokens
+
+
+def _require_image_tokens(
+    is_image: Bool[Tensor, "batch token"], expected: int, texts: Sequence[str]
+) -> None:
+    """A template without the placeholder, or a question that holds one, would go unnoticed."""
+    n_found = is_image.sum(1)
+    for row in (n_found != expected).nonzero().flatten().tolist():
+        raise ValueError(
+            f"a prompt has {int(n_found[row])} image tokens, expected {expected}: the chat "
+            "template must write the placeholder once for a picture, and no question may hold "
+            f"it; the prompt begins {texts[row][:200]!r} and ends {texts[row][-100:]!r}."
+        )
+
+
+def constant_prefix(batch: PromptBatch) -> Int[Tensor, " token"]:
+    """Ids of the template's text before image and question: in every prompt the same, or an error.
+
+    Being causal, their residuals are then the same in every sample, and say nothing of any.
+    """
+    is_prefix = (batch.roles == Role.BOS) | (batch.roles == Role.PREFIX)
+    lengths = is_prefix.long().cumprod(1).sum(1)
+    first = batch.input_ids[0, : lengths[0]]
+    for row, length in enumerate(lengths.tolist()):
+        if not torch.equal(batch.input_ids[row, :length], first):
+            raise ValueError(
+                f"prompt {row} of a batch begins with other template text than the first "
+                f"({length} and {len(first)} tokens before image and question): expected a "
+                "constant prefix. Take what changes (a date, a counter) out of the chat template."
+            )
+    return first
 
 
 def _require_one_bos(processor: ProcessorMixin, ids: Int[Tensor, "batch token"]) -> None:
@@ -252,7 +306,24 @@ def residuals(
     finally:
         for handle in handles:
             handle.remove()
+    _require_finite(captured, attention_mask)
     return captured
+
+
+def _require_finite(captured: dict[int, Tensor], attention_mask: Tensor) -> None:
+    """One infinite activation would spoil every mean it goes into, unseen."""
+    is_bad = {
+        layer: (~torch.isfinite(hidden).all(-1) & attention_mask.bool()).sum()
+        for layer, hidden in captured.items()
+    }
+    if not torch.stack(list(is_bad.values())).any():  # asked once: the device is waited for
+        return
+    layer = min(layer for layer, n_bad in is_bad.items() if n_bad)
+    raise ValueError(
+        f"layer {layer} of the model returns infinity or NaN on {int(is_bad[layer])} tokens: "
+        "expected finite activations. Use bfloat16 or float32 (float16 overflows), or repair "
+        "the checkpoint."
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from feature_atlas.dashboards.attention_overlay import crisp, overlay
+from feature_atlas.dashboards.attention_overlay import Seen, crisp, overlay
 from feature_atlas.dashboards.feature_table import with_links
 from feature_atlas.dashboards.head_map import top_heads
 from feature_atlas.dashboards.marked_text import marked_text
@@ -61,6 +61,47 @@ def test_a_square_grid_covers_the_centre_of_an_oblong_picture() -> None:
     assert shown[128, 384] < 90
 
 
+def brightness(size: tuple[int, int], weights: list[float], n: int, seen: Seen) -> np.ndarray:
+    white = png(np.full((size[1], size[0], 3), 255))
+    return np.asarray(overlay(white, weights, n, n, seen)).mean(-1)
+
+
+def test_a_padded_grid_reaches_beyond_the_picture() -> None:
+    """512 x 256 padded to a square: of 4 x 4 patches only the middle two rows are on it."""
+    shown = brightness((512, 256), [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], 4,
+                       Seen(0, -0.5, 1, 1.5))  # fmt: skip
+
+    # row 1 column 0, and row 2 column 3
+    assert shown[:128, :128].min() == shown[128:, 384:].min() == 255
+    assert shown[:128, 128:].max() < 90
+    assert shown[128:, :384].max() < 90
+
+
+def test_a_cropped_grid_leaves_dark_what_was_not_seen() -> None:
+    shown = brightness((512, 256), [1.0] * 4, 2, Seen(0.125, 0, 0.625, 1))
+
+    assert shown[:, 64:320].min() == 255
+    assert shown[:, :64].max() < 90
+    assert shown[:, 320:].max() < 90
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_patches_are_drawn_where_the_processor_took_them_from(seed: int) -> None:
+    """A centre crop of an oblong picture, by numpy: each patch of the crop repeated."""
+    random = np.random.default_rng(seed)
+    weights = random.random(16)
+    weights[3] = 1.0
+
+    shown = brightness((400, 256), weights.tolist(), 4, Seen(72 / 400, 0, 328 / 400, 1))
+
+    expected = np.kron(weights.reshape(4, 4), np.ones((64, 64)))
+    order = np.argsort(expected, axis=None, kind="stable")
+    inside = shown[:, 72:328].ravel()[order]
+    assert (np.diff(inside) >= 0).all()  # as bright as its patch's weight, in the same place
+    assert len(np.unique(inside)) >= 14
+    assert shown[:, :72].max() < 90
+
+
 def test_weights_that_do_not_fill_the_grid_are_refused() -> None:
     with pytest.raises(ValueError, match="5 weights came for a grid of 2 x 3; expected 6"):
         overlay(png(np.zeros((8, 8, 3))), [0.1] * 5, 2, 3)
@@ -93,6 +134,7 @@ def test_top_heads_are_negative_in_a_and_positive_in_b() -> None:
     attributions = pd.DataFrame(
         [
             {"method": m, "head_layer": 0, "head": h, "score": s, "standard_error": 0.1}
+            | {"evidence": "causal" if h == 0 else "screened"}
             for m, of_method in scores.items()
             for h, s in enumerate(of_method)
         ]
@@ -104,6 +146,7 @@ def test_top_heads_are_negative_in_a_and_positive_in_b() -> None:
     assert top.in_both.all()
     assert top.rank_A.tolist() == [1, 2]
     assert top.score_A.tolist() == [-3, -1]
+    assert top.evidence_B.tolist() == ["causal", "screened"]
 
 
 def test_features_that_never_fire_lie_below_all_others() -> None:

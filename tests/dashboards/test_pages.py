@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.figures import FIGURES
 
 PAGES = ["overview.py", "feature.py", "ablation.py"]
 
@@ -67,6 +68,27 @@ def test_overview_shows_the_run_the_funnel_the_scatter_and_the_survivors(
     assert survivors.link.iloc[0].startswith("/feature?run=1&layer=")
 
 
+def test_overview_names_the_command_that_draws_the_papers_figures(full_atlas, open_page) -> None:
+    app = open_page()
+
+    (listed,) = [box for box in app.expander if box.label == "Figures of the paper"]
+    assert listed.code[0].value.startswith("feature-atlas figures synthetic-")
+    assert all(figure.shows in listed.markdown[1].value for figure in FIGURES)
+
+
+def test_feature_shows_turn_and_preference_beside_their_nulls(
+    full_atlas, open_page, written
+) -> None:
+    app = open_page("feature.py", run=1, layer=1, feature=0)
+
+    (turning,) = [table.value for table in app.dataframe if "null_cosine" in table.value]
+    assert turning.excess_rotation[0] == pytest.approx(0.5)
+    assert turning.rotation_q_value[0] == pytest.approx(1e-4)
+    expected = written("visual_energy", layer=1, feature=0).modality_preference[0]
+    said = f"{expected:+.2f} [{expected - 1:+.2f}, {expected + 1:+.2f}]"
+    assert any(f"against no image: {said}" in caption.value for caption in app.caption)
+
+
 def test_feature_shows_everything_of_the_feature_in_the_address(full_atlas, open_page) -> None:
     app = open_page("feature.py", run=1, layer=1, feature=0)
 
@@ -81,12 +103,32 @@ def test_feature_shows_everything_of_the_feature_in_the_address(full_atlas, open
         "Neutral prompts",
         "Heads that drive it",
         "Where they look",
+        "On prompts of your own",
         "What breaks without it",
     ]
     assert "asks for left of" in html(app)
     assert "-25.0 pp [-28.0, -22.0]" in html(app)
     assert not app.info  # nothing is missing
     assert app.query_params == {"run": "1", "layer": "1", "feature": "0"}
+
+
+def test_feature_says_whether_strong_heads_look_at_what_is_asked(full_atlas, open_page) -> None:
+    app = open_page("feature.py", run=1, layer=1, feature=0)
+
+    said = [caption.value for caption in app.caption if "strongest heads' lift" in caption.value]
+    assert said == [
+        "In this run the strongest heads' lift less the weakest heads' is +2.50 "
+        "[95 % +2.10 to +2.90], over 8 features and 2 pictures.",
+        "In this run the strongest heads' lift less the matched heads' is +2.00 "
+        "[95 % +1.60 to +2.40], over 8 features and 2 pictures.",
+    ]
+
+
+def test_feature_without_custom_prompts_does_not_speak_of_them(full_atlas, open_page) -> None:
+    app = open_page("feature.py", run=1, layer=1, feature=1)
+
+    assert "Where they look" in headings(app)
+    assert "On prompts of your own" not in headings(app)
 
 
 def test_feature_without_an_address_is_the_first_survivor(full_atlas, open_page) -> None:

@@ -31,7 +31,7 @@ def test_measurements_are_in_order_of_time(run_id: int) -> None:
     measurements = queries.measurements(run_id)
 
     assert measurements.stage[0] == "samples"
-    assert measurements.stage.iloc[-1] == "ablation"
+    assert measurements.stage.iloc[-1] == "steering"
     assert (measurements.seconds == 9).all()
 
 
@@ -65,7 +65,7 @@ def test_training_curves_fall_by_half_every_thousand_tokens(run_id: int) -> None
 
     text = curves[(curves.regime == "text") & (curves.layer == 0)]
     assert text.tokens_seen.tolist() == [0, 1000, 2000]
-    assert text.fvu.tolist() == pytest.approx([0.9, 0.45, 0.225])
+    assert text.fvu.tolist() == pytest.approx([0.9, 0.45, 0.225])  # of all roles together
 
 
 def test_points_are_all_features(run_id: int, written) -> None:
@@ -131,21 +131,35 @@ def test_a_feature_has_one_wide_row(run_id: int, written) -> None:
 def test_cosines_come_per_regime(run_id: int, written) -> None:
     cosines = queries.decoder_cosines(run_id, 0, 3)
 
-    assert cosines.regime.tolist() == ["text", "image", "full", "random"]
+    assert cosines.regime.tolist() == ["text", "image", "full", "random", "refit", "language"]
     expected = written("decoder_cosine", layer=0, feature=3)
     assert cosines.cosine.tolist() == pytest.approx(expected.cosine)
     assert cosines.n_firings.tolist() == expected.n_firings.tolist()
+    beside = ["null_cosine", "excess_rotation", "rotation_q_value"]
+    pd.testing.assert_frame_equal(
+        cosines[beside].astype(float), expected[beside].astype(float), check_exact=False
+    )
+    assert cosines.null_cosine.isna().tolist() == [False, False, False, True, True, False]
 
 
 def test_energies_come_per_condition(run_id: int, written) -> None:
     energies = queries.visual_energies(run_id, 0, 3).set_index("condition")
 
     expected = written("visual_energy", layer=0, feature=3).iloc[0]
-    question = energies.loc["question, with its image"]
+    question = energies.loc["text, with its image"]
     assert question.energy == pytest.approx(expected.energy_question)
     assert question.n_fired == expected.fired_question
-    assert energies.energy["question, no image"] == pytest.approx(expected.energy_question / 4)
+    assert energies.energy["text, no image"] == pytest.approx(expected.energy_question / 4)
     assert pd.isna(energies.n_fired["constant prefix"])
+
+
+def test_preferences_come_with_their_interval(run_id: int, written) -> None:
+    preferences = queries.modality_preferences(run_id, 0, 3)
+
+    expected = written("visual_energy", layer=0, feature=3).modality_preference[0]
+    assert preferences.against.tolist() == ["no image"]  # the other was not measured
+    found = preferences[["preference", "low", "high"]].iloc[0].tolist()
+    assert found == pytest.approx([expected, expected - 1, expected + 1])
 
 
 def test_shifts_come_per_skill(run_id: int, written) -> None:
@@ -195,6 +209,7 @@ def test_heads_come_with_both_methods(run_id: int) -> None:
     assert len(heads) == 2 * 2 * 4  # methods, layers up to its own, heads
     assert heads[heads.method == "A"].score.tolist() == [-4, -3, -2, -1] * 2
     assert heads[heads.method == "B"].score.tolist() == [4, 3, 2, 1] * 2
+    assert {*heads.evidence} <= {"causal", "not confirmed", "screened"}
 
 
 def test_overlays_come_with_their_grid_and_score(run_id: int) -> None:
@@ -204,6 +219,32 @@ def test_overlays_come_with_their_grid_and_score(run_id: int) -> None:
     assert set(maps.kind) == {"top", "bottom"}
     assert all(len(weights) == 16 for weights in maps.weights)
     assert maps.groupby("head").score.first().tolist() == [4, 1]
+    assert maps[["seen_left", "seen_top", "seen_right", "seen_bottom"]].drop_duplicates().to_numpy(
+    ).tolist() == [[0, 0, 48, 48]]  # fmt: skip
+    assert maps.groupby("question").lift.first().isna().sum() == 1  # of the statement
+    assert maps.lift.dropna().eq(4).all()
+    assert set(maps.width) == {48}
+
+
+def test_custom_prompts_come_with_their_heads(run_id: int) -> None:
+    found = queries.custom_prompts(run_id, 1, 0)
+
+    assert found.kind.tolist() == ["top", "random", "bottom"]
+    assert set(found.question) == {"Is the blue thing left of the red one?"}
+    assert list(found.activations[0]) == [0, 0.25, 1.5]
+    assert (found.width[0], found.height[0], found.seen_left[0], found.seen_right[0]) == (
+        60, 48, 6, 54
+    )  # fmt: skip
+    assert queries.custom_prompts(run_id, 1, 1).empty
+
+
+def test_localisation_has_the_kinds_first(run_id: int) -> None:
+    found = queries.localisation(run_id)
+
+    assert found.comparison.tolist() == [
+        "top", "bottom", "random", "top - bottom", "top - random"
+    ]  # fmt: skip
+    assert (found.lift_low < found.lift).all()
 
 
 def test_removals_come_with_their_controls(run_id: int) -> None:

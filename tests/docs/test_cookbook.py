@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from feature_atlas.etl.load import ingest
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
-from feature_atlas.selection import cosine_rank, threshold_sweep
+from feature_atlas.selection import adapted_set, cosine_rank, threshold_sweep
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook.md"
 KEY = ["layer", "feature"]
@@ -68,6 +68,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         replace_value(after, "decoder_cosine", "n_firings", row, 0)
         for column in ("energy_image", "firing_rate", "fired_image", "fired_question"):
             replace_value(after, "visual_energy", column, row, 0)
+        for part in ("only", "control"):
+            replace_value(after, "visual_energy", f"fired_question_{part}", row, 0)
+        replace_value(after, "visual_energy", "fired_header", row, 0)
     text = rows_of(after, "decoder_cosine", regime="text").cosine.to_numpy()
     for row, rank in enumerate(cosine_rank(text.reshape(2, 64)).ravel()):
         replace_value(after, "selection", "cosine_rank", row, rank)
@@ -130,7 +133,8 @@ def test_mid_layer_features_that_hear_above_and_survive(ask: Callable, runs: Run
         'Which mid-layer features turned most, fire on "above" and survive neutral prompts?'
     )
 
-    strongest = runs.table("example").merge(runs.table("sample"), on="sample")
+    shown = runs.table("example").merge(runs.table("sample"), on="sample")
+    strongest = shown[shown["quantile"].isna()]
     above = strongest[strongest.question.str.contains(r"\babove\b")]
     counts = above.groupby(KEY).size().rename("n_samples_with_above").reset_index()
     survivors = runs.table("candidate", survives=True).merge(
@@ -142,6 +146,42 @@ def test_mid_layer_features_that_hear_above_and_survive(ask: Callable, runs: Run
         "points at what is above"
     )
     same(found, expected)
+
+
+def test_adapted_features_that_see_beyond_chance(ask: Callable, runs: Runs):
+    found = ask("Which adapted features see, beyond chance?")
+
+    energies = runs.table("selection", is_adapted=True).merge(runs.table("visual_energy"), on=KEY)
+    seeing = energies[energies.modality_preference_low > 0]
+    expected = seeing.sort_values("modality_preference_low", ascending=False).head(20)
+    assert found.modality_preference.tolist() == pytest.approx(
+        expected.modality_preference.tolist()
+    )
+    assert list(found.feature) == list(expected.feature)
+
+
+def test_readings_of_visual_energy(ask: Callable, runs: Runs):
+    found = ask("Do the readings of the paper's E_v agree?")
+
+    energies = runs.table("visual_energy")
+    assert found.layer.tolist() == [0, 1]
+    for name, column in (
+        ("text_mask", "energy_question"),
+        ("vision_inputs", "energy_all_tokens"),
+        ("image_tokens", "energy_image"),
+    ):
+        above = (energies[column] > 1e-3).groupby(energies.layer).sum()
+        assert found[f"n_{name}"].tolist() == above.tolist()
+
+
+def test_samples_of_a_feature_from_weak_to_strong(ask: Callable, runs: Runs):
+    found = ask("What does a feature fire on, from weak to strong?")
+
+    rows = runs.table("example").query("layer == 1 and feature == 2")
+    expected = rows.sort_values(["source", "rank"], ascending=[True, False])
+    assert found.max_activation.tolist() == expected.max_activation.tolist()
+    # the weakest kept stands for the middle, the others are the strongest
+    assert found["quantile"].tolist() == ["5", "top", "top", "top"] * 2
 
 
 def test_heads_shared_by_more_than_five_spatial_features(ask: Callable, runs: Runs):
@@ -186,11 +226,46 @@ def test_the_sweep_of_the_thresholds(ask: Callable, runs: Runs):
     cosine = runs.table("decoder_cosine", regime="text").cosine.to_numpy().reshape(2, 64)
     energy = runs.table("visual_energy").energy_question.to_numpy().reshape(2, 64)
     sweep = threshold_sweep(
-        cosine, energy, sorted(set(found.epsilon)), sorted(set(found["quantile"]))
+        cosine, energy, sorted(set(found.epsilon)), sorted(set(found.cosine_quantile))
     )
     assert found.n_selected.tolist() == sweep.n_selected.ravel().tolist()
     np.testing.assert_allclose(found.jaccard, sweep.jaccard.ravel(), rtol=1e-6)
+    np.testing.assert_allclose(found.layer_correlation, sweep.layer_correlation.ravel(), atol=1e-9)
     assert len(set(found.n_selected)) > 3
+
+
+def test_adapted_features_beyond_their_controls(ask: Callable, runs: Runs):
+    found = ask("How many adapted features turn further than their controls explain?")
+
+    chosen = runs.table("selection", is_adapted=True)
+    expected = chosen.assign(n_adapted=1).groupby("layer")[
+        ["n_adapted", "is_beyond_null", "is_beyond_language", "is_turned_by_vision"]
+    ].sum()  # fmt: skip
+    assert found.drop(columns="layer").to_numpy().tolist() == expected.to_numpy().tolist()
+    assert found.n_turned_by_vision.tolist() == [12, 12]
+
+
+def test_features_that_vision_turned_furthest(ask: Callable, runs: Runs):
+    found = ask("Which features did vision turn furthest?")
+
+    cosines = runs.table("decoder_cosine").pivot_table(index=KEY, columns="regime", values="cosine")
+    by_vision = runs.table("selection", is_turned_by_vision=True).set_index(KEY).index
+    ours = found.set_index(KEY)
+    assert len(ours) == 20
+    assert ours.index.isin(by_vision).all()
+    for name, regime in (
+        ("cosine", "text"), ("cosine_refit", "refit"), ("cosine_language", "language")
+    ):  # fmt: skip
+        np.testing.assert_allclose(ours[name], cosines.loc[ours.index, regime], rtol=1e-6)
+
+
+def test_layers_at_other_thresholds(ask: Callable, runs: Runs):
+    found = ask("Which layers would other thresholds find?")
+
+    cosine = runs.table("decoder_cosine", regime="text").cosine.to_numpy().reshape(2, 64)
+    energy = runs.table("visual_energy").energy_question.to_numpy().reshape(2, 64)
+    expected = adapted_set(cosine, energy, epsilon=0.5, cosine_quantile=0.2).sum(1)
+    assert found.n_features.tolist() == expected[expected > 0].tolist()
 
 
 def test_table_1_of_the_paper_beside_the_same_features(ask: Callable):
@@ -204,7 +279,9 @@ def test_table_1_of_the_paper_beside_the_same_features(ask: Callable):
 def test_table_1_of_the_paper_place_by_place(ask: Callable, runs: Runs):
     found = ask("What does the paper's Table 1 say beside this run, place by place?")
 
-    removed = runs.table("ablation", evaluation="vsr_relation", control_no=0)
+    removed = runs.table(
+        "ablation", evaluation="vsr_relation", intervention="directional", control_no=0
+    )
     ours = removed.sort_values(["delta_accuracy", *KEY]).head(6)
     assert found.paper_relation[0] == "above"
     assert found[KEY].to_numpy().tolist() == ours[KEY].to_numpy().tolist()
@@ -257,7 +334,8 @@ def test_methods_that_name_the_same_heads(ask: Callable, runs: Runs):
 def test_how_well_the_saes_reconstruct(ask: Callable, runs: Runs):
     found = ask("Do the adapted SAEs still reconstruct?")
 
-    curves = runs.table("training_curve").sort_values("tokens_seen").groupby(["regime", "layer"])
+    curves = runs.table("training_curve", role="all").sort_values("tokens_seen")
+    curves = curves.groupby(["regime", "layer"])
     expected = curves.agg(
         fvu_before=("fvu", "first"), fvu_after=("fvu", "last"), tokens_seen=("tokens_seen", "max")
     )

@@ -37,10 +37,29 @@ def small(config: RunConfig) -> RunConfig:
             "head_attribution": config.head_attribution.model_copy(
                 update={"max_features": 4, "n_samples": 4, "n_mean_images": 60}
             ),
+            "exact_patch": config.exact_patch.model_copy(
+                update={"n_top": 3, "n_random": 3, "n_samples": 4, "n_full_features": 2}
+            ),
+            "head_knockout": config.head_knockout.model_copy(
+                update={"max_features": 2, "n_controls": 1}
+            ),
             "auto_interp": config.auto_interp.model_copy(update={"max_features": 10}),
             "ablation": config.ablation.model_copy(
-                update={"max_features": 4, "n_controls": 2, "n_vqa": 100, "n_bootstrap": 200}
+                update={
+                    "max_features": 4,
+                    "n_controls": 2,
+                    "n_random_controls": 1,
+                    "n_direction_controls": 1,
+                    "n_other": 60,
+                    "n_vqa": 100,
+                    "n_compared": 1,
+                    "n_bootstrap": 200,
+                }
             ),
+            "group_ablation": config.group_ablation.model_copy(
+                update={"n_statements": 40, "n_vqa": 40, "n_controls": 1, "max_features": 4}
+            ),
+            "steering": config.steering.model_copy(update={"max_features": 2, "n_statements": 40}),
         }
     )
 

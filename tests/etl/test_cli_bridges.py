@@ -28,7 +28,7 @@ def test_every_bridge_has_its_command(run, run_folder: Path, tmp_path: Path):
     slug = run_folder.name
     for command, said in {
         "run": "0 additions",
-        "neuronpedia": "128 features, 72 activations and 16 explanations",
+        "neuronpedia": "128 features, 96 activations and 16 explanations",
         "delphi": "8 explanations and 8 scores",
         "latent-df": "128 features in 2 files",
     }.items():

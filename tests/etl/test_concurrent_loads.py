@@ -80,8 +80,8 @@ def test_two_loaders_at_the_same_time_never_publish_two_halves(
 
     assert [death.exit_code for death in deaths] == [0, 0, 0]
     assert states(engine) == ["published"]
-    assert count(engine, "atlas.decoder_cosine") == 4 * 2 * 64
-    assert count(engine, "atlas.example") == 72
+    assert count(engine, "atlas.decoder_cosine") == 6 * 2 * 64
+    assert count(engine, "atlas.example") == 96
 
 
 def test_loaders_of_two_runs_do_not_disturb_each_other(

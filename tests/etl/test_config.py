@@ -23,6 +23,27 @@ def test_relative_data_folders_are_beside_the_file(tmp_path):
     assert config.data.vqa_folder == tmp_path / "vqa"
 
 
+BASE = {"path": "owner/base", "text": "text.jsonl"}
+
+
+def test_the_text_of_the_base_model_is_beside_the_file(tmp_path):
+    config = load_config(write(tmp_path, {**MINIMAL, "base_model": BASE}))
+
+    assert config.base_model.text == tmp_path / "text.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"max_fuv": 1}, r"base_model\.max_fuv: unknown key; expected one of path, .*max_fvu"),
+        ({"stated": {3: {"l9": 1}}}, r"stated\.3\.l9: unknown key; expected one of l0, fvu"),
+    ],
+)
+def test_an_unknown_key_of_the_base_model_names_the_known_ones(section, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        load_config(write(tmp_path, {**MINIMAL, "base_model": BASE | section}))
+
+
 def test_an_unknown_key_names_itself_and_the_known_ones(tmp_path):
     file = write(tmp_path, {**MINIMAL, "adapt": {"n_token": 5}})
 
@@ -49,10 +70,11 @@ def test_a_missing_file_and_broken_yaml_say_so(tmp_path):
 
 
 def test_paths_and_device_do_not_change_the_identity_of_a_run():
-    here = RunConfig.model_validate(MINIMAL)
+    here = RunConfig.model_validate({**MINIMAL, "base_model": BASE})
     moved = here.model_copy(
         update={
             "device": "cuda",
+            "base_model": here.base_model.model_copy(update={"path": "/else", "text": "/where"}),
             "vlm": here.vlm.model_copy(update={"path": "/elsewhere"}),
             "data": here.data.model_copy(update={"vqa_folder": "/elsewhere"}),
         }

@@ -31,8 +31,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     after = write_run_folder(tmp_path_factory.mktemp("after"), seed=1)
     edit(after, "auto_interp", lambda rows: change(rows, "description", "asks for above"))
     edit(after, "ablation", hurt)
-    edit(after, "selection", lambda rows: change(rows, "is_adapted", False))
-    edit(before, "selection", lambda rows: change(rows, "is_adapted", False, feature=3))
+    edit(after, "selection", lambda rows: not_adapted(rows, feature=1))
+    edit(before, "selection", lambda rows: not_adapted(rows, feature=3))
     edit(before, "candidate", lambda rows: with_ocr_survivor(rows, layer=1))
     edit(after, "candidate", lambda rows: with_ocr_survivor(rows, layer=0))
     return before, after
@@ -47,6 +47,11 @@ def edit(folder: Path, table: str, how) -> None:
 def change(rows: pd.DataFrame, column: str, value: object, feature: int = 1) -> pd.DataFrame:
     rows.loc[rows.feature == feature, column] = value
     return rows
+
+
+def not_adapted(rows: pd.DataFrame, feature: int) -> pd.DataFrame:
+    """What is not adapted was not turned by vision either."""
+    return change(change(rows, "is_adapted", False, feature), "is_turned_by_vision", False, feature)
 
 
 def with_ocr_survivor(rows: pd.DataFrame, layer: int) -> pd.DataFrame:
@@ -103,6 +108,7 @@ def wide(folder: Path) -> pd.DataFrame:
     best = read_rows(folder, "auto_interp").to_pandas().sort_values("f1", ascending=False)
     rows["label"] = best.drop_duplicates(KEYS).set_index(KEYS).description
     removed = read_rows(folder, "ablation").to_pandas()
+    removed = removed[removed.intervention == "directional"]
     removed = removed[(removed.evaluation == "vsr_relation") & (removed.control_no == 0)]
     columns = ["relation", "delta_low", "delta_high"]
     return rows.join(removed.set_index(KEYS)[columns])

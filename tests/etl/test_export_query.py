@@ -95,7 +95,7 @@ def test_a_table_arrives_whole(table: str, loaded_engine: Engine, reader: Engine
 def test_csv_and_json_hold_the_same_rows(reader: Engine, tmp_path: Path):
     query = "SELECT layer, feature, tokens, max_activation, layer = 0 AS first FROM atlas.example"
     for suffix in ("csv", "json", "jsonl"):
-        assert export_query(reader, f"{query};", tmp_path / f"rows.{suffix}") == 72
+        assert export_query(reader, f"{query};", tmp_path / f"rows.{suffix}") == 96
 
     listed = json.loads((tmp_path / "rows.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]

@@ -84,7 +84,7 @@ def test_another_atlas_gets_the_same_facts(
                fingerprints(elsewhere).values())  # fmt: skip
     assert fingerprints(elsewhere) == fingerprints(loaded_engine)
     assert provenance(elsewhere) == provenance(loaded_engine)
-    assert done.rows["decoder_cosine"] == 512
+    assert done.rows["decoder_cosine"] == 6 * 128
 
 
 @pytest.mark.parametrize("table", ["run", "vlm", "sae_set", "dataset", "image", "sample"])

@@ -20,18 +20,24 @@ def sae_of(layer: int) -> TopKSae:
     )
 
 
+BUILT = (
+    ("adapt-prompts-0", "text/layer_0", 0),
+    ("adapt-prompts-1", "text/layer_1", 1),
+    ("adapt-base-text-0", "refit/layer_0", 0),
+    ("adapt-image-0", "layer_0", 0),  # as versions before this one left them
+)
+
+
 @pytest.fixture(scope="module")
 def built(run_folder: Path, tmp_path_factory) -> Path:
     """A run folder with adapted SAEs where a build leaves them."""
     folder = Path(shutil.copytree(run_folder, tmp_path_factory.mktemp("built") / run_folder.name))
     manifest = json.loads((folder / "manifest.json").read_text())
-    for regime, group, layer in (("text", 0, 0), ("text", 1, 1), ("image", 0, 0)):
-        stage = f"adapt-{regime}-{group}"
-        sae = folder / stage / "sae" / f"layer_{layer}"
+    for stage, below, layer in BUILT:
+        sae = folder / stage / "sae" / below
         save_sae(sae_of(layer), sae, {"model_name": "tiny", "hook_name": f"blocks.{layer}.x"})
         manifest["files"] += [
-            {"path": f"{stage}/sae/layer_{layer}/{file.name}", "stage": stage}
-            for file in sae.iterdir()
+            {"path": f"{stage}/sae/{below}/{file.name}", "stage": stage} for file in sae.iterdir()
         ]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     seal(folder)
@@ -48,7 +54,7 @@ def test_every_adapted_sae_gets_a_folder_with_its_two_files(exported: Path):
 
     assert files == [
         f"{sae}/{name}"
-        for sae in ("image/layer_0", "text/layer_0", "text/layer_1")
+        for sae in ("image/layer_0", "refit/layer_0", "text/layer_0", "text/layer_1")
         for name in ("cfg.json", "sae_weights.safetensors")
     ]
 
@@ -66,7 +72,7 @@ def test_sae_lens_computes_what_we_compute(exported: Path):
 
 
 def test_a_build_reads_them_as_base_saes(built: Path, exported: Path):
-    original = load_sae(built / "adapt-text-0" / "sae" / "layer_0")
+    original = load_sae(built / "adapt-prompts-0" / "sae" / "text" / "layer_0")
     again = load_sae(exported / "text" / "layer_0")
 
     for name, tensor in original._asdict().items():
@@ -77,7 +83,7 @@ def test_a_build_reads_them_as_base_saes(built: Path, exported: Path):
 
 def test_a_changed_file_is_refused(built: Path, tmp_path: Path):
     folder = Path(shutil.copytree(built, tmp_path / built.name))
-    weights = folder / "adapt-text-1" / "sae" / "layer_1" / "sae_weights.safetensors"
+    weights = folder / "adapt-prompts-1" / "sae" / "text" / "layer_1" / "sae_weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

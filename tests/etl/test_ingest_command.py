@@ -25,7 +25,7 @@ def test_a_dry_run_says_what_it_checked_and_needs_no_database(run_folder: Path):
 
     assert done.exit_code == 0, done.output
     said = " ".join(done.stdout.replace("│", " ").replace("┃", " ").split())
-    assert "decoder_cosine 1 512 10 5,120" in said
+    assert "decoder_cosine 1 768 14 10,752" in said
     assert "15 tables 15 1,724" in said
     assert "15 files" in said
     assert "sha256 as in the manifest" in said

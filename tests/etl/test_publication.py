@@ -218,4 +218,4 @@ def test_the_manifest_of_a_published_run_says_what_was_read(engine: Engine, run_
         file["table"]: file["rows"] for file in manifest["files"] if "table" in file
     }
     cosine = next(table for table in checked.tables if table.table == "decoder_cosine")
-    assert (cosine.n_files, cosine.n_columns, cosine.n_values) == (1, 10, 512 * 10)
+    assert (cosine.n_files, cosine.n_columns, cosine.n_values) == (1, 14, 768 * 14)

@@ -281,7 +281,7 @@ def test_a_dropped_run_leaves_nothing_and_the_others_as_they_were(
     report = drop_run(atlas, folders[1].name)
 
     assert report.slug == folders[1].name
-    assert report.rows["decoder_cosine"] == 4 * 128
+    assert report.rows["decoder_cosine"] == 6 * 128
     assert report.rows["example"] == read_rows(folders[1], "example").num_rows
     assert report.relinked == [folders[2].name]
     assert (report.stepped_up, report.readers_see) == (None, folders[2].name)
@@ -558,7 +558,7 @@ def test_the_commands_say_what_they_did(command, folders: list[Path]):
     )
 
     code, dumped = command("show", middle, "--json")
-    assert json.loads(dumped)["rows"]["decoder_cosine"] == 512
+    assert json.loads(dumped)["rows"]["decoder_cosine"] == 6 * 128
 
     code, promoted = command("promote", oldest)
     assert (code, f"{newest}: superseded" in promoted) == (0, True)

@@ -84,6 +84,17 @@ def source(
     for seed in (0, 1):
         ingest(write_run_folder(tmp_path_factory.mktemp("runs"), seed=seed), engine)
     with engine.begin() as connection:
+        # the old schema has one curve a regime and layer, of all roles together
+        connection.execute(text("DELETE FROM atlas.training_curve WHERE role <> 'all'"))
+        # the old schema takes every example for one of the strongest
+        connection.execute(text("DELETE FROM atlas.example WHERE quantile IS NOT NULL"))
+        # the old schema knows one way of removal, one kind of control and two sets of questions
+        connection.execute(
+            text(
+                "DELETE FROM atlas.ablation WHERE intervention <> 'directional' OR control_no > 3"
+                " OR evaluation NOT IN ('vsr_relation', 'vqa_yes_no')"
+            )
+        )
         connection.execute(
             text(
                 "INSERT INTO atlas.review (run_id, layer, feature, verdict, description, reviewer)"
@@ -163,12 +174,23 @@ def test_no_row_is_lost_on_the_way_up_and_down(old: Engine, source: Engine):
 
 
 def test_views_of_the_newest_schema_read_the_old_rows(old: Engine, source: Engine):
+    before = columns(old)["feature_record"]
     migrate(old)
 
-    for view in ("feature_all_runs", "ablation_summary", "top_example", "runs", "neutral_evidence"):
-        everything = text(f"SELECT * FROM atlas.{view} ORDER BY 1, 2, 3, 4, 5")
+    added = {*columns(old)["feature_record"]} - {*before} | {"label_is_informative"}
+    added |= {"control_p", "interaction", "interaction_low", "interaction_high", "detectable_delta"}
+    added |= {"accuracy_mean_image", "accuracy_no_image"}
+    added |= {"delta_vsr_probability_low", "delta_vsr_probability_high"}
+    added |= {"drive_fix", "exact_drive", "exact_low", "exact_high", "exact_q_value"}
+    said_then = dict.fromkeys(added) | {"evidence": "screened"}  # no head was swapped for real
+    for view in ("feature_all_runs", "ablation_summary", "top_example", "runs", "driving_head"):
+        everything = text(f"SELECT * FROM atlas.{view} ORDER BY 1, 2, 3, 4, 5, 6")
         with old.connect() as upgraded, source.connect() as made_new:
-            assert upgraded.execute(everything).all() == made_new.execute(everything).all(), view
+            expected = [  # what was not measured then is empty
+                {name: said_then.get(name, value) for name, value in row.items()}
+                for row in made_new.execute(everything).mappings()
+            ]
+            assert upgraded.execute(everything).mappings().all() == expected, view
 
 
 def test_a_new_run_joins_the_old_ones(old: Engine, tmp_path: Path):
@@ -182,6 +204,20 @@ def test_a_new_run_joins_the_old_ones(old: Engine, tmp_path: Path):
         assert dict(connection.execute(query).all()) == {"superseded": 2, "published": 1}
         n_rows = connection.scalar(text("SELECT count(*) FROM atlas.feature_all_runs"))
     assert n_rows == before["feature_record"].n_rows + 128
+
+
+def test_an_atlas_from_before_the_spread_gets_no_weak_samples(fresh_url: str, tmp_path: Path):
+    engine = make_engine(fresh_url)
+    ingest(write_run_folder(tmp_path), engine)
+    count = text("SELECT count(*) FROM atlas.example")
+
+    downgrade(engine, "20261122_13_geometry")
+    with engine.connect() as connection:
+        assert connection.scalar(count) == 72  # of 96: it would take them all for the strongest
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM atlas.top_example")) == 72
+    engine.dispose()
 
 
 def test_a_lost_row_would_be_noticed(old: Engine):

@@ -104,7 +104,7 @@ def test_a_reader_reads_and_writes_nothing(loaded_url: str):
     reader = make_reader_engine(loaded_url)
     with reader.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM atlas.feature")) == 128
-        assert connection.scalar(text("SELECT count(*) FROM atlas.example")) == 72
+        assert connection.scalar(text("SELECT count(*) FROM atlas.example")) == 96
 
     for statement in (
         "DELETE FROM atlas.review",

@@ -1,11 +1,15 @@
 """Ablation: the projection and the shared computation."""
 
+from contextlib import ExitStack
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.ablation import ablate_direction, ablated_margins, ablation_of
+from feature_atlas.ablation import ablated_margins
+from feature_atlas.intervention import Edit, addition, directional, span_removal
 from feature_atlas.vlm import edit_residual, freeze, logits, text_model
 from feature_atlas.yes_no import AnswerIds, yes_no_margin
 
@@ -37,11 +41,25 @@ def unit_rows(n: int) -> Tensor:
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
+def hooked_logits(
+    model: LlamaForCausalLM, embeds: Tensor, mask: Tensor, is_text: Tensor, edits: dict[int, Edit]
+) -> Tensor:
+    """A plain forward pass with an edit after each of some layers."""
+    with ExitStack() as hooks:
+        for layer, edit in edits.items():
+            hooks.enter_context(edit_residual(model, layer, partial(edit, text_mask=is_text)))
+        return logits(model, embeds, mask)
+
+
+def removals(layer: int, n: int) -> list[dict[int, Edit]]:
+    return [{layer: directional(row)} for row in unit_rows(n)]
+
+
 def test_the_component_along_the_direction_is_removed_at_text_positions() -> None:
     hidden = torch.tensor([[[3.0, 4.0], [3.0, 4.0]]])
     is_text = torch.tensor([[False, True]])
 
-    ablated = ablate_direction(hidden, torch.tensor([0.6, 0.8]), is_text)
+    ablated = directional(torch.tensor([0.6, 0.8]))(hidden, is_text)
 
     assert ablated[0, 0].tolist() == [3.0, 4.0]
     assert ablated[0, 1].norm() < 1e-6  # (3, 4) is 5 v
@@ -52,25 +70,24 @@ def test_nothing_is_left_of_the_direction_and_images_are_bit_identical() -> None
     hidden, _, is_text = samples()
     direction = unit_rows(1)[0]
 
-    ablated = ablate_direction(hidden, direction, is_text)
+    ablated = directional(direction)(hidden, is_text)
 
     left = (ablated @ direction).abs() / hidden.norm(dim=-1)
     assert left[is_text].max() < 1e-6
     assert torch.equal(ablated[~is_text], hidden[~is_text])
 
 
-def test_a_zero_direction_changes_no_logit_and_a_long_one_is_refused(
-    model: LlamaForCausalLM,
+@pytest.mark.parametrize(
+    "edit", [directional(torch.zeros(D_MODEL)), addition(unit_rows(1)[0], 0.0)]
+)
+def test_a_zero_direction_and_nothing_added_change_no_logit(
+    model: LlamaForCausalLM, edit: Edit
 ) -> None:
     embeds, mask, is_text = samples()
-    zero = torch.zeros(D_MODEL)
 
-    with edit_residual(model, 1, ablation_of(zero, is_text)):
-        edited = logits(model, embeds, mask)
+    edited = hooked_logits(model, embeds, mask, is_text, {1: edit})
 
     assert torch.equal(edited, logits(model, embeds, mask))
-    with pytest.raises(ValueError, match="direction of length 2, expected 1"):
-        ablate_direction(embeds, 2 * unit_rows(1)[0], is_text)
 
 
 @pytest.mark.parametrize("layer", range(N_LAYERS))
@@ -78,15 +95,14 @@ def test_sharing_the_clean_run_equals_one_hooked_pass_each(
     model: LlamaForCausalLM, layer: int
 ) -> None:
     embeds, mask, is_text = samples()
-    directions = unit_rows(3)
+    edits = [*removals(layer, 3), {layer: span_removal(unit_rows(3))}]
 
-    shared = ablated_margins(model, embeds, mask, is_text, layer, directions, ANSWERS, batch=2)
+    shared = ablated_margins(model, embeds, mask, is_text, layer, edits, ANSWERS, batch=2)
 
     plain = yes_no_margin(logits(model, embeds, mask), ANSWERS)
     torch.testing.assert_close(shared.before, plain, atol=1e-5, rtol=1e-5)
-    for direction, after in zip(directions, shared.after, strict=True):
-        with edit_residual(model, layer, ablation_of(direction, is_text)):
-            hooked = yes_no_margin(logits(model, embeds, mask), ANSWERS)
+    for edit, after in zip(edits, shared.after, strict=True):
+        hooked = yes_no_margin(hooked_logits(model, embeds, mask, is_text, edit), ANSWERS)
         torch.testing.assert_close(after, hooked, atol=1e-5, rtol=1e-5)
     assert (shared.after - shared.before).abs().mean() > 0.01
 
@@ -95,18 +111,35 @@ def test_text_at_the_very_beginning_leaves_nothing_to_share(model: LlamaForCausa
     embeds, mask, _ = samples()
     is_text = mask.bool()
 
-    shared = ablated_margins(model, embeds, mask, is_text, 1, unit_rows(1), ANSWERS)
+    shared = ablated_margins(model, embeds, mask, is_text, 1, removals(1, 1), ANSWERS)
 
-    with edit_residual(model, 1, ablation_of(unit_rows(1)[0], is_text)):
-        hooked = yes_no_margin(logits(model, embeds, mask), ANSWERS)
-    torch.testing.assert_close(shared.after[0], hooked, atol=1e-5, rtol=1e-5)
+    hooked = hooked_logits(model, embeds, mask, is_text, removals(1, 1)[0])
+    torch.testing.assert_close(
+        shared.after[0], yes_no_margin(hooked, ANSWERS), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_edits_of_several_layers_equal_one_pass_with_all_hooks(model: LlamaForCausalLM) -> None:
+    embeds, mask, is_text = samples()
+    rows = unit_rows(3)
+    both = {1: directional(rows[0]), 2: span_removal(rows[1:])}
+    above = {3: directional(rows[0])}  # nothing at the layer up to which all is shared
+
+    shared = ablated_margins(model, embeds, mask, is_text, 1, [both, above], ANSWERS, batch=2)
+
+    for edits, after in zip([both, above], shared.after, strict=True):
+        hooked = yes_no_margin(hooked_logits(model, embeds, mask, is_text, edits), ANSWERS)
+        torch.testing.assert_close(after, hooked, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"edits of layers \[\[1, 2\]\]: .* none below layer 2"):
+        ablated_margins(model, embeds, mask, is_text, 2, [both], ANSWERS)
 
 
 def test_removed_norm_is_the_mean_over_text_tokens(model: LlamaForCausalLM) -> None:
     embeds, mask, is_text = samples()
     direction = unit_rows(1)
 
-    shared = ablated_margins(model, embeds, mask, is_text, 2, direction, ANSWERS, batch=2)
+    edits = removals(2, 1)
+    shared = ablated_margins(model, embeds, mask, is_text, 2, edits, ANSWERS, batch=2)
 
     seen = []
     with edit_residual(model, 2, lambda hidden: seen.append(hidden) or hidden):
@@ -120,7 +153,7 @@ def test_the_model_is_left_as_it_was(model: LlamaForCausalLM) -> None:
     embeds, mask, is_text = samples()
     before = logits(model, embeds, mask)
 
-    ablated_margins(model, embeds, mask, is_text, 1, unit_rows(1), ANSWERS)
+    ablated_margins(model, embeds, mask, is_text, 1, removals(1, 1), ANSWERS)
 
     assert torch.equal(logits(model, embeds, mask), before)
     assert len(text_model(model).layers) == text_model(model).config.num_hidden_layers == N_LAYERS
@@ -142,5 +175,5 @@ def test_a_model_that_cannot_be_restarted_is_found_out() -> None:
         with_kwargs=True,
     )
 
-    with pytest.raises(ValueError, match=r"Use vlm.edit_residual with ablation.ablation_of"):
-        ablated_margins(scaling, *samples(), 0, unit_rows(1), ANSWERS)
+    with pytest.raises(ValueError, match=r"Use vlm.edit_residual with each edit"):
+        ablated_margins(scaling, *samples(), 0, removals(0, 1), ANSWERS)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.control import matched_controls, mean_projection
+from feature_atlas.control import (
+    control_p_value,
+    matched_controls,
+    mean_projection,
+    random_controls,
+    random_directions,
+    variance_factor,
+)
 
 
 def test_mean_projection_by_hand() -> None:
@@ -42,3 +49,30 @@ def test_too_few_matches_widen_the_tolerance_and_say_so() -> None:
 def test_controls_of_a_silent_feature_are_refused() -> None:
     with pytest.raises(ValueError, match="feature 1 never fires"):
         matched_controls(np.array([0.1, 0.0]), np.ones(2), 1)
+
+
+def test_uniform_controls_leave_the_excluded_out_and_reach_all_others() -> None:
+    drawn = random_controls(6, n=10, seed=1, exclude=[0, 3])
+
+    assert sorted(drawn) == [1, 2, 4, 5]
+    assert len(random_controls(100, n=5)) == len(set(random_controls(100, n=5))) == 5
+
+
+def test_a_random_direction_takes_as_much_variance_as_the_feature() -> None:
+    residual = torch.randn(500, 16, generator=torch.Generator().manual_seed(3)) * torch.arange(16)
+    v, u = random_directions(16, n=2, seed=4)
+
+    factor = variance_factor(residual, v, u)
+
+    assert (v.norm(), u.norm()) == (pytest.approx(1), pytest.approx(1))
+    assert abs(float(v @ u)) < 0.9
+    taken = (residual @ v).square().mean()
+    torch.testing.assert_close((factor * (residual @ u)).square().mean(), taken)
+
+
+def test_a_feature_among_its_controls_by_hand() -> None:
+    controls = np.array([-0.1, 0.0, -0.02, 0.03])
+
+    assert control_p_value(-0.2, controls) == 1 / 5
+    assert control_p_value(-0.02, controls) == 3 / 5  # one as bad, one worse, and itself
+    assert control_p_value(0.5, controls) == 1.0

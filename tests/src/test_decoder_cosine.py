@@ -19,8 +19,8 @@ def test_cosine_by_hand() -> None:
 
 
 def test_cosines_equal_float64_numpy_for_any_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = torch.randn(103, 64)
-    adapted = base + torch.rand(103, 1) * torch.randn(103, 64)
+    base = torch.randn(103, 1024)
+    adapted = base + torch.rand(103, 1) * torch.randn(103, 1024)
     b, a = base.double().numpy(), adapted.double().numpy()
     expected = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
@@ -36,6 +36,17 @@ def test_a_feature_never_updated_has_cosine_exactly_one_and_none_exceeds_it() ->
     assert decoder_cosine(base, 3 * base).max() <= 1
 
 
+def test_rows_kept_bit_for_bit_have_cosine_exactly_one_even_if_tiny_or_zero() -> None:
+    base = torch.randn(3, 16)
+    base[1], base[2] = base[1] * 1e-30, 0
+    turned = base.clone()
+    turned[0] *= 2
+
+    for cosine in (decoder_cosine(base, turned), best_base_match(base, turned).cosine):
+        assert cosine.tolist() == [1, 1, 1]
+    assert decoder_cosine(base, -turned).tolist() == [-1, -1, 1]  # minus zero is zero
+
+
 def test_best_match_finds_the_feature_that_another_one_became() -> None:
     base = torch.eye(4)
     adapted = base[[0, 2, 1, 3]]
@@ -47,15 +58,16 @@ def test_best_match_finds_the_feature_that_another_one_became() -> None:
     torch.testing.assert_close(match.cosine, torch.tensor([1.0, 1.0, 1.0, 0.8]))
 
 
-def test_best_match_equals_the_full_cosine_matrix_for_any_chunk() -> None:
-    base, adapted = torch.randn(37, 8), torch.randn(37, 8)
+@pytest.mark.parametrize("d_model", [8, 4096])
+def test_best_match_equals_the_full_cosine_matrix_for_any_chunk(d_model: int) -> None:
+    base, adapted = torch.randn(37, d_model), torch.randn(37, d_model)
     b, a = base.double().numpy(), adapted.double().numpy()
     cosines = (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
 
     for chunk in (1, 10, 37, 4096):
         match = best_base_match(base, adapted, chunk)
         np.testing.assert_array_equal(match.feature, cosines.argmax(1))
-        np.testing.assert_allclose(match.cosine, cosines.max(1), atol=1e-6)
+        np.testing.assert_allclose(match.cosine, cosines.max(1), atol=1e-7)
 
 
 def test_a_feature_with_a_twin_is_matched_with_itself() -> None:

@@ -5,7 +5,7 @@ import torch
 from random_llama import LAYER, N_HEADS, random_llama, runs, unit_rows
 from transformers import LlamaForCausalLM
 
-from feature_atlas.exact_patch import exact_patch
+from feature_atlas.exact_patch import exact_patch, exact_patch_each, exact_patch_heads
 from feature_atlas.vlm import residuals
 
 
@@ -30,3 +30,40 @@ def test_patching_everything_is_the_corrupt_run(model: LlamaForCausalLM) -> None
     )
     expected = torch.einsum("fd,btd,bt->fb", unit_rows(2), change, positions.double())
     torch.testing.assert_close(effect, expected)
+
+
+def test_some_heads_at_once_are_each_one_alone(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    where = (mask, positions, LAYER, unit_rows(2))
+
+    some = exact_patch_heads(
+        model, clean, corrupt, *where, heads=[(2, 3), (0, 1)], parts=["q", "k"]
+    )
+
+    every = exact_patch_each(model, clean, corrupt, *where, parts=["q", "k"])
+    one = exact_patch(model, clean, corrupt, *where, heads=[(2, 3)], parts=["q", "k"])
+    assert some.abs().min() > 1e-9
+    torch.testing.assert_close(some, torch.stack([every[..., 2, 3], every[..., 0, 1]], dim=-1))
+    torch.testing.assert_close(some[..., 0], one)
+
+
+def test_both_ways_in_one_batch_are_each_one_alone(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    heads, parts = [(1, 2)], ["q", "k"]
+
+    both = exact_patch_heads(
+        model,
+        torch.cat([clean, corrupt]),
+        torch.cat([corrupt, clean]),
+        torch.cat([mask, mask]),
+        torch.cat([positions, positions]),
+        LAYER,
+        unit_rows(2),
+        heads=heads,
+        parts=parts,
+    )
+
+    where = (mask, positions, LAYER, unit_rows(2))
+    a = exact_patch_heads(model, clean, corrupt, *where, heads=heads, parts=parts)
+    b = exact_patch_heads(model, corrupt, clean, *where, heads=heads, parts=parts)
+    torch.testing.assert_close(both, torch.cat([a, b], dim=1))

@@ -6,7 +6,6 @@ from random import Random
 import pytest
 from scipy.stats import chi2_contingency
 
-from feature_atlas.auto_interp import score_description
 from feature_atlas.explainer_offline import (
     NOTHING,
     OfflineExplainer,
@@ -20,7 +19,8 @@ from feature_atlas.explainer_offline import (
     sentence,
     words_of,
 )
-from feature_atlas.interp_samples import Sample, choose_samples
+from feature_atlas.interp_samples import Sample, choose_described, choose_scored
+from feature_atlas.label_score import score_description
 
 COLOURS, SHAPES = ["red", "blue", "green", "cyan"], ["circle", "square", "star", "object"]
 RELATIONS = ["left of", "right of", "above", "below", "next to", "far from"]
@@ -137,7 +137,7 @@ def test_five_samples_drawn_blindly_mostly_have_nothing_in_common() -> None:
     said = [explainer.describe(random.sample(background, 5)).text for _ in range(30)]
 
     assert said.count(NOTHING) >= 24
-    assert explainer.classify(NOTHING, background[:3]) == [False] * 3
+    assert explainer.classify(NOTHING, background[:3]).answers == [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_the_sentence_says_the_whole_rule(rule: Rule) -> None:
 def test_a_sentence_in_other_words_cannot_be_judged() -> None:
     explainer = OfflineExplainer(world())
 
-    assert explainer.classify("objects above others", world()[:2]) == [None, None]
+    assert explainer.classify("objects above others", world()[:2]).answers == [None, None]
 
 
 def test_tokens_are_named_where_the_firing_falls() -> None:
@@ -176,11 +176,14 @@ def test_the_own_description_scores_and_anothers_does_not() -> None:
     explainer = OfflineExplainer(background)
     active = [spatial(random, "left of", fires_on="left") for _ in range(15)]
     silent = [s for s in world(seed=6) if s.relation != "left of"]
-    chosen = choose_samples(active, silent, n_describe=5)
+    chosen = choose_described(active, n_describe=5)
+    scored = choose_scored(chosen, silent)
     own = explainer.describe(chosen.describe).text
     others = explainer.describe([spatial(random, "below") for _ in range(5)]).text
 
-    score = score_description(explainer, own, chosen.positives, chosen.negatives, shuffled=others)
+    score = score_description(
+        explainer, own, scored.positives, scored.negatives, shuffled=others
+    ).score
 
     assert (score.f1, score.shuffled_f1, score.n_failed) == (1.0, 0.0, 0)
 
@@ -192,7 +195,7 @@ def test_a_lexical_description_fails_on_silent_samples_with_the_same_word() -> N
     positives = [spatial(random, "above") for _ in range(10)]
     negatives = [spatial(random, "above") for _ in range(5)] + [other(random) for _ in range(5)]
 
-    score = score_description(explainer, 'questions with "above"', positives, negatives)
+    score = score_description(explainer, 'questions with "above"', positives, negatives).score
 
     assert (score.true_positive, score.false_positive) == (10, 5)
     assert score.f1 == pytest.approx(0.8)

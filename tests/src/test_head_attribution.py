@@ -7,8 +7,20 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from feature_atlas.exact_patch import exact_patch, exact_patch_each
-from feature_atlas.head_attribution import HeadScores, attribute_heads, summarise_heads
-from feature_atlas.head_probe import PARTS
+from feature_atlas.head_attribution import (
+    HeadScores,
+    attribute_heads,
+    head_scores,
+    run_both,
+    summarise_heads,
+)
+from feature_atlas.head_probe import (
+    PARTS,
+    attention_pattern,
+    attention_scaling,
+    probed_heads,
+    record_heads,
+)
 from feature_atlas.vlm import decoder_layers, freeze, residuals
 
 
@@ -173,6 +185,75 @@ def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -
         torch.testing.assert_close(paired.k[:, 0, f], crossed.k[:, f, f])
 
 
+def test_features_of_several_layers_share_one_pass(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+
+    both = run_both(model, clean, corrupt, mask, [0, 2])
+
+    for layer in (0, 2):
+        alone = attribute_heads(model, clean, corrupt, mask, positions, layer, unit_rows(2))
+        shared = head_scores(both, positions, layer, unit_rows(2))
+        for part, own in zip(shared, alone, strict=True):
+            torch.testing.assert_close(part, own)
+
+
+def test_every_feature_may_have_positions_of_its_own(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    last = torch.arange(positions.shape[1]).expand_as(positions) == 5
+    both = run_both(model, clean, corrupt, mask, [LAYER])
+    directions = unit_rows(2)
+
+    together = head_scores(both, torch.stack([positions, last]), LAYER, directions)
+
+    for feature, chosen in enumerate((positions, last)):
+        alone = head_scores(both, chosen, LAYER, directions[feature : feature + 1])
+        for part, own in zip(together, alone, strict=True):
+            torch.testing.assert_close(part[:, feature : feature + 1], own)
+
+
+@pytest.mark.parametrize(("fix", "parts"), [("q_fix", "q"), ("k_fix", "k"), ("qk_fix", "qk")])
+def test_the_fix_is_exact_where_only_the_softmax_is_not_linear(
+    model: LlamaForCausalLM, fix: str, parts: str
+) -> None:
+    """In one layer without norms and with a linear MLP, J_f is linear in the pattern."""
+    block = decoder_layers(model)[0]
+    block.input_layernorm = block.post_attention_layernorm = nn.Identity()
+    block.mlp = nn.Linear(D_MODEL, D_MODEL, bias=False, dtype=torch.float64)
+    freeze(model)
+    clean, corrupt, mask, positions = runs()
+    corrupt[:, 4:] += clean[:, :3]  # queries differ too
+    where = (mask, positions, 0, unit_rows(2))
+
+    scores = attribute_heads(model, clean, corrupt, *where)
+
+    exact = exact_patch_each(model, clean, corrupt, *where, parts=list(parts))
+    gradient_alone = sum(getattr(scores, part) for part in parts)
+    torch.testing.assert_close(getattr(scores, fix)[0], exact, atol=1e-10, rtol=1e-10)
+    assert (gradient_alone[0] - exact).abs().max() > 0.1
+
+
+def test_the_fix_is_the_change_of_the_pattern_times_its_gradient(model: LlamaForCausalLM) -> None:
+    clean, corrupt, mask, positions = runs()
+    direction = unit_rows(1)
+    patterns: dict[int, Tensor] = {}
+
+    def keep(part: str, layer: int, tensor: Tensor) -> Tensor:
+        if part == "pattern":
+            patterns[layer] = tensor
+        return tensor
+
+    with probed_heads(model, keep):
+        y = residuals(model, clean.clone().requires_grad_(), mask, [LAYER])[LAYER]
+    gradient = torch.autograd.grad((y[positions] @ direction[0]).sum(), patterns[1])[0]
+    here, there = (record_heads(model, x, mask, [LAYER]) for x in (clean, corrupt))
+    changed = attention_pattern(there.q[1], here.k[1], here.bias[1], attention_scaling(model, 1))
+    expected = ((changed - patterns[1]) * gradient).sum((-1, -2)).detach()
+
+    scores = attribute_heads(model, clean, corrupt, mask, positions, LAYER, direction)
+
+    torch.testing.assert_close(scores.q_fix[0, 0, :, 1], expected)
+
+
 def test_padding_changes_no_score(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
     short = (clean[1:, :-1], corrupt[1:, :-1], mask[1:, :-1], positions[1:, :-1])
@@ -204,10 +285,10 @@ def test_the_summary_is_a_mean_with_its_standard_error() -> None:
     q = torch.tensor([1.0, 3.0, 5.0]).view(1, 1, 3, 1, 1).expand(2, 1, 3, 1, 1)
     zero = torch.zeros_like(q)
 
-    summary = summarise_heads(HeadScores(q=q, k=zero + 1, v=zero, z=zero))
+    summary = summarise_heads(HeadScores(q, zero + 1, *[zero] * 5))
 
     assert summary.score[0, 0, 0, 0] == 4.0  # mean of 2, 4, 6
     assert summary.standard_error[0, 0, 0, 0] == pytest.approx(2 / 3**0.5)  # deviation 2, n = 3
     assert summary.n_samples == 3
     with pytest.raises(ValueError, match="expected at least 2"):
-        summarise_heads(HeadScores(*(part[:, :, :1] for part in (q, zero, zero, zero))))
+        summarise_heads(HeadScores(q[:, :, :1], *[zero[:, :, :1]] * 6))

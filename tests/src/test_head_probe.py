@@ -25,7 +25,7 @@ def test_our_attention_equals_sdpa_and_is_gone_afterwards(model: LlamaForCausalL
     clean, corrupt, mask, positions = runs()
     before = residuals(model, clean, mask, [LAYER])[LAYER]
 
-    ours = record_heads(model, clean, mask, LAYER).residual
+    ours = record_heads(model, clean, mask, [LAYER]).residual
     attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
     with pytest.raises(KeyError), probed_heads(model, lambda *_: {}["no"]):
         residuals(model, clean, mask, [0])
@@ -57,6 +57,6 @@ def test_only_the_text_model_of_a_vlm_is_looked_into() -> None:
         residuals(vlm, clean, mask, [0])
     scores = attribute_heads(vlm, clean, corrupt, mask, positions, LAYER, unit_rows(1))
 
-    assert seen == [("sdpa", part, 0) for part in ("q", "k", "v", "pattern", "z")]
+    assert seen == [("sdpa", part, 0) for part in ("q", "k", "v", "bias", "pattern", "z")]
     assert text_model(vlm).config._attn_implementation == "sdpa"
     assert scores.q.abs().sum() > 0

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from feature_atlas.neutral_prompt import NeutralCounts, fired_anywhere, max_activation, survives
+from feature_atlas.neutral_prompt import (
+    NeutralCounts,
+    fired_anywhere,
+    max_activation,
+    shuffled_samples,
+    survives,
+)
 from feature_atlas.sae import SparseCodes
 
 D_SAE, K = 12, 4
@@ -48,22 +54,25 @@ def test_only_a_features_own_samples_count() -> None:
     real = torch.tensor([[2.0, 1.0, 0.0], [4.0, 0.0, 0.0]])
     mean = torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
 
-    counts.add(real, mean, is_top=torch.tensor([[True, True, False], [True, False, False]]))
+    is_top = torch.tensor([[True, True, False], [True, False, False]])
+    counts.add(real, mean, real.flip(1), is_top)
 
     assert counts.n_samples.tolist() == [2, 1, 0]
     assert counts.n_fired.tolist() == [2, 1, 0]
     assert counts.n_fired_mean_image.tolist() == [1, 1, 0]
+    assert counts.n_fired_shuffled_image.tolist() == [0, 1, 0]
     assert counts.mean_activation().tolist() == [3.0, 1.0, 0.0]
+    assert counts.only([1, 0]).n_samples.tolist() == [1, 2]
 
 
 def test_counts_do_not_depend_on_the_batches() -> None:
-    real, mean = torch.randn(2, 30, 5).relu()
+    real, mean, shuffled = torch.randn(3, 30, 5).relu()
     is_top = torch.rand(30, 5) < 0.4
     whole, pieces = NeutralCounts.empty(5), NeutralCounts.empty(5)
 
-    whole.add(real, mean, is_top)
+    whole.add(real, mean, shuffled, is_top)
     for rows in torch.arange(30).split(4):
-        pieces.add(real[rows], mean[rows], is_top[rows])
+        pieces.add(real[rows], mean[rows], shuffled[rows], is_top[rows])
 
     torch.testing.assert_close(whole, pieces)
     torch.testing.assert_close(
@@ -73,20 +82,35 @@ def test_counts_do_not_depend_on_the_batches() -> None:
 
 
 def test_survivors_fire_often_and_because_of_the_picture() -> None:
-    # grounded; lexical; fires on any text; too seldom; just enough; without samples
-    n_fired = torch.tensor([9, 0, 10, 4, 5, 0])
-    n_samples = torch.tensor([10, 10, 10, 10, 10, 0])
-    n_fired_mean_image = torch.tensor([2, 0, 10, 0, 4, 0])
+    # grounded; lexical; fires on any text; too seldom; just enough; by luck once more; no samples
+    n_fired = torch.tensor([9, 0, 10, 4, 6, 9, 0])
+    n_samples = torch.tensor([10, 10, 10, 10, 10, 10, 0])
+    n_fired_mean_image = torch.tensor([2, 0, 10, 0, 3, 8, 0])
 
     survivors = survives(n_fired, n_samples, n_fired_mean_image)
 
-    assert survivors.tolist() == [True, False, False, False, True, False]
+    assert survivors.tolist() == [True, False, False, False, True, False, False]
     assert survives(n_fired, n_samples, n_fired_mean_image, min_share=0.9).sum() == 1
+    assert survives(n_fired, n_samples, n_fired_mean_image, max_mean_share=0.9).sum() == 3
 
 
 def test_counts_that_do_not_belong_together_are_refused() -> None:
     ten = torch.tensor([10])
     with pytest.raises(ValueError, match="more runs than it had"):
         survives(ten, ten - 1, ten)
+    four, three = torch.ones(4, 3), torch.ones(3, 3)
     with pytest.raises(ValueError, match=r"real image \[4, 3\], mean image \[3, 3\]"):
-        NeutralCounts.empty(3).add(torch.ones(4, 3), torch.ones(3, 3), torch.ones(4, 3) > 0)
+        NeutralCounts.empty(3).add(four, three, four, four > 0)
+
+
+def test_a_shuffled_picture_is_anothers_and_always_the_same() -> None:
+    images = torch.randint(0, 6, (200,))
+
+    others = shuffled_samples(images, seed=2)
+
+    assert (images[others] != images).all()
+    assert torch.equal(others, shuffled_samples(images, seed=2))
+    assert (others != shuffled_samples(images, seed=3)).any()
+    assert len(others.unique()) > 80  # a hash, not one picture for all
+    with pytest.raises(ValueError, match="3 samples share one picture"):
+        shuffled_samples(torch.zeros(3, dtype=torch.int64), seed=0)

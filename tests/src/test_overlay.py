@@ -1,25 +1,14 @@
-"""Attention maps: whose attention, to which patch, and where that patch lies in the picture."""
+"""Attention maps: whose attention, to which patch, of which heads."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPImageProcessorPil, LlamaConfig, LlamaForCausalLM
-from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.overlay import (
-    Geometry,
-    blend,
-    choose_heads,
-    geometry,
-    grid_shape,
-    image_attention,
-    on_picture,
-)
+from feature_atlas.overlay import blend, choose_heads, image_attention
 from feature_atlas.vlm import freeze, text_model
-
-GRID, PIXELS = 4, 32
 
 
 @pytest.fixture
@@ -86,68 +75,39 @@ def test_random_heads_look_at_the_picture_as_much_as_the_top_ones() -> None:
     assert chosen == choose_heads(scores, mass, n=2, seed=3)
 
 
+def test_of_two_heads_that_look_alike_the_one_of_the_same_layer_is_the_match() -> None:
+    n_layers, n_heads = 9, 4
+    scores = torch.full((n_layers, n_heads), 1.0) + torch.rand(n_layers, n_heads)
+    scores[4, 0], scores[8, 3] = 9.0, 0.0
+    mass = torch.full((n_layers, n_heads), 0.5)
+    mass[4] = torch.tensor([0.3, 0.9, 0.9, 0.29])
+    mass[0, 2] = 0.3  # as much exactly, but four layers away
+
+    drawn = {choose_heads(scores, mass, n=1, seed=seed).random[0] for seed in range(40)}
+
+    near = [(4, 3), (0, 2), (3, 0)]
+    assert drawn >= {near[0], near[1]}  # by lot among the five nearest
+    distance = {
+        (layer, head): abs(float(mass[layer, head]) - 0.3) + 0.02 * abs(layer - 4)
+        for layer in range(n_layers)
+        for head in range(n_heads)
+        if (layer, head) not in ((4, 0), (8, 3))
+    }
+    furthest = sorted(distance.values())[4]
+    assert all(distance[head] <= furthest for head in drawn)
+    assert min(distance, key=distance.__getitem__) == (4, 3)
+
+
+def test_a_model_of_few_heads_shows_fewer_of_each_kind() -> None:
+    chosen = choose_heads(torch.tensor([[1.0, -5.0, 2.0, 0.5]]), torch.rand(1, 4), n=2)
+
+    assert (chosen.top, chosen.bottom) == ([(0, 1)], [(0, 3)])
+    assert len(chosen.random) == 1
+
+
 def test_too_few_heads_for_three_groups_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 6 heads for 2 top, bottom and random"):
-        choose_heads(torch.zeros(1, 5), torch.zeros(1, 5), n=2)
-
-
-def clip(**size: int) -> CLIPImageProcessorPil:
-    square = {"height": PIXELS, "width": PIXELS}
-    return CLIPImageProcessorPil(size=size or {"shortest_edge": PIXELS}, crop_size=square)
-
-
-def llava_padded() -> LlavaImageProcessorPil:
-    square = {"height": PIXELS, "width": PIXELS}
-    return LlavaImageProcessorPil(size=square, crop_size=square, do_pad=True)
-
-
-PROCESSORS = {
-    "centre crop": clip(),
-    "stretch": clip(height=PIXELS, width=PIXELS),
-    "pad": llava_padded(),
-}
-
-
-@pytest.mark.parametrize("processor", PROCESSORS.values(), ids=PROCESSORS)
-@pytest.mark.parametrize("size", [(64, 64), (128, 64), (64, 128), (100, 60)], ids=str)
-@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
-def test_the_red_half_of_a_picture_lights_up_on_its_own_side(processor, size, side) -> None:
-    """Through the real processor: redness per patch, brought back to the picture."""
-    width, height = size
-    x, y = np.arange(width) < width / 2, (np.arange(height) < height / 2)[:, None]
-    red = {"left": x, "right": ~x, "top": y, "bottom": ~y}[side] & np.ones((height, width), bool)
-    picture = Image.fromarray(np.where(red[..., None], (255, 0, 0), (0, 0, 255)).astype(np.uint8))
-
-    pixels = processor(images=picture, return_tensors="np")["pixel_values"][0]
-    red_channel, _, blue_channel = pixels.reshape(3, GRID, PIXELS // GRID, GRID, -1).mean((2, 4))
-    seen = geometry(processor, width, height)
-    heat = on_picture((red_channel > blue_channel).astype(float), seen, width, height)
-
-    assert (seen.height, seen.width) == pixels.shape[1:]
-    assert grid_shape(GRID * GRID, seen) == (GRID, GRID)
-    cut = abs(width - height) // 2 if processor is PROCESSORS["centre crop"] else 0
-    cut_x, cut_y = (cut, 0) if width > height else (0, cut)
-    inside = np.s_[cut_y : height - cut_y, cut_x : width - cut_x]
-    # Edges of odd sizes may be off by one pixel seen, which is up to two of the picture.
-    assert (heat[inside] == red[inside]).mean() >= (0.93 if width % 64 else 1.0)
-    assert heat.sum() - heat[inside].sum() <= (2 * height if width % 64 else 0)
-
-
-def test_geometry_of_a_wide_picture_by_hand() -> None:
-    assert geometry(clip(), 128, 64) == Geometry(0.5, 0.5, -16, 0, 32, 32)  # 64 x 32, 16 cut off
-    assert geometry(llava_padded(), 128, 64) == Geometry(0.25, 0.25, 0, 8, 32, 32)  # 8 rows of pad
-
-
-def test_an_unknown_resize_rule_says_what_is_expected() -> None:
-    processor = clip(longest_edge=50)
-
-    with pytest.raises(ValueError, match="expected shortest_edge alone, or height and width"):
-        geometry(processor, 10, 10)
-
-
-def test_575_tokens_do_not_tile_a_square() -> None:
-    with pytest.raises(ValueError, match="575 image tokens do not tile 336 x 336"):
-        grid_shape(575, Geometry(1, 1, 0, 0, 336, 336))
+    with pytest.raises(ValueError, match="at least 3 heads, for a top, a bottom and a random one"):
+        choose_heads(torch.zeros(1, 2), torch.zeros(1, 2), n=2)
 
 
 def test_blending_reddens_the_hot_half_and_dims_the_cold() -> None:

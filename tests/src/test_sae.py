@@ -106,13 +106,82 @@ def test_training_weights_come_back_unchanged():
     assert all(torch.equal(a, b) for a, b in zip(back[:4], sae[:4], strict=True))
 
 
-def test_a_jumprelu_sae_is_refused():
+def jumprelu(sae: TopKSae, threshold: torch.Tensor):
+    """Llama Scope as SAELens reads it: a threshold, and the scale folded in by SAELens itself."""
     from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
 
-    other = JumpReLUSAE(JumpReLUSAEConfig(d_in=4, d_sae=8, apply_b_dec_to_input=False))
+    d_model, d_sae = sae.w_enc.shape
+    other = JumpReLUSAE(JumpReLUSAEConfig(d_in=d_model, d_sae=d_sae, apply_b_dec_to_input=False))
+    weights = {"W_enc": sae.w_enc, "b_enc": sae.b_enc, "W_dec": sae.w_dec, "b_dec": sae.b_dec}
+    other.load_state_dict({n: t.clone() for n, t in weights.items()} | {"threshold": threshold})
+    other.fold_activation_norm_scaling_factor(sae.scale)
+    return other
 
-    with pytest.raises(ValueError, match="expected 'topk'"):
+
+def test_a_jumprelu_sae_with_one_threshold_is_the_topk_sae_it_was_in_training():
+    sae = some_sae()
+
+    back = from_sae_lens(jumprelu(sae, torch.full((40,), 0.7)), sae.scale, k=5)
+
+    for found, expected in zip(back[:4], sae[:4], strict=True):
+        torch.testing.assert_close(found, expected)
+    assert (back.k, back.scale) == (5, sae.scale)
+
+
+def test_a_jumprelu_sae_with_thresholds_of_its_own_is_refused():
+    sae = some_sae()
+
+    with pytest.raises(ValueError, match="thresholds of their own"):
+        from_sae_lens(jumprelu(sae, torch.rand(40)), sae.scale, k=5)
+
+
+def test_a_jumprelu_sae_without_its_k_is_refused():
+    sae = some_sae()
+
+    with pytest.raises(ValueError, match=r"without its k: set sae\.k"):
+        from_sae_lens(jumprelu(sae, torch.ones(40)), sae.scale)
+
+
+def test_another_architecture_is_refused_with_what_to_use():
+    from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
+
+    other = StandardSAE(StandardSAEConfig(d_in=4, d_sae=8, apply_b_dec_to_input=False))
+
+    with pytest.raises(ValueError, match=r"architecture 'standard', expected 'topk'.*TopK release"):
         from_sae_lens(other, scale=1.0)
+
+
+def topk(**settings: object):
+    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
+
+    return TopKSAE(TopKSAEConfig(**{"d_in": 4, "d_sae": 8, "k": 3} | settings))
+
+
+def test_another_k_than_that_of_training_is_refused():
+    with pytest.raises(
+        ValueError, match=r"k is 5, and the SAE was trained with 3: set sae\.k to 3"
+    ):
+        from_sae_lens(topk(apply_b_dec_to_input=False), scale=1.0, k=5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"apply_b_dec_to_input": True},
+        {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
+    ],
+)
+def test_a_bias_or_a_scale_that_is_applied_to_the_input_is_refused(settings):
+    with pytest.raises(ValueError, match="load the final, folded checkpoint"):
+        from_sae_lens(topk(**settings), scale=1.0)
+
+
+def test_free_decoder_norms_that_the_gate_ignores_are_refused():
+    sae = topk(apply_b_dec_to_input=False)
+    sae.W_dec.data *= 2
+
+    with pytest.raises(ValueError, match="free decoder norms whose gate ignores them"):
+        from_sae_lens(sae, scale=1.0)
 
 
 def test_a_residual_of_another_width_is_refused():

@@ -1,10 +1,19 @@
 """The adapted set, its sweep and the candidates, against sorting and sets."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from feature_atlas.firing_shift import FiringShift
-from feature_atlas.selection import adapted_set, candidates, cosine_rank, threshold_sweep
+from feature_atlas.selection import (
+    adapted_set,
+    beyond_null,
+    candidates,
+    cosine_rank,
+    threshold_sweep,
+    turned_by_vision,
+)
 
 random = np.random.default_rng()
 
@@ -51,6 +60,44 @@ def test_energy_must_exceed_epsilon() -> None:
     adapted = adapted_set(cosine, np.full((1, 8), 1e-3), epsilon=1e-3, cosine_quantile=1)
 
     assert not adapted.any()
+
+
+def test_an_energy_on_the_threshold_of_another_precision_is_compared_as_it_is() -> None:
+    energy = np.full((1, 4), 1e-3, np.float32)  # a little above one thousandth
+    cosine = np.zeros((1, 4), np.float32)
+
+    for epsilon, is_above in ((1e-3, True), (np.float64(1e-3), True), (float(energy[0, 0]), False)):
+        assert adapted_set(cosine, energy, epsilon=epsilon, cosine_quantile=1).all() == is_above
+
+
+def test_beyond_the_null_is_surely_and_by_enough() -> None:
+    excess, q_value = np.array([[0.2, 0.05, 0.04, 0.2]]), np.array([[0.05, 0.0, 0.0, 0.06]])
+
+    assert beyond_null(excess, q_value).tolist() == [[True, True, False, False]]
+    assert beyond_null(excess, q_value, min_excess=0.0)[0, 2]
+    assert beyond_null(excess, q_value, max_q=0.06)[0, 3]
+
+
+def test_turned_by_vision_is_adapted_beyond_the_null_and_beyond_language() -> None:
+    adapted, null, language = np.array(list(product([True, False], repeat=3))).T[:, None]
+
+    assert turned_by_vision(adapted, null, language).tolist() == [[True, *[False] * 7]]
+
+
+def test_a_class_of_features_that_were_not_all_compared_is_refused() -> None:
+    truth, q = np.ones((2, 3), bool), np.zeros((2, 3))
+    with pytest.raises(ValueError, match=r"\[\[2, 3\], \[1, 3\], \[2, 3\]\]: pass all as \[layer"):
+        turned_by_vision(truth, truth[:1], truth)
+    with pytest.raises(ValueError, match=r"\[\[2, 3\], \[1, 3\]\]: pass all as \[layer"):
+        beyond_null(q, q[:1])
+    for name, arguments in {
+        "excess_rotation": (q * np.nan, q),
+        "rotation_q_value": (q, q * np.nan),
+    }.items():
+        with pytest.raises(ValueError, match=f"{name} has 6 NaN among 6"):
+            beyond_null(*arguments)
+    with pytest.raises(ValueError, match=r"5 % is 0.05\); got 5"):
+        beyond_null(q, q, max_q=5)
 
 
 def test_the_sweep_equals_sets_compared_one_by_one() -> None:

@@ -1,8 +1,20 @@
-"""Which questions are spatial, and which ask to read: labelled by hand, then matched."""
+"""Which questions ask for a skill that ships: labelled by hand, then matched."""
+
+from pathlib import Path
 
 import pytest
 
-from feature_atlas.skill import OCR, SPATIAL, Skill, matched_rule
+from feature_atlas.etl.skill_files import (
+    define_skills,
+    definition_of,
+    read_skill,
+    shipped_skills,
+    skill_from,
+)
+from feature_atlas.skill import Skill, has_look_alike, has_skill_word, matched_rule
+
+SHIPPED = shipped_skills()
+SPATIAL, OCR = SHIPPED["spatial"], SHIPPED["ocr"]
 
 SPATIAL_QUESTIONS = [
     # the tiny world
@@ -68,6 +80,50 @@ OCR_QUESTIONS = [
     "What time does the clock say?",
     "Can you read the sign?",
     "What does the license plate say?",
+]
+
+LOCATION_QUESTIONS = [
+    "Where is the red circle?",  # the tiny world
+    "Where are the zebras standing?",
+    "Where was this picture taken?",
+    "Where's the dog?",
+    "What room is this?",
+    "In what room was the photo taken?",
+    "Where do you throw away the garbage?",
+]
+
+COUNTING_QUESTIONS = [
+    "How many circles are there?",  # the tiny world
+    "How many objects are there?",
+    "How many people are in the picture?",
+    "How many slices of pizza are left?",
+    "What is the number of people shown?",
+    "What's the total number of buses?",
+    "Can you count the sheep?",
+]
+
+COLOUR_QUESTIONS = [
+    "What color is the circle?",  # the tiny world
+    "What colour are the walls?",
+    "What is the color of the man's shirt?",
+    "Which color shirt is the boy wearing?",
+    "Are the two cats the same color?",
+    "What two colors are on the sign?",
+]
+
+OTHER_LOOK_ALIKES = [
+    "Is the red object a circle?",
+    "Is there a red circle?",
+    "How many years old is the boy?",
+    "How many hours until noon?",
+    "How many miles to the city?",
+    "How many different colors are there?",
+    "Is this photo in color?",
+    "Is the picture black and white or color?",
+    "Is he wearing a colorful shirt?",
+    "Is this a place where you can swim?",
+    "Is there a number on the train?",
+    "What does the counter look like?",
 ]
 
 NEITHER = [
@@ -150,18 +206,109 @@ def test_a_question_type_counts_whatever_the_words() -> None:
     assert matched_rule(OCR, "Which one is it?", "what color is the") is None
 
 
-def test_neutral_prompts_do_not_ask_for_their_own_skill() -> None:
-    for skill in (SPATIAL, OCR):
-        assert [matched_rule(skill, prompt) for prompt in skill.neutral_prompts] == [None] * len(
-            skill.neutral_prompts
-        )
+@pytest.mark.parametrize(
+    ("name", "questions"),
+    [
+        ("location", LOCATION_QUESTIONS),
+        ("counting", COUNTING_QUESTIONS),
+        ("colour", COLOUR_QUESTIONS),
+    ],
+)
+def test_each_shipped_skill_finds_its_questions_and_none_of_the_look_alikes(
+    name: str, questions: list[str]
+) -> None:
+    found = [question for question in questions if matched_rule(SHIPPED[name], question)]
+    wrong = [question for question in OTHER_LOOK_ALIKES if matched_rule(SHIPPED[name], question)]
+
+    assert (found, wrong) == (questions, [])
+
+
+@pytest.mark.parametrize("skill", SHIPPED.values(), ids=SHIPPED)
+def test_every_shipped_skill_has_several_prompts_some_without_a_word_of_it(skill: Skill) -> None:
+    marked = [has_skill_word(skill, prompt) for prompt in skill.neutral_prompts]
+
+    assert marked == [False, False, True]
+    assert not any(matched_rule(skill, prompt) for prompt in skill.neutral_prompts)
+
+
+def test_statements_and_questions_can_be_chosen_by_what_is_known_of_them() -> None:
+    above = Skill("above", dataset="vsr", relations=("above", "on top of"))
+    named = Skill("mine", ids=("7", "8"))
+    whole = Skill("all_statements", dataset="vsr")
+
+    assert matched_rule(above, "The cat is on it.", relation="on top of") == "relation: on top of"
+    assert matched_rule(above, "The cat is above it.", relation="under") is None
+    assert matched_rule(named, "What?", external_id="8") == "id: 8"
+    assert matched_rule(named, "What?", external_id="9") is None
+    assert matched_rule(whole, "The cat is there.", relation="in") == "dataset: vsr"
+
+
+def test_a_look_alike_is_told_from_a_question_without_one() -> None:
+    assert has_look_alike(SPATIAL, "Is this the right way?")
+    assert not has_look_alike(SPATIAL, "Is this a cat?")
+
+
+OWN = """
+name: animals
+patterns:
+  - 'cats?|dogs?'
+neutral_prompts: ['Describe the image.']
+min_fired: 5
+"""
+
+
+def test_a_skill_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "animals.yaml"
+    file.write_text(OWN)
+
+    found = define_skills(["spatial", str(file)], {})
+
+    assert list(found) == ["spatial", "animals"]
+    assert matched_rule(found["animals"], "Is there a dog?") == "cats?|dogs?"
+    definition = definition_of(found["animals"])
+    assert (definition["min_fired"], definition["patterns"]) == (5, ["cats?|dogs?"])
+    # what a run keeps is enough: the file may go
+    assert define_skills(["animals"], {"animals": definition})["animals"] == found["animals"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OWN + "pattern: [x]", "unknown keys pattern; a skill has name, dataset, patterns"),
+        (OWN.replace("name: animals", ""), "is called '': expected lower-case letters"),
+        (OWN.replace("animals", "vsr"), "'vsr', which every run has"),
+        (OWN.replace("['Describe the image.']", "Describe"), "expected a list"),
+        (OWN.replace("5", "no"), "min_fired of .* is False: expected a whole number"),
+        ("- a", "holds list, expected a mapping"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_file_that_defines_no_skill_says_why(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_skill(file)
+
+
+def test_what_harvest_skills_may_not_say() -> None:
+    with pytest.raises(ValueError, match="'spacial' does not ship: expected one of colour, count"):
+        define_skills(["spacial"], {})
+    with pytest.raises(ValueError, match=r"no skill at mine\.yaml"):
+        define_skills(["mine.yaml"], {})
+    with pytest.raises(ValueError, match="'spatial' comes twice"):
+        define_skills(["spatial", "spatial"], {})
+    with pytest.raises(ValueError, match=r"harvest\.definitions has animals"):
+        define_skills([], {"animals": {}})
+    with pytest.raises(ValueError, match="skill 'animals' is called"):
+        skill_from({}, "skill 'animals'")
 
 
 def test_a_skill_of_ones_own_can_come_from_yaml() -> None:
     counting = Skill("counting", patterns=["how many"], question_types=["number"])  # type: ignore[arg-type]
 
     assert matched_rule(counting, "How many dogs are there?") == "how many"
-    assert hash(counting) == hash(Skill("counting", ("how many",), (), ("number",)))
+    same = Skill("counting", patterns=("how many",), question_types=("number",))
+    assert hash(counting) == hash(same)
 
 
 def test_an_excluded_phrase_does_not_silence_the_rest_of_the_question() -> None:
@@ -177,6 +324,8 @@ def test_an_excluded_phrase_does_not_silence_the_rest_of_the_question() -> None:
         ({}, "'mine' has neither patterns nor question_types"),
         ({"patterns": ("(left",)}, r"'\(left' of skill 'mine' is no regular expression"),
         ({"patterns": ("left",), "exclude": ("(?:up)?",)}, "matches the empty text"),
+        ({"patterns": (r"\w+",)}, "matches words that are none, so every question"),
+        ({"patterns": ("left",), "dataset": "coco"}, "data set 'coco': expected one of vqav2, vsr"),
     ],
 )
 def test_a_skill_that_cannot_work_is_refused(

@@ -3,13 +3,17 @@ import torch
 
 from feature_atlas.toy.tokenizer import build_processor
 from feature_atlas.vlm import (
+    DATE,
     Role,
+    chat_template,
+    constant_prefix,
     decoder_layers,
     edit_residual,
     encode_prompts,
     image_embeddings,
     input_embeddings,
     logits,
+    render_prompt,
     residuals,
     stop_after,
     text_model,
@@ -140,3 +144,105 @@ def test_the_prefix_is_the_same_in_every_sample(llava, batch):
     is_prefix = (batch.roles == Role.BOS) | (batch.roles == Role.PREFIX)
 
     torch.testing.assert_close(hidden[0][is_prefix[0]], hidden[2][is_prefix[2]])
+
+
+def templated(begin: str):
+    """A processor whose template writes this before the image."""
+    changed = build_processor()
+    changed.chat_template = chat_template(changed).replace("{{ bos_token }}", begin)
+    return changed
+
+
+@pytest.mark.parametrize(("begin", "n_found"), [("", 0), ("{{ bos_token }}{{ bos_token }}", 2)])
+def test_a_prompt_without_bos_or_with_two_is_refused(begin, n_found):
+    with pytest.raises(
+        ValueError, match=f"a prompt has {n_found} BOS tokens, expected exactly one"
+    ):
+        encode_prompts(templated(begin), ["how many ?"], None)
+
+
+def test_a_template_without_an_image_is_refused(pictures):
+    blind = build_processor()
+    blind.chat_template = chat_template(blind).replace("<image>", "")
+
+    with pytest.raises(ValueError, match="a prompt has 0 image tokens, expected 16"):
+        encode_prompts(blind, ["how many ?"], pictures[:1])
+
+
+@pytest.mark.parametrize("has_image", [True, False])
+def test_a_question_that_holds_the_image_token_is_refused(processor, pictures, has_image):
+    questions = ["how many ?", "what is <image> ?"]
+    expected = 16 if has_image else 0
+
+    with pytest.raises(ValueError, match=rf"{expected + 1} image tokens, expected {expected}:"):
+        encode_prompts(processor, questions, pictures[:2] if has_image else None)
+
+
+def test_the_constant_prefix_is_bos_and_the_user_token(processor, batch):
+    assert processor.tokenizer.decode(constant_prefix(batch)) == "<bos> <user>"
+
+
+def test_the_prefix_is_found_without_an_image_too(processor):
+    words = templated("{{ bos_token }} you can see")
+
+    found = constant_prefix(encode_prompts(words, QUESTIONS, None))
+
+    assert processor.tokenizer.decode(found) == "<bos> you can see <user>"
+
+
+def test_a_prefix_that_changes_within_a_batch_is_refused(batch):
+    ids = batch.input_ids.clone()
+    ids[2, 1] += 1
+
+    with pytest.raises(ValueError, match="prompt 2 of a batch begins with other template text"):
+        constant_prefix(batch._replace(input_ids=ids))
+
+
+def test_a_prefix_of_another_length_is_refused(batch):
+    roles = batch.roles.clone()
+    roles[1, 2] = Role.PREFIX
+
+    with pytest.raises(ValueError, match=r"prompt 1 .*\(3 and 2 tokens before"):
+        constant_prefix(batch._replace(roles=roles))
+
+
+def test_a_template_that_writes_todays_date_writes_a_fixed_one():
+    today = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}"
+    dated = templated("{{ bos_token }}" + today + "{% endif %}{{ date_string }}")
+
+    assert render_prompt(dated, "how many ?", has_image=False).startswith(f"<bos>{DATE}<user>")
+
+
+def test_a_processor_without_a_template_is_refused():
+    silent = build_processor()
+    silent.chat_template = silent.tokenizer.chat_template = None
+
+    with pytest.raises(ValueError, match="LlavaProcessor has no chat template"):
+        render_prompt(silent, "how many ?", has_image=False)
+
+
+@pytest.mark.parametrize("bad", [torch.inf, -torch.inf, torch.nan])
+def test_infinite_activations_are_refused_with_their_layer(llava, batch, bad):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+
+    def spoil(hidden):
+        spoilt = hidden.clone()
+        spoilt[1, 4, 7] = bad
+        return spoilt
+
+    with (
+        edit_residual(llava, 3, spoil),
+        pytest.raises(ValueError, match=r"layer 3 .* infinity or NaN on 1 tokens.*bfloat16"),
+    ):
+        residuals(llava, embeds, batch.attention_mask, [1, 3])
+
+
+def test_padding_may_hold_anything(llava, batch):
+    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    is_padding = (batch.attention_mask == 0)[..., None]
+
+    with edit_residual(llava, 3, lambda hidden: hidden.masked_fill(is_padding, torch.inf)):
+        found = residuals(llava, embeds, batch.attention_mask, [3])[3]
+
+    assert is_padding.any()
+    assert torch.isfinite(found).all(-1).equal(batch.attention_mask == 1)

@@ -90,10 +90,13 @@ def image_prefix(words: Words) -> Piece:
 
 def question_tokens(question: Question, words: Words) -> list[int]:
     """The question as a model is asked it, up to and with `<assistant>`."""
-    asked = question.text
-    if question.kind == "statement":
-        asked = STATEMENT_PROMPT.format(asked)
-    return words(asked) + words.special("assistant")
+    return words(asked_text(question)) + words.special("assistant")
+
+
+def asked_text(question: Question) -> str:
+    """The question in the words that a model is asked it with."""
+    is_statement = question.kind == "statement"
+    return STATEMENT_PROMPT.format(question.text) if is_statement else question.text
 
 
 def pixel_values(pictures: list[Picture]) -> Float[Tensor, "picture rgb y x"]:
@@ -112,6 +115,13 @@ def question_block(question: Question, words: Words) -> Piece:
 
 
 def _blocks(scene: Scene, teacher: Teacher, plan: Plan) -> list[Piece]:
+    return [
+        question_block(question, teacher.words) for question in questions_of(scene, teacher, plan)
+    ]
+
+
+def questions_of(scene: Scene, teacher: Teacher, plan: Plan) -> list[Question]:
+    """What a plan asks about one scene."""
     random, balance = teacher.random, teacher.balance
     questions: list[Question] = []
     if plan.n_questions:
@@ -127,7 +137,7 @@ def _blocks(scene: Scene, teacher: Teacher, plan: Plan) -> list[Piece]:
     if plan.n_facts:
         facts = fact_drill(scene, random, plan.n_facts)
         questions.append(Question(FACT_DRILL_PROMPT, facts, "drill"))
-    return [question_block(question, teacher.words) for question in questions]
+    return questions
 
 
 def common_length(sequences: list[tuple[Piece, list[Piece]]]) -> int:

@@ -10,6 +10,11 @@ def language_model_path() -> Path:
     return WEIGHTS / "language_model"
 
 
+def training_record() -> Path:
+    """What training measured: answers by kind of question, and each SAE's quality."""
+    return WEIGHTS / "training.json"
+
+
 def vlm_path() -> Path:
     """A LlavaForConditionalGeneration fine-tuned from it, with its processor."""
     return WEIGHTS / "vlm"

@@ -3,6 +3,8 @@
 folder/vqa/v2_OpenEnded_mscoco_{train,val}2014_questions.json   and ..._annotations.json
 folder/vqa/{train,val}2014/COCO_{train,val}2014_000000000001.jpg
 folder/vsr/{train,dev,test}.jsonl, folder/vsr/images/000000200001.jpg
+folder/{vqa,vsr}/instances_{train2014,val2014,train2017}.json   COCO's: where everything is
+folder/text.jsonl               plain text, for the language model alone
 folder/{vqa,vsr}/truth.jsonl    what only a drawn world knows: the kind, relation and cells of
                                 each question, and the scene; the official files stay official
 """
@@ -17,6 +19,8 @@ from PIL import Image
 from feature_atlas.toy import vqa_format, vsr_format
 from feature_atlas.toy.balance import Balance
 from feature_atlas.toy.draw import draw_scene
+from feature_atlas.toy.instance_format import write_instances
+from feature_atlas.toy.plain_text import write_plain_text
 from feature_atlas.toy.questions import Question, ask_some
 from feature_atlas.toy.scene import Scene, random_scene
 
@@ -52,25 +56,30 @@ def write_world(
     n_vsr_images: int,
     n_questions: int = 6,
     n_statements: int = 3,
+    n_text_scenes: int = 100,
 ) -> Path:
     """Draw scenes, ask about them, write everything; the same seed writes the same bytes.
 
-    `n_questions` VQA questions and `n_statements` VSR statements are asked of each image.
+    `n_questions` VQA questions and `n_statements` VSR statements are asked of each image, 13 of
+    each of the `n_text_scenes` scenes in words.
     """
     for split, n_images in (("train", n_train_images), ("val", n_val_images)):
         _write_vqa(folder / "vqa", split, n_images, n_questions, seed)
     _write_vsr(folder / "vsr", n_vsr_images, n_statements, seed)
+    write_plain_text(folder / "text.jsonl", seed, n_text_scenes)
     return folder
 
 
 def _write_vqa(folder: Path, split: str, n_images: int, n_questions: int, seed: int) -> None:
     random, noise = _randomness(seed, split)
-    balance, asked = Balance(), []
+    balance, asked, pictured = Balance(), [], []
     for image_id in range(FIRST_IMAGE_ID[split], FIRST_IMAGE_ID[split] + n_images):
-        scene = random_scene(random)
-        _save_jpeg(folder / f"{split}2014" / vqa_format.image_name(split, image_id), scene, noise)
+        scene, name = random_scene(random), vqa_format.image_name(split, image_id)
+        _save_jpeg(folder / f"{split}2014" / name, scene, noise)
+        pictured.append((image_id, name, scene))
         questions = ask_some(scene, VQA_KINDS, n_questions, balance, random)
         asked += [(image_id, number, scene, q) for number, q in enumerate(questions)]
+    write_instances(folder / f"instances_{split}2014.json", pictured)
     vqa_format.write_questions(folder, split, [(i, n, q) for i, n, _, q in asked])
     vqa_format.write_annotations(folder, split, [(i, n, q) for i, n, _, q in asked])
     _write_truth(
@@ -89,10 +98,11 @@ def _write_vsr(folder: Path, n_images: int, n_statements: int, seed: int) -> Non
     random, noise = _randomness(seed, "vsr")
     balance = Balance()
     rows: dict[str, list[dict]] = {"train": [], "dev": [], "test": []}
-    truths = []
+    truths, pictured = [], []
     for number in range(n_images):
         scene, image_id = random_scene(random), FIRST_IMAGE_ID["vsr"] + number
         _save_jpeg(folder / "images" / vsr_format.image_name(image_id), scene, noise)
+        pictured.append((image_id, vsr_format.image_name(image_id), scene))
         split = VSR_SPLIT[number % len(VSR_SPLIT)]
         for question in ask_some(scene, VSR_KINDS, n_statements, balance, random):
             row = vsr_format.statement_row(image_id, question, random)
@@ -100,6 +110,7 @@ def _write_vsr(folder: Path, n_images: int, n_statements: int, seed: int) -> Non
             key = {"image": row["image"], "caption": row["caption"], "split": split}
             truths.append(key | _truth(scene, question))
     vsr_format.write_splits(folder, rows)
+    write_instances(folder / "instances_train2017.json", pictured)
     _write_truth(folder / "truth.jsonl", truths)
 
 

@@ -190,7 +190,7 @@ def no_rows_for_a_needed_table(folder: Path) -> str:
 @bad
 def far_more_features_than_rows(folder: Path) -> str:
     change(folder, lambda m: m["sae_set"].update(d_sae=2**31 - 1))
-    return "says 2 layers of 2147483647 features and 512 rows of decoder_cosine"
+    return "says 2 layers of 2147483647 features and 768 rows of decoder_cosine"
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)

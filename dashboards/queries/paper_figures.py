@@ -1,0 +1,152 @@
+"""What the paper's figures show of a whole run, summed in the database where features are many."""
+
+import pandas as pd
+
+from feature_atlas.dashboards.queries.database import cached, select
+
+
+@cached
+def fvu_curves(run_id: int) -> pd.DataFrame:
+    """regime, layer, tokens_seen, role, fvu, n_tokens; role `all`: those the regime trains on."""
+    return select(
+        """
+        SELECT r.name AS regime, c.layer, c.tokens_seen, c.role, c.fvu, c.n_tokens
+        FROM atlas.training_curve c JOIN atlas.regime r ON r.id = c.regime_id
+        WHERE c.run_id = :run_id
+        ORDER BY c.regime_id, c.layer, c.tokens_seen, c.role
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def cosines_by_layer(run_id: int) -> pd.DataFrame:
+    """regime, layer, n_features, mean; n_fired, mean_fired, lower_fired, upper_fired: the same and
+    the quartiles over features that fired in training, the others were never updated."""
+    return select(
+        """
+        SELECT r.name AS regime, per_layer.*
+        FROM (
+            SELECT regime_id, layer, count(*) AS n_features, avg(cosine) AS mean,
+                   count(*) FILTER (WHERE n_firings > 0) AS n_fired,
+                   avg(cosine) FILTER (WHERE n_firings > 0) AS mean_fired,
+                   percentile_cont(0.25) WITHIN GROUP (ORDER BY cosine)
+                       FILTER (WHERE n_firings > 0) AS lower_fired,
+                   percentile_cont(0.75) WITHIN GROUP (ORDER BY cosine)
+                       FILTER (WHERE n_firings > 0) AS upper_fired
+            FROM atlas.decoder_cosine WHERE run_id = :run_id GROUP BY regime_id, layer
+        ) AS per_layer
+        JOIN atlas.regime r ON r.id = per_layer.regime_id
+        ORDER BY regime_id, layer
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def adapted_by_layer(run_id: int) -> pd.DataFrame:
+    """layer, n_adapted, n_beyond_null, n_beyond_language, n_turned_by_vision (NULL: no such
+    control)."""
+    return select(
+        """
+        SELECT layer, n_adapted, n_beyond_null, n_beyond_language, n_turned_by_vision
+        FROM atlas.adapted_beyond_null_by_layer WHERE run_id = :run_id ORDER BY layer
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def adapted_cosines(run_id: int) -> pd.DataFrame:
+    """layer, n_adapted, n_turned; mean_all, mean_adapted (lower, upper: its quartiles),
+    mean_turned (by vision); of the adapted, mean_null (refit features that fired as often) and
+    mean_language (their cosine without pictures)."""
+    return select(
+        """
+        SELECT layer,
+               count(*) FILTER (WHERE is_adapted) AS n_adapted,
+               count(*) FILTER (WHERE is_turned_by_vision) AS n_turned,
+               avg(cosine) AS mean_all,
+               avg(cosine) FILTER (WHERE is_adapted) AS mean_adapted,
+               percentile_cont(0.25) WITHIN GROUP (ORDER BY cosine)
+                   FILTER (WHERE is_adapted) AS lower,
+               percentile_cont(0.75) WITHIN GROUP (ORDER BY cosine)
+                   FILTER (WHERE is_adapted) AS upper,
+               avg(cosine) FILTER (WHERE is_turned_by_vision) AS mean_turned,
+               -- excess_rotation is the null's cosine less its own
+               avg(cosine + excess_rotation) FILTER (WHERE is_adapted) AS mean_null,
+               avg(cosine_language) FILTER (WHERE is_adapted) AS mean_language
+        FROM atlas.feature_record WHERE run_id = :run_id GROUP BY layer ORDER BY layer
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
+def selection_sweep(
+    run_id: int, epsilons: list[float], cosine_quantiles: list[float]
+) -> pd.DataFrame:
+    """epsilon, cosine_quantile, n_selected, jaccard, layer_correlation; a row per pair."""
+    return select(
+        """
+        SELECT * FROM atlas.selection_sweep(
+            cast(:epsilons AS float[]), cast(:cosine_quantiles AS float[]),
+            cast(:run_id AS integer))
+        """,
+        run_id=run_id,
+        epsilons=epsilons,
+        cosine_quantiles=cosine_quantiles,
+    )
+
+
+@cached
+def firing_rates(run_id: int, skill: str, per_decade: int) -> pd.DataFrame:
+    """split (skill, base), rate (lower end of a bin of the logarithm; NULL: never fires),
+    n_features: all features of the run by their firing rate per token."""
+    return select(
+        """
+        SELECT split,
+               -- a rate of exactly 1 belongs to the last bin; least alone would take NULL for it
+               CASE WHEN rate > 0
+                    THEN power(10, least(floor(:per_decade * log(rate)), -1) / :per_decade)
+               END AS rate,
+               count(*) AS n_features
+        FROM atlas.firing_shift
+        CROSS JOIN LATERAL (VALUES
+            ('skill', fired_skill::float / nullif(tokens_skill, 0)),
+            ('base', fired_base::float / nullif(tokens_base, 0))
+        ) AS part (split, rate)
+        WHERE run_id = :run_id AND skill_id = (SELECT id FROM atlas.skill WHERE name = :skill)
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        run_id=run_id,
+        skill=skill,
+        per_decade=float(per_decade),
+    )
+
+
+@cached
+def adapted_shifts(run_id: int, skill: str) -> pd.DataFrame:
+    """layer, feature, rate_skill, rate_base, is_candidate, survives, is_turned_by_vision, and the
+    odds ratio with its 95 % interval per token (also with images resampled), per question, on
+    question tokens alone and among questions of one length: every adapted feature."""
+    return select(
+        """
+        SELECT layer, feature, is_candidate, survives, is_turned_by_vision,
+               fired_skill::float / nullif(tokens_skill, 0) AS rate_skill,
+               fired_base::float / nullif(tokens_base, 0) AS rate_base,
+               odds_ratio, odds_ratio_low, odds_ratio_high,
+               odds_ratio_boot_low, odds_ratio_boot_high,
+               question_odds_ratio, question_odds_ratio_low, question_odds_ratio_high,
+               role_odds_ratio, role_odds_ratio_low, role_odds_ratio_high,
+               matched_odds_ratio, matched_odds_ratio_low, matched_odds_ratio_high
+        FROM atlas.skill_shift
+        JOIN (
+            SELECT run_id, layer, feature, is_turned_by_vision FROM atlas.selection
+        ) AS chosen USING (run_id, layer, feature)
+        WHERE run_id = :run_id AND skill = :skill AND is_adapted
+        ORDER BY layer, feature
+        """,
+        run_id=run_id,
+        skill=skill,
+    )

@@ -1,0 +1,82 @@
+"""One head's attention on one picture: its weights, and where its patches lie (paper 5.2, C.2)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from feature_atlas.etl.study import Study
+from feature_atlas.head_probe import Head
+from feature_atlas.localisation import OnObjects, object_patches, on_objects
+from feature_atlas.overlay import ImageAttention, image_attention
+from feature_atlas.processor_geometry import Box, geometry, grid_shape, seen_box
+from feature_atlas.vlm import TEXT_ROLES, PromptBatch, Role, image_embeddings, input_embeddings
+
+
+class Place(NamedTuple):
+    """How patches lie on a picture."""
+
+    grid: tuple[int, int]
+    """Rows and columns."""
+    box: Box
+    """What they cover of the picture, in its pixels."""
+    objects: np.ndarray | None
+    """Which of them show what is asked about, [row, column]; None: not known."""
+
+
+class Map(NamedTuple):
+    """One head's attention on one sample."""
+
+    sample: int
+    """Local number."""
+    kind: str
+    """Why the head is shown: top, bottom, random."""
+    head: Head
+    """Layer and head."""
+    weights: np.ndarray
+    """One per patch, row by row."""
+    place: Place
+    """Where the patches lie."""
+
+    @property
+    def on_objects(self) -> OnObjects | None:
+        """How much of it is on what is asked about, where that is known."""
+        objects = self.place.objects
+        return None if objects is None else on_objects(self.weights, objects)
+
+
+def place_of(
+    study: Study, size: tuple[int, int], n_patches: int, objects: Sequence[Box] | None = None
+) -> Place:
+    """Where the patches of a picture (width, height) lie, as its processor cuts it."""
+    seen = geometry(study.vlm.processor.image_processor, *size)
+    grid = grid_shape(n_patches, seen)
+    patches = None if objects is None else object_patches(objects, seen, *grid)
+    return Place(grid, seen_box(seen), patches)
+
+
+def batch_attention(study: Study, batch: PromptBatch, heads: Sequence[Head]) -> ImageAttention:
+    """Attention of some heads from all text of each prompt to its picture."""
+    if batch.pixel_values is None:
+        raise ValueError("overlays need prompts with images.")
+    model = study.vlm.model
+    embeds = input_embeddings(model, batch, image_embeddings(model, batch.pixel_values))
+    is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
+    is_image = batch.roles == Role.IMAGE
+    return image_attention(model, embeds, batch.attention_mask, is_text, is_image, heads)
+
+
+def map_columns(maps: Sequence[Map]) -> dict[str, object]:
+    """What the tables overlay and custom_overlay have in common."""
+    boxes = np.array([one.place.box for one in maps], np.float32)
+    return {
+        "head_layer": np.array([one.head[0] for one in maps], np.int16),
+        "head": np.array([one.head[1] for one in maps], np.int16),
+        "kind": [one.kind for one in maps],
+        "grid_rows": np.array([one.place.grid[0] for one in maps], np.int16),
+        "grid_columns": np.array([one.place.grid[1] for one in maps], np.int16),
+        "weights": [one.weights for one in maps],
+        "image_mass": np.array([one.weights.sum() for one in maps], np.float32),
+        **{f"seen_{edge}": boxes[:, number] for number, edge in enumerate(Box._fields)},
+    }

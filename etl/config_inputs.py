@@ -1,0 +1,112 @@
+"""What a run studies: model, dictionaries, texts and data (paper 3, 4.1)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VlmConfig(Section):
+    """The vision-language model under study and the language model it came from."""
+
+    path: str = Field(description="folder or hub id that transformers loads as an image-text model")
+    revision: str | None = Field(None, description="hub revision; None for a local folder")
+    base: str = Field(description="name of the language model the base SAEs were trained on")
+    name: str = Field(description="name shown in the atlas")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="one dtype for all stages")
+    suffix: str = Field("", description="instruction after each question, a token role of its own")
+
+
+class SaeConfig(Section):
+    """The base dictionaries, one per layer."""
+
+    source: Literal["sae_lens_folder", "sae_lens_release", "llama_scope_folder"] = Field(
+        "sae_lens_folder", description="how the files are laid out"
+    )
+    path: str = Field(
+        description="folder with {layer} in it, or a SAELens release name (ids in `sae_id`)"
+    )
+    sae_id: str = Field("l{layer}r_8x", description="SAELens id of a layer, for a release")
+    release: str = Field(description="name of the release shown in the atlas")
+    k: int | None = Field(
+        None,
+        gt=0,
+        description="TopK of the warm start (paper: 50); None: as the files state, and no other",
+    )
+    layers: tuple[int, ...] = Field(min_length=1, description="decoder layers to study, 0-based")
+    scales: dict[int, float] | None = Field(
+        None, description="s per layer when the files do not state it (never re-estimated)"
+    )
+
+
+class StatedConfig(Section):
+    """What a release says of one dictionary where its files do not: the gate check holds it to it.
+
+    Of features that never fired, a release has seen more tokens: only `max_dead` limits them.
+    """
+
+    l0: float | None = Field(None, gt=0, description="mean number of features that fire")
+    fvu: float | None = Field(None, ge=0, le=1, description="fraction of variance unexplained")
+    share_dead: float | None = Field(None, ge=0, le=1, description="features that never fire")
+
+
+class BaseModelConfig(Section):
+    """The language model the base SAEs were trained on, with text for the gate check and controls.
+
+    Without it there is no gate check and no null: a run then says so in its warnings.
+    """
+
+    path: str = Field(description="folder or hub id that transformers loads as a causal model")
+    revision: str | None = Field(None, description="hub revision; None for a local folder")
+    text: Path = Field(
+        description="plain text: .txt with a document a line, or .jsonl with a text in each line"
+    )
+    context_size: int = Field(
+        1024, gt=1, description="tokens of a document with its BOS; what is beyond is left out"
+    )
+    n_gate_tokens: int = Field(16_384, gt=1, description="held-out tokens of the gate check")
+    stated: dict[int, StatedConfig] = Field({}, description="per layer, if the files lack it")
+    max_fvu: float = Field(0.6, gt=0, le=1, description="where the release states none")
+    max_fvu_ratio: float = Field(
+        1.5, ge=1, description="FVU over the stated one: our text is not the release's"
+    )
+    max_dead: float = Field(
+        0.9, gt=0, le=1, description="share of features silent on so few tokens"
+    )
+    l0_tolerance: float = Field(0.2, ge=0, description="relative; against the stated L0, or k")
+    norm_tolerance: float = Field(
+        0.25, gt=0, description="relative, of the mean normalised length against sqrt(d_model)"
+    )
+
+
+class InstructConfig(Section):
+    """An instruction-tuned language model, to tell chat tuning from learning to see.
+
+    It must come from the VLM's base language model and read the same tokens.
+    """
+
+    path: str = Field(description="folder or hub id that transformers loads as a causal model")
+    revision: str | None = Field(None, description="hub revision; None for a local folder")
+
+
+class DataConfig(Section):
+    """VQAv2 and VSR files in their official formats."""
+
+    vqa_folder: Path = Field(description="v2_*_questions.json, v2_*_annotations.json and images")
+    vsr_folder: Path = Field(description="train.jsonl, dev.jsonl, test.jsonl and images/")
+    vsr_prompt: str = Field(
+        "Is this statement true? {caption}", description="how a VSR caption becomes a question"
+    )
+    n_adapt: int = Field(50_000, gt=0, description="VQA train pairs that train the SAEs (4.1)")
+    n_base: int = Field(50_000, gt=0, description="VQA validation pairs of D_base (4.3)")
+    n_vsr: int = Field(100_000, gt=0, description="VSR statements per split at most")
+    seed: int = Field(0, description="which pairs are drawn when there are more")
+    instances: tuple[Path, ...] = Field(
+        (), description="COCO's instances_*.json of these pictures: do heads look at what is asked?"
+    )

@@ -1,0 +1,192 @@
+"""`feature-atlas overlay`: a feature's heads on a question of one's own (paper 5.2, Fig. 16).
+
+Which heads: those that the published run shows for the feature, strongest, weakest and matched. The
+result joins the run as an addition: a measurement of its own, with the time at which it was added.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from rich.console import Console
+from sqlalchemy import Engine, text
+
+from feature_atlas.etl.adapt import adapted_sae
+from feature_atlas.etl.addition import AdditionReport, add_measurement
+from feature_atlas.etl.artifacts import require_stage
+from feature_atlas.etl.attention_map import Map, batch_attention, map_columns, place_of
+from feature_atlas.etl.checkpoints import vlm_folder
+from feature_atlas.etl.config import stable_hash
+from feature_atlas.etl.fingerprint import fingerprint_folder
+from feature_atlas.etl.manifest import MeasurementEntry
+from feature_atlas.etl.neutral_prompt import Feature
+from feature_atlas.etl.provenance import libraries
+from feature_atlas.etl.runs import RunName, resolve_run
+from feature_atlas.etl.samples import Sample
+from feature_atlas.etl.samples_table import image_row
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.harvest import harvest
+from feature_atlas.head_probe import Head
+from feature_atlas.sae import encode
+from feature_atlas.vlm import TEXT_ROLES, PromptBatch
+
+STAGE = "custom_overlay"
+
+
+class Shown(NamedTuple):
+    """The heads that a run shows for a feature."""
+
+    kinds: list[tuple[str, Head]]
+    """Why, and which."""
+    method: str
+    """Of attribution, that ranked them."""
+
+
+class Asked(NamedTuple):
+    """One custom prompt."""
+
+    feature: Feature
+    """Whose heads."""
+    image: Path
+    """The picture's file."""
+    question: str
+    """What to ask about it."""
+
+
+def overlay_custom(
+    engine: Engine, home: Path, named: str, asked: Asked, console: Console
+) -> AdditionReport:
+    """Run the run's model on a picture and a question, and add what its heads do to the run.
+
+    The same prompt a second time changes nothing.
+    """
+    with engine.connect() as connection:
+        run = resolve_run(connection, named)
+    shown = shown_heads(engine, run, asked.feature)
+    study = _study(home, run)
+    started = datetime.now(UTC)
+    rows = _rows(study, asked, shown)
+    entry = _entry(study, asked, str(rows["custom_prompt"]["prompt"][0]), started)
+    report = add_measurement(engine, run.id, entry, rows)
+    largest = rows["custom_prompt"]["max_activation"][0].as_py()
+    layer, feature = asked.feature
+    console.print(
+        f"{report.slug}: {report.status}; layer {layer} feature {feature} "
+        + (f"fires up to {largest:.3g}" if largest > 0 else "is silent")
+        + f" on {asked.question!r}, {len(shown.kinds)} heads; it is on the Feature page"
+    )
+    return report
+
+
+def shown_heads(engine: Engine, run: RunName, feature: Feature) -> Shown:
+    """A feature's heads in `overlay`; an error that says which features have some."""
+    with engine.connect() as connection:
+        found = connection.execute(text(HEADS), {"run": run.id, **feature._asdict()}).all()
+        others = connection.execute(text(OTHERS), {"run": run.id}).all() if not found else []
+    if not found:
+        some = ", ".join(f"layer {layer} feature {number}" for layer, number in others)
+        raise ValueError(
+            f"run {run.slug} shows no heads of layer {feature.layer} feature {feature.feature}: "
+            + (f"choose one that it traced, such as {some}." if some else "it traced no feature.")
+        )
+    return Shown([(kind, (layer, head)) for kind, layer, head, _ in found], found[0].method)
+
+
+def _study(home: Path, run: RunName) -> Study:
+    """The run's folder, with the model that the run was built with and no other."""
+    folder = home / "runs" / run.slug
+    if not (folder / "inputs.json").is_file():
+        raise FileNotFoundError(
+            f"no {folder / 'inputs.json'}: a custom prompt needs the folder in which {run.slug} "
+            "was built, with its dictionaries. Set ATLAS_HOME to where it is."
+        )
+    study = open_study(folder)
+    if study.inputs["config_hash"] != run.config_hash:
+        raise ValueError(
+            f"{folder} has config_hash {study.inputs['config_hash']}, the run in the database "
+            f"{run.config_hash}: not the folder it was built in."
+        )
+    came = fingerprint_folder(vlm_folder(study.config.vlm))
+    if came != study.inputs["fingerprints"]["vlm"]:
+        raise ValueError(
+            f"the model at {study.config.vlm.path} is not the one that {run.slug} was built with "
+            "(other fingerprint): put that one back, or build a new run."
+        )
+    return study
+
+
+@torch.no_grad()
+def _rows(study: Study, asked: Asked, shown: Shown) -> dict[str, pa.Table]:
+    """Rows of both tables, in the columns of a run folder."""
+    picture = image_row(0, asked.image.absolute())
+    prompt = hashlib.sha256(f"{picture['sha256']} {asked.question}".encode()).hexdigest()
+    sample = Sample("custom", prompt, asked.image, asked.question, answer="")
+    ((batch, _),) = study.prompts([sample])
+    key = {**asked.feature._asdict(), "prompt": prompt}
+    heads = [head for _, head in shown.kinds]
+    weights = batch_attention(study, batch, heads).weights[0].float().cpu().numpy()
+    place = place_of(study, (picture["width"], picture["height"]), weights.shape[-1])
+    maps = [
+        Map(0, kind, head, of_head, place)
+        for (kind, head), of_head in zip(shown.kinds, weights, strict=True)
+    ]
+    n = len(maps)
+    overlay = {name: [value] * n for name, value in (key | {"method": shown.method}).items()}
+    said = {
+        "question": asked.question,
+        "image_sha256": picture["sha256"],
+        "image_uri": picture["uri"],
+        **{name: picture[name] for name in ("width", "height", "thumbnail")},
+        **_activations(study, batch, asked.feature),
+    }
+    return {
+        "custom_prompt": pa.table({name: [value] for name, value in (key | said).items()}),
+        "custom_overlay": pa.table(overlay | map_columns(maps)),
+    }
+
+
+def _activations(study: Study, batch: PromptBatch, feature: Feature) -> dict[str, object]:
+    """The feature's activation on each text token of one prompt."""
+    tokens = harvest(study.vlm.model, batch, [feature.layer]).only(TEXT_ROLES)
+    codes = encode(adapted_sae(study, "text", feature.layer), tokens.residuals[feature.layer])
+    values = (codes.values * (codes.indices == feature.feature)).sum(1).float().cpu().numpy()
+    is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
+    ids = batch.input_ids[is_text].tolist()
+    return {
+        "tokens": study.vlm.processor.tokenizer.batch_decode([[number] for number in ids]),
+        "activations": values.astype(np.float32).tolist(),
+        "max_activation": float(values.max()),
+    }
+
+
+def _entry(study: Study, asked: Asked, prompt: str, started: datetime) -> MeasurementEntry:
+    """Where the rows come from."""
+    params = {**asked.feature._asdict(), "question": asked.question, "prompt": prompt}
+    overlay = str(require_stage(study.run, "overlay")["key"])
+    return MeasurementEntry(
+        stage=STAGE,
+        params=params,
+        params_hash=stable_hash(params),
+        input_fingerprint=overlay,
+        inputs={"overlay": overlay, "vlm": study.inputs["fingerprints"]["vlm"]},
+        seeds=[],
+        device=study.config.device,
+        libraries=libraries(),
+        started_at=started,
+        finished_at=datetime.now(UTC),
+    )
+
+
+HEADS = """
+SELECT DISTINCT kind, head_layer, head, method FROM atlas.overlay
+WHERE run_id = :run AND layer = :layer AND feature = :feature ORDER BY kind, head_layer, head
+"""
+
+OTHERS = """
+SELECT DISTINCT layer, feature FROM atlas.overlay WHERE run_id = :run
+ORDER BY layer, feature LIMIT 5
+"""

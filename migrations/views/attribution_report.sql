@@ -1,0 +1,48 @@
+-- how far attribution patching may be believed: estimates beside real swaps of the same heads on the
+-- same samples, and how many heads that it did not put first are causes all the same (5.2, C)
+CREATE VIEW atlas.attribution_report AS
+SELECT
+    agreement.run_id,
+    agreement.part,
+    agreement.estimate,
+    agreement.scope,
+    agreement.spearman,
+    agreement.pearson,
+    agreement.sign_agreement,
+    agreement.top_overlap,
+    agreement.top_overlap_by_chance,
+    agreement.n_features,
+    agreement.n_pairs,
+    agreement.n_samples,
+    patched.n_top,
+    patched.n_top_causal,
+    patched.n_random,
+    patched.n_random_causal
+FROM atlas.attribution_agreement AS agreement
+LEFT JOIN (
+    SELECT
+        run_id,
+        part,
+        method,
+        count(*) FILTER (WHERE why = 'top') AS n_top,
+        count(*) FILTER (WHERE why = 'top' AND is_causal) AS n_top_causal,
+        count(*) FILTER (WHERE why = 'random') AS n_random,
+        count(*) FILTER (WHERE why = 'random' AND is_causal) AS n_random_causal
+    FROM atlas.head_exact
+    GROUP BY run_id, part, method
+) AS patched
+    ON patched.run_id = agreement.run_id
+    AND patched.part = agreement.part
+    AND patched.method = left(agreement.estimate, 1);
+
+COMMENT ON VIEW atlas.attribution_report IS
+    'how well attribution foretells real patching, and what it misses (5.2, C)';
+COMMENT ON COLUMN atlas.attribution_report.n_samples IS 'top samples of a feature averaged over';
+COMMENT ON COLUMN atlas.attribution_report.n_top IS
+    'pairs of any feature and a head put first that were patched, the way of this method''s swap';
+COMMENT ON COLUMN atlas.attribution_report.n_top_causal IS
+    'of these, the ones that are causes; the rest was put first in error';
+COMMENT ON COLUMN atlas.attribution_report.n_random IS
+    'pairs of any feature and a head drawn from the others that were patched';
+COMMENT ON COLUMN atlas.attribution_report.n_random_causal IS
+    'of these, the ones that are causes: over n_random the share of what screening misses';

@@ -1,0 +1,62 @@
+"""Where a feature's heads look on a question of one's own (5.2, Fig. 16)."""
+
+from sqlalchemy import CHAR, CheckConstraint, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
+from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
+from feature_atlas.models.custom_prompt import PROMPT
+
+
+class CustomOverlay(Base):
+    """One head's attention from a custom question to its picture."""
+
+    __tablename__ = "custom_overlay"
+    __table_args__ = (
+        CheckConstraint("grid_rows > 0 AND grid_columns > 0", name="grid"),
+        CheckConstraint("cardinality(weights) = grid_rows * grid_columns", name="patches"),
+        CheckConstraint("seen_left <= seen_right AND seen_top <= seen_bottom", name="seen"),
+        {"comment": "where a feature's heads look on a custom prompt (5.2, Fig. 16)"},
+    )
+
+    run_id: Mapped[run_key]
+    layer: Mapped[layer_key]
+    feature: Mapped[feature_key]
+    prompt: Mapped[str] = mapped_column(primary_key=True, comment=PROMPT)
+    head_layer: Mapped[int] = mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="decoder layer of the head, 0-based",
+        info={"bounds": Bounds(0)},
+    )
+    head: Mapped[int] = mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="query head within that layer, 0-based",
+        info={"bounds": Bounds(0)},
+    )
+    measurement_id: Mapped[measurement_reference]
+    kind: Mapped[str] = one_of(
+        "top", "bottom", "random", comment="why the feature has the head in overlay"
+    )
+    method: Mapped[str] = mapped_column(
+        CHAR(1),
+        comment="attribution method that ranked the head, A or B",
+        info={"bounds": Bounds(values=("A", "B"))},
+    )
+    grid_rows: Mapped[int] = mapped_column(SmallInteger, comment="patches from top to bottom")
+    grid_columns: Mapped[int] = mapped_column(SmallInteger, comment="patches from left to right")
+    weights: Mapped[list[float]] = measured_list(
+        "attention per patch, row by row from the top left, mean over question tokens", low=0
+    )
+    image_mass: Mapped[float] = measured(
+        "share of attention on the image: the sum of weights, up to rounding", low=0, high=1.0001
+    )
+    seen_left: Mapped[float] = measured(
+        "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded"
+    )
+    seen_top: Mapped[float] = measured("its upper edge")
+    seen_right: Mapped[float] = measured("its right edge; above the width where padded")
+    seen_bottom: Mapped[float] = measured("its lower edge; above the height where padded")

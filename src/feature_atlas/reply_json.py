@@ -1,0 +1,57 @@
+"""What a language model was asked to reply in JSON, read generously but never guessed.
+
+Every reader raises ValueError with what is wrong, in words that can be sent back to the model.
+"""
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+PREFIX = "this neuron activates for"
+MOST_CHARACTERS = 400
+"""Of one concise sentence; more is something else."""
+
+
+def read_description(reply: str) -> str:
+    """One lower-case line without the words the prompt began.
+
+    What was sent escaped (`&lt;assistant&gt;`) comes back so from some models.
+    """
+    text = read_json(reply).get("description")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError('"description" is not a sentence')
+    line = " ".join(unescape(text).replace("\0", "").split()).lower().rstrip(".")
+    if len(line) > MOST_CHARACTERS:
+        raise ValueError(
+            f'"description" has {len(line)} characters, expected one sentence of at most '
+            f"{MOST_CHARACTERS}"
+        )
+    return line.removeprefix(PREFIX).strip(" .:") or line
+
+
+def read_classifications(reply: str, n: int) -> list[bool]:
+    """n booleans from 0/1, true/false or "0"/"1"."""
+    given = read_json(reply).get("classifications")
+    if not isinstance(given, list) or len(given) != n:
+        found = f"{len(given)} entries" if isinstance(given, list) else "no list"
+        raise ValueError(f'"classifications" has {found}, expected {n}')
+    known = {"0": False, "1": True, "false": False, "true": True}
+    try:
+        return [known[str(entry).lower()] for entry in given]
+    except KeyError as entry:
+        raise ValueError(f'"classifications" has the entry {entry}, expected 0 or 1') from entry
+
+
+def read_json(reply: str) -> dict[str, Any]:
+    """The first JSON object in a reply: all of it, a fenced block, or the outermost braces."""
+    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", reply, flags=re.DOTALL)
+    outermost = reply[reply.find("{") : reply.rfind("}") + 1]
+    for candidate in (reply, *fenced, outermost):
+        try:
+            value = json.loads(candidate)
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    raise ValueError("it holds no JSON object")

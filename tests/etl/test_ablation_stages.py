@@ -1,0 +1,323 @@
+"""The stages that remove and add features, on a small study: against plain hooked passes.
+
+Adaptation and harvest are replaced by the base dictionaries and by chosen features.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import feature_atlas.etl.ablation as stage
+import feature_atlas.etl.group_ablation as group_stage
+import feature_atlas.etl.removals as removals
+import feature_atlas.etl.screening as screening
+import feature_atlas.etl.steering as steering_stage
+from feature_atlas.control import control_p_value
+from feature_atlas.etl.artifacts import read_rows, write_json
+from feature_atlas.etl.chosen import sample_of
+from feature_atlas.etl.config import RunConfig
+from feature_atlas.etl.config_causes import (
+    AblationConfig,
+    AttributionConfig,
+    GroupAblationConfig,
+    SteeringConfig,
+)
+from feature_atlas.etl.demo import demo_config
+from feature_atlas.etl.embedded_prompts import PromptShelf
+from feature_atlas.etl.mean_image import run_mean_image
+from feature_atlas.etl.neutral_prompt import Feature
+from feature_atlas.etl.study import Study, open_run, open_study
+from feature_atlas.intervention import Edit, addition, directional, span_removal
+from feature_atlas.sae import unit_directions
+from feature_atlas.toy.world import write_world
+from feature_atlas.uncertainty import benjamini_hochberg
+from feature_atlas.vlm import edit_residual, logits
+from feature_atlas.yes_no import yes_no_ids, yes_no_margin
+
+SURVIVORS = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
+CANDIDATES = [*SURVIVORS, Feature(3, 77), Feature(1, 9), Feature(1, 10)]
+RELATION = "left of"
+MEAN_ACTIVATION = 2.5
+
+
+def configured(world: Path) -> RunConfig:
+    config = demo_config(world)
+    return config.model_copy(
+        update={
+            "name": "removals",
+            "batch_size": 16,
+            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 60}),
+            "head_attribution": AttributionConfig(n_mean_images=6),
+            "ablation": AblationConfig(
+                max_features=2, n_screened=1, n_screen=6, n_controls=3, n_random_controls=2,
+                n_direction_controls=2, n_other=12, n_vqa=10, n_compared=1, n_bootstrap=100,
+            ),
+            "group_ablation": GroupAblationConfig(n_statements=8, n_vqa=6, n_controls=1),
+            "steering": SteeringConfig(max_features=1, alphas=(0.0, 2.0), n_statements=8),
+        }
+    )  # fmt: skip
+
+
+def by_layer(study: Study, _stage: str, _table: str, column: str, **_: object) -> np.ndarray:
+    """Firing rates all alike enough to be matched."""
+    if column == "mean_activation":
+        return np.full((len(study.layers), 1024), MEAN_ACTIVATION)
+    return np.random.default_rng(3).uniform(0.1, 0.12, (len(study.layers), 1024))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """All three stages done."""
+    world = tmp_path_factory.mktemp("removal-world")
+    write_world(world, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=60)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (removals, screening, steering_stage):
+            patch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
+        for module in (stage, group_stage, steering_stage):
+            patch.setattr(module, "adapt_stages", lambda *_: [])
+        for module in (stage, group_stage):
+            patch.setattr(module, "survivors_of", lambda *_: list(SURVIVORS))
+        for module in (removals, steering_stage):
+            patch.setattr(module, "by_layer", by_layer)
+        patch.setattr(stage, "candidates_of", lambda *_: list(CANDIDATES))
+        patch.setattr(group_stage, "relation_of", lambda *_: RELATION)
+        patch.setattr("feature_atlas.etl.evaluation.relation_of", lambda *_: RELATION)
+        run = open_run(configured(world), tmp_path_factory.mktemp("removal-home"))
+        for name in ("samples", "neutral_prompt", "visual_energy", "harvest"):
+            (run / name).mkdir()
+            write_json(run / name / "stage.json", {"key": name, "files": []})
+        run_mean_image(run)
+        stage.run_ablation(run)
+        group_stage.run_group_ablation(run)
+        steering_stage.run_steering(run)
+    return open_study(run)
+
+
+def plain_margins(study: Study, numbers: list[int], edits: dict[int, Edit]) -> torch.Tensor:
+    """One hooked forward pass over freshly read prompts."""
+    model, answers = study.vlm.model, yes_no_ids(study.vlm.processor.tokenizer)
+    batches, parts = PromptShelf(study, kept_bytes=0).batches(tuple(numbers)), []
+    with torch.no_grad():
+        for batch in batches:
+            hooks = [
+                edit_residual(model, layer, partial(edit, text_mask=batch.text_mask))
+                for layer, edit in edits.items()
+            ]
+            for hook in hooks:
+                hook.__enter__()
+            parts.append(yes_no_margin(logits(model, batch.embeds, batch.attention_mask), answers))
+            for hook in hooks:
+                hook.__exit__(None, None, None)
+    return torch.cat(parts)
+
+
+def removal_of(study: Study, feature: Feature) -> dict[int, Edit]:
+    direction = unit_directions(study.base[feature.layer])[feature.feature]
+    return {feature.layer: directional(direction)}
+
+
+def test_every_answer_is_that_of_a_plain_hooked_pass(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation_outcome")
+    mine = [r for r in rows if r["intervention"] == "directional"]
+    assert {r["evaluation"] for r in mine} == {
+        "vsr_relation", "vsr_other", "vsr_paper", "vqa_yes_no"
+    }  # fmt: skip
+    for feature in SURVIVORS[:2]:
+        of_feature = [r for r in mine if (r["layer"], r["feature"]) == feature]
+        numbers = [r["sample"] for r in of_feature]
+
+        before = plain_margins(study, numbers, {})
+        after = plain_margins(study, numbers, removal_of(study, feature))
+
+        found = torch.tensor([[r["margin_before"], r["margin_after"]] for r in of_feature])
+        torch.testing.assert_close(found, torch.stack([before, after], 1), atol=1e-3, rtol=1e-3)
+        truth = [sample_of(study, number).answer == "yes" for number in numbers]
+        assert [r["label"] for r in of_feature] == truth
+
+
+def test_choosing_and_scoring_use_other_statements_but_for_the_papers_way(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation_outcome")
+    first, n = study.first_number["vsr-test"], len(study.samples["vsr-test"])
+    held_out = range(first, first + n)
+
+    def numbers(evaluation: str) -> set[int]:
+        return {r["sample"] for r in rows if r["evaluation"] == evaluation}
+
+    relation = {number: sample_of(study, number).relation for number in held_out}
+    assert numbers("vsr_relation") == {i for i in held_out if relation[i] == RELATION}
+    assert numbers("vsr_other") <= {i for i in held_out if relation[i] != RELATION}
+    assert len(numbers("vsr_other")) == 12
+    trained = numbers("vsr_paper") - set(held_out)
+    assert trained
+    assert numbers("vsr_relation") < numbers("vsr_paper")
+    assert {sample_of(study, i).relation for i in trained} == {RELATION}
+
+
+def test_each_feature_has_its_controls_of_every_kind(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation")
+    targets = {(r["layer"], r["feature"]) for r in rows if r["control_no"] == 0}
+    assert set(SURVIVORS[:2]) <= targets
+
+    for target in targets:
+        mine = [r for r in rows if (r["layer"], r["feature"]) == target and r["control_no"]]
+        kinds = [r["control_kind"] for r in sorted(mine, key=lambda r: r["control_no"])]
+        assert kinds == ["matched"] * 3 + ["random"] * 2 + ["direction"] * 2
+        taken = {(r["layer"], r["control_feature"]) for r in mine} - {(target[0], None)}
+        assert not taken & targets
+        assert len({round(r["removed_norm"], 7) for r in mine}) > 4  # different things were removed
+
+
+def test_the_place_among_controls_and_q_values_are_worked_out_per_family(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation")
+    features = [
+        r for r in rows
+        if r["evaluation"] == "vsr_relation"
+        and r["control_no"] == 0
+        and r["intervention"] == "directional"
+    ]  # fmt: skip
+
+    expected = benjamini_hochberg([r["mcnemar_p"] for r in features])
+    assert [r["q_value"] for r in features] == pytest.approx(expected.tolist())
+    for row in features:
+        controls = [
+            r["delta_accuracy"] for r in rows
+            if r["control_kind"] == "matched"
+            and (r["layer"], r["feature"]) == (row["layer"], row["feature"])
+        ]  # fmt: skip
+        assert row["control_p"] == control_p_value(row["delta_accuracy"], np.array(controls))
+        other = next(
+            r for r in rows
+            if r["evaluation"] == "vsr_other"
+            and (r["layer"], r["feature"]) == (row["layer"], row["feature"])
+        )  # fmt: skip
+        difference = row["delta_accuracy"] - other["delta_accuracy"]
+        assert row["interaction"] == pytest.approx(difference)
+        assert row["interaction_low"] <= difference <= row["interaction_high"]
+        assert row["detectable_delta"] is None or 0 < row["detectable_delta"] <= 1
+
+
+def test_without_pictures_the_answers_are_kept_beside(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation_outcome")
+    shown = [r for r in rows if r["evaluation"] != "vsr_paper"]
+    assert all(r["margin_mean_image"] is None for r in rows if r not in shown)
+    some = {r["sample"]: r for r in shown if r["evaluation"] == "vqa_yes_no"}
+
+    model = study.vlm.model
+    shelf = PromptShelf(study).batches(tuple(some))
+    answers, found = yes_no_ids(study.vlm.processor.tokenizer), []
+    with torch.no_grad():
+        for batch in shelf:
+            embeds = batch.embeds.clone()
+            for i in range(len(embeds)):
+                embeds[i, batch.image_mask[i]] = study.mean_image
+            found += yes_no_margin(logits(model, embeds, batch.attention_mask), answers).tolist()
+
+    assert [r["margin_mean_image"] for r in some.values()] == pytest.approx(found, abs=1e-3)
+    assert all(r["margin_no_image"] != r["margin_before"] for r in some.values())
+
+
+def test_other_interventions_are_made_for_the_costliest_feature_alone(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation")
+    others = [r for r in rows if r["intervention"] != "directional"]
+
+    assert len({(r["layer"], r["feature"]) for r in others}) == 1
+    assert {(r["intervention"], r["evaluation"]) for r in others} == {
+        (intervention, evaluation)
+        for intervention in ("mean_projection", "feature_subtraction", "base_direction")
+        for evaluation in ("vsr_relation", "vqa_yes_no")
+    }
+    costliest = (others[0]["layer"], others[0]["feature"], "vsr_relation", 0)
+    by_name = {
+        r["intervention"]: r for r in rows
+        if (r["layer"], r["feature"], r["evaluation"], r["control_no"]) == costliest
+    }  # fmt: skip
+    # here the adapted dictionary is the base dictionary
+    for name in ("margin_delta", "removed_norm", "delta_accuracy"):
+        assert by_name["base_direction"][name] == by_name["directional"][name]
+    assert len({r["removed_norm"] for r in by_name.values()}) == 3
+
+
+def test_a_group_is_removed_with_its_span_in_every_layer(study: Study) -> None:
+    rows = read_rows(study.run, "group_ablation", "ablation_group")
+    members = read_rows(study.run, "group_ablation", "ablation_group_member")
+    of_group = [m for m in members if (m["kind"], m["control_no"]) == ("relation", 0)]
+    assert {(m["layer"], m["feature"]) for m in of_group} == set(SURVIVORS)
+    whole = next(
+        r for r in rows
+        if (r["kind"], r["evaluation"], r["n_features"], r["control_no"])
+        == ("relation", "vsr_relation", 3, 0)
+    )  # fmt: skip
+
+    directions = {layer: unit_directions(study.base[layer]) for layer in (1, 3)}
+    edits = {1: span_removal(directions[1][[5]]), 3: span_removal(directions[3][[11, 40]])}
+    first = study.first_number["vsr-test"]
+    numbers = [
+        first + i for i, s in enumerate(study.samples["vsr-test"]) if s.relation == RELATION
+    ][:8]
+    before, after = plain_margins(study, numbers, {}), plain_margins(study, numbers, edits)
+    truth = torch.tensor([1 if sample_of(study, n).answer == "yes" else -1 for n in numbers])
+    assert whole["margin_delta"] == pytest.approx(
+        float((truth * (after - before)).mean()), abs=1e-3
+    )
+    assert sorted({r["n_features"] for r in rows if r["kind"] == "relation"}) == [1, 2, 3]
+    assert {r["evaluation"] for r in rows if r["kind"] == "layer"} == {"vsr_all", "vqa_yes_no"}
+
+
+def test_a_matched_set_has_no_survivor_and_nothing_twice(study: Study) -> None:
+    members = read_rows(study.run, "group_ablation", "ablation_group_member")
+    controls = [
+        (m["kind"], m["name"], m["layer"], m["feature"]) for m in members if m["control_no"] == 1
+    ]
+
+    assert len(controls) == len(set(controls)) == 3 + 3  # by relation, and by layer
+    assert not {tuple(key[2:]) for key in controls} & set(SURVIVORS)
+    of_relation = [m for m in members if m["kind"] == "relation"]
+    layers = {(m["control_no"], m["place"]): m["layer"] for m in of_relation}
+    assert all(layers[0, place] == layers[1, place] for place in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("n", "doses"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (9, [1, 2, 4, 8, 9])]
+)
+def test_doses_double_up_to_all(n: int, doses: list[int]) -> None:
+    group = group_stage.Group("layer", "0", [[Feature(0, f) for f in range(n)]])
+
+    assert group.doses == doses
+
+
+def test_steering_adds_what_the_feature_writes_and_by_zero_nothing(study: Study) -> None:
+    nothing, twice = read_rows(study.run, "steering", "steering")
+    feature = Feature(twice["layer"], twice["feature"])
+
+    assert (nothing["alpha"], nothing["length"], nothing["removed_norm"]) == (0, 0, 0)
+    assert nothing["yes_margin_delta"] == nothing["delta_accuracy"] == 0
+    assert nothing["mirror_correlation"] is None
+    sae = study.base[feature.layer]
+    length = 2 * MEAN_ACTIVATION / sae.scale
+    assert twice["length"] == pytest.approx(length)
+    first = study.first_number["vsr-test"]
+    numbers = [
+        first + i for i, s in enumerate(study.samples["vsr-test"]) if s.relation == RELATION
+    ][:8]
+    before = plain_margins(study, numbers, {})
+    edit = addition(unit_directions(sae)[feature.feature], length)
+    moved = plain_margins(study, numbers, {feature.layer: edit}) - before
+    removed = plain_margins(study, numbers, removal_of(study, feature)) - before
+    assert twice["yes_margin_delta"] == pytest.approx(float(moved.mean()), abs=1e-3)
+    assert twice["yes_margin_delta_removed"] == pytest.approx(float(removed.mean()), abs=1e-3)
+    expected = np.corrcoef(moved.numpy(), removed.numpy())[0, 1]
+    assert twice["mirror_correlation"] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_shelf_keeps_no_more_than_it_may(study: Study) -> None:
+    shelf = PromptShelf(study, kept_bytes=1)
+
+    for _ in shelf.batches(tuple(range(40))):
+        assert len(shelf.kept) == 1  # the newest, however large
+    generous = PromptShelf(study)
+    first = [batch.embeds for batch in generous.batches(tuple(range(40)))]
+    again = [batch.embeds for batch in generous.batches(tuple(range(40)))]
+    assert all(a is b for a, b in zip(first, again, strict=True))

@@ -1,0 +1,60 @@
+"""Which encoder a configuration gets, and what is kept about it."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from feature_atlas.certified import CertifiedEncoder
+from feature_atlas.etl import encoders
+from feature_atlas.etl.artifacts import StageOutput
+from feature_atlas.etl.encoders import keep_fallbacks, text_encoders
+from feature_atlas.sae import Encoder, TopKSae
+
+LAYERS = (1, 4)
+
+
+def some_sae() -> TopKSae:
+    w_dec = torch.randn(256, 24)
+    return TopKSae(w_dec.T.contiguous(), torch.randn(256), w_dec, torch.zeros(24), 5, scale=0.5)
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """The encoders of a configuration that names one."""
+    saes = {layer: some_sae() for layer in LAYERS}
+    monkeypatch.setattr(encoders, "adapted_sae", lambda _, regime, layer: saes[layer])
+    harvest = SimpleNamespace(encoder=request.param)
+    return text_encoders(SimpleNamespace(layers=LAYERS, config=SimpleNamespace(harvest=harvest)))
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"), [("exact", Encoder), ("certified", CertifiedEncoder)], indirect=["made"]
+)
+def test_the_configuration_chooses_the_encoder_of_every_layer(made, kind):
+    assert list(made) == list(LAYERS)
+    assert all(isinstance(encoder, kind) and encoder.d_sae == 256 for encoder in made.values())
+
+
+@pytest.mark.parametrize("made", ["certified"], indirect=True)
+def test_tokens_and_fallbacks_are_kept_per_layer_and_logged(made, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    made[1].encode(torch.randn(30, 24))
+    made[4].encode(torch.full((10, 24), torch.nan))  # nothing can be proved about these
+
+    keep_fallbacks(StageOutput(tmp_path), made)
+
+    with np.load(tmp_path / "certified.npz") as kept:
+        assert kept["layer"].tolist() == [1, 4]
+        assert kept["tokens"].tolist() == [30, 10]
+        assert kept["fallbacks"].tolist() == [int(made[1].fallbacks), 10]
+    assert "of 40 codes were left to the float32 product" in caplog.text
+
+
+@pytest.mark.parametrize("made", ["exact"], indirect=True)
+def test_the_exact_encoder_has_nothing_to_report(made, tmp_path):
+    keep_fallbacks(StageOutput(tmp_path), made)
+
+    assert list(tmp_path.iterdir()) == []

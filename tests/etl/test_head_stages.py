@@ -1,0 +1,255 @@
+"""The stages about heads on a small study: what a corrupt run is, what is shared, what resumes.
+
+Adaptation and harvest are replaced by the base dictionaries and by chosen features and samples.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import feature_atlas.etl.both_runs as both_runs
+import feature_atlas.etl.exact_patch as exact_stage
+import feature_atlas.etl.head_attribution as stage
+import feature_atlas.etl.head_knockout as knockout_stage
+from feature_atlas.etl.artifacts import read_rows, read_stage, write_json
+from feature_atlas.etl.column_kinds import verify_columns
+from feature_atlas.etl.config import RunConfig
+from feature_atlas.etl.config_causes import AttributionConfig, ExactPatchConfig, KnockoutConfig
+from feature_atlas.etl.demo import demo_config
+from feature_atlas.etl.manifest import FileEntry
+from feature_atlas.etl.mean_image import run_mean_image
+from feature_atlas.etl.neutral_prompt import Feature
+from feature_atlas.etl.row_rules import verify_rules
+from feature_atlas.etl.skills import BASE
+from feature_atlas.etl.study import Study, open_run, open_study
+from feature_atlas.etl.table_rows import read_batches
+from feature_atlas.head_attribution import attribute_heads
+from feature_atlas.sae import unit_directions
+from feature_atlas.toy.world import write_world
+from feature_atlas.vlm import TEXT_ROLES, Role
+
+FEATURES = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
+TOP = {FEATURES[0]: [2, 0, 5], FEATURES[1]: [0, 2, 7], FEATURES[2]: [9, 5, 1]}
+"""Rows of the base split: features share samples, within a layer and between layers."""
+
+
+def configured(world: Path, **changes: object) -> RunConfig:
+    config = demo_config(world)
+    return config.model_copy(
+        update={
+            "name": "heads",
+            "batch_size": 4,
+            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 40}),
+            "head_attribution": AttributionConfig(
+                n_samples=3, n_mean_images=6, samples_at_once=4, **changes
+            ),
+            "exact_patch": ExactPatchConfig(n_top=2, n_random=3, n_samples=3, n_full_features=1),
+            "head_knockout": KnockoutConfig(max_features=1, n_heads=2, n_controls=2),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("head-world")
+    write_world(folder, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=40)
+    return folder
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the stages before would have found."""
+
+    def top_samples(study: Study, feature: Feature, _source: str, n: int) -> list[int]:
+        return [row + study.first_number[BASE] for row in TOP[feature][:n]]
+
+    for module in (stage, exact_stage):
+        monkeypatch.setattr(module, "top_samples", top_samples)
+    for module in (stage, exact_stage, knockout_stage):
+        monkeypatch.setattr(module, "adapt_stages", lambda *_: [])
+    for module in (both_runs, knockout_stage):
+        monkeypatch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
+    monkeypatch.setattr(stage, "studied_features", lambda _study: FEATURES)
+    monkeypatch.setattr("feature_atlas.etl.evaluation.relation_of", lambda *_: "left of")
+    monkeypatch.setattr(knockout_stage, "relation_of", lambda *_: "left of")
+
+
+def opened(world: Path, home: Path, **changes: object) -> Path:
+    """A run whose earlier stages have records but no results."""
+    run = open_run(configured(world, **changes), home)
+    for name in ("samples", "neutral_prompt", "ablation", "harvest"):
+        (run / name).mkdir()
+        write_json(run / name / "stage.json", {"key": name, "files": []})
+    run_mean_image(run)
+    return run
+
+
+@pytest.fixture
+def run(world: Path, tmp_path: Path, replaced: None) -> Path:
+    return opened(world, tmp_path)
+
+
+def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
+    stage.run_head_attribution(run)
+
+    study = open_study(run)
+    rows = read_rows(run, "head_attribution", "head_attribution")
+    assert len(rows) == 2 * 8 * (4 + 2 + 4)  # methods, heads, layers of the three features
+    for feature in FEATURES:
+        [prompts] = both_runs.both_prompts(study, top_of(study, feature), 4)
+        text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
+        direction = unit_directions(study.base[feature.layer])[feature.feature]
+        scores = attribute_heads(
+            study.vlm.model, prompts.clean, prompts.corrupt, prompts.batch.attention_mask, text,
+            feature.layer, direction[None],
+        )  # fmt: skip
+        for row in (r for r in rows if (r["layer"], r["feature"]) == feature):
+            at = ("AB".index(row["method"]), 0, slice(None), row["head_layer"], row["head"])
+            assert row["q"] == pytest.approx(float(scores.q[at].mean()), abs=1e-4)
+            assert row["z"] == pytest.approx(float(scores.z[at].mean()), abs=1e-4)
+            assert row["qk_fix"] == pytest.approx(float(scores.qk_fix[at].mean()), abs=1e-4)
+
+
+def test_the_features_of_a_sample_share_its_two_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+    shared = stage.run_both
+
+    def counted(model, clean, *rest):
+        asked.append(len(clean))
+        return shared(model, clean, *rest)
+
+    monkeypatch.setattr(stage, "run_both", counted)
+    stage.run_head_attribution(run)
+
+    distinct = {row for rows in TOP.values() for row in rows}
+    assert sum(asked) == len(distinct) == 6  # of nine pairs of feature and sample
+
+
+def top_of(study: Study, feature: Feature) -> list[int]:
+    return [row + study.first_number[BASE] for row in TOP[feature]]
+
+
+def test_a_mean_picture_is_per_patch_or_one_for_all(world: Path, tmp_path: Path, replaced: None):
+    found = {}
+    for corruption in ("mean", "global_mean"):
+        study = open_study(opened(world, tmp_path / corruption, corruption=corruption))
+        [prompts] = both_runs.both_prompts(study, top_of(study, FEATURES[0]), 4)
+        is_image = prompts.batch.roles == Role.IMAGE
+        found[corruption] = prompts.corrupt[is_image].unflatten(0, (3, -1))
+        assert torch.equal(prompts.corrupt[~is_image], prompts.clean[~is_image])
+        mean = study.mean_image
+
+    torch.testing.assert_close(found["mean"], mean.expand_as(found["mean"]))
+    one = mean.mean(0).expand_as(found["global_mean"])
+    torch.testing.assert_close(found["global_mean"], one)
+    assert not torch.equal(found["mean"], found["global_mean"])
+
+
+def test_a_resampled_picture_is_another_samples(world: Path, tmp_path: Path, replaced: None):
+    study = open_study(opened(world, tmp_path, corruption="resample"))
+    numbers = top_of(study, FEATURES[0])
+
+    [prompts] = both_runs.both_prompts(study, numbers, 4)
+    [alone] = both_runs.both_prompts(study, numbers[1:2], 4)
+
+    is_image = prompts.batch.roles == Role.IMAGE
+    clean, corrupt = (x[is_image].unflatten(0, (3, -1)) for x in (prompts.clean, prompts.corrupt))
+    for own, other in zip(clean, corrupt, strict=True):
+        assert (own - other).abs().max() > 0.01
+    of_alone = alone.corrupt[alone.batch.roles == Role.IMAGE]
+    torch.testing.assert_close(of_alone, corrupt[1])  # the same other one, in whatever batch
+
+
+def test_what_was_asked_is_kept_with_the_stage(world: Path, tmp_path: Path, replaced: None):
+    asked = {"corruption": "resample", "positions": "strongest", "direction": "base"}
+    run = opened(world, tmp_path, **asked)
+
+    stage.run_head_attribution(run)
+
+    record = read_stage(run, "head_attribution")
+    assert record is not None
+    assert asked.items() <= record["params"].items()
+    assert read_rows(run, "head_attribution", "head_attribution")
+
+
+def test_exact_patching_takes_top_and_random_heads_and_all_of_some_features(run: Path):
+    stage.run_head_attribution(run)
+    exact_stage.run_exact_patch(run)
+
+    rows = [r for r in read_rows(run, "exact_patch", "head_exact") if r["method"] == "A"]
+    n_patched = {
+        feature: sum((r["layer"], r["feature"]) == feature for r in rows if r["part"] == "qk")
+        for feature in FEATURES
+    }
+    assert n_patched[FEATURES[1]] == 16  # the first of the lowest layer: every head
+    assert 2 + 3 <= n_patched[FEATURES[0]] <= 6 + 3
+    assert sum(r["why"] == "random" for r in rows) == 3 * 3 * 2  # features, draws, parts
+    assert {r["part"] for r in rows} == {"qk", "z"}
+    agreement = read_rows(run, "exact_patch", "attribution_agreement")
+    assert {r["n_pairs"] for r in agreement} == {16}
+    assert {r["estimate"] for r in agreement if r["part"] == "z"} == {"A", "B", "mean"}
+
+
+def test_a_causal_head_has_an_effect_beyond_chance_and_of_the_estimated_sign(run: Path):
+    stage.run_head_attribution(run)
+    exact_stage.run_exact_patch(run)
+
+    rows = read_rows(run, "exact_patch", "head_exact")
+    scores = {
+        (r["layer"], r["feature"], r["method"], r["head_layer"], r["head"]): r
+        for r in read_rows(run, "head_attribution", "head_attribution")
+    }
+    for r in rows:
+        key = (r["layer"], r["feature"], r["method"], r["head_layer"], r["head"])
+        expected = scores[key]["score" if r["part"] == "qk" else "z"]
+        assert r["estimate"] == pytest.approx(expected, abs=1e-4)  # of the same samples
+        same_sign = np.sign(r["effect"]) == np.sign(r["estimate"]) != 0
+        assert r["is_causal"] == (same_sign and r["q_value"] <= 0.05)
+        assert r["effect_low"] <= r["effect"] <= r["effect_high"]
+
+
+def test_heads_are_knocked_out_on_test_statements_of_the_relation(run: Path):
+    stage.run_head_attribution(run)
+    knockout_stage.run_head_knockout(run)
+
+    rows = read_rows(run, "head_knockout", "head_knockout")
+    n_statements = sum(s.relation == "left of" for s in open_study(run).samples["vsr-test"])
+    assert len(rows) == 2 * 3  # parts; the heads and two controls
+    assert {r["n_samples"] for r in rows} == {n_statements}
+    assert {(r["layer"], r["feature"]) for r in rows} == {FEATURES[0]}
+    own, *controls = (r for r in rows if r["part"] == "z")
+    assert own["q_value"] is not None
+    assert all(c["q_value"] is None for c in controls)
+    assert not any(set(c["heads"]) & set(own["heads"]) for c in controls)
+    assert own["projection_after"] != own["projection_before"]
+    assert len({r["accuracy_before"] for r in rows}) == 1
+
+
+def test_a_finished_stage_is_found_and_another_question_is_asked_anew(
+    run: Path, world: Path, tmp_path: Path
+):
+    assert not stage.run_head_attribution(run).was_done
+    assert stage.run_head_attribution(run).was_done
+    (run / "head_attribution" / "stage.json").unlink()  # killed before its record
+
+    assert not stage.run_head_attribution(run).was_done
+
+
+def test_the_rows_are_those_of_their_tables(run: Path):
+    stage.run_head_attribution(run)
+    exact_stage.run_exact_patch(run)
+    knockout_stage.run_head_knockout(run)
+
+    tables = set()
+    for name in ("head_attribution", "exact_patch", "head_knockout"):
+        record = read_stage(run, name)
+        assert record is not None
+        for entry in record["files"]:
+            file = FileEntry.model_validate(entry | {"stage": name})
+            verify_columns(run, file, str(file.table))
+            for batch in read_batches(run, file):
+                verify_rules(batch, str(file.table))
+            tables.add(file.table)
+    assert tables == {"head_attribution", "head_exact", "attribution_agreement", "head_knockout"}

@@ -1,0 +1,105 @@
+"""The pipeline's functions, in worlds where the fate of every feature is known.
+
+Five worlds of 384 features each; `python tests/planted_world.py` prints the tables behind these
+tests, and how they depend on the angle.
+"""
+
+import numpy as np
+import pytest
+from planted_atlas import Measured, measure, rotations
+from planted_features import SPATIAL_WORDS, TURNED_BY_LANGUAGE, TURNED_BY_VISION, Kind, plant
+from planted_labels import labels_of, score, truth_of
+from planted_stream import PlantedStream
+from planted_world import SEEDS, pooled
+
+from feature_atlas.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.sae import encode
+from feature_atlas.selection import beyond_null, turned_by_vision
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[Measured]:
+    return [measure(plant(seed), seed) for seed in SEEDS]
+
+
+def share_labelled(worlds: list[Measured], label: str, *kinds: Kind) -> float:
+    """Share of the features of some kinds that have a label."""
+    given = [getattr(labels_of(w), label)[truth_of(w, *kinds)] for w in worlds]
+    return float(np.concatenate(given).mean())
+
+
+@pytest.mark.parametrize("label", ["turned_by_vision", "grounded", "image_only", "silent"])
+def test_a_label_is_right_and_complete_to_95_percent(worlds: list[Measured], label: str):
+    found = pooled(worlds, label)
+
+    assert found.precision >= 0.95
+    assert found.recall >= 0.95
+
+
+def test_the_papers_rule_alone_calls_most_features_turned_that_vision_did_not_turn(
+    worlds: list[Measured],
+):
+    assert pooled(worlds, "adapted").precision < 0.6
+    assert pooled(worlds, "adapted").recall > 0.95
+
+
+def test_the_refit_alone_cannot_tell_vision_from_language(worlds: list[Measured]):
+    assert share_labelled(worlds, "beyond_refit", *TURNED_BY_LANGUAGE) > 0.9
+    assert share_labelled(worlds, "turned_by_vision", *TURNED_BY_LANGUAGE) < 0.05
+
+
+def test_features_that_training_noise_turns_are_not_called_turned_by_vision(
+    worlds: list[Measured],
+):
+    assert share_labelled(worlds, "adapted", Kind.NOISY) > 0.5
+    assert share_labelled(worlds, "turned_by_vision", Kind.NOISY) < 0.05
+
+
+def test_firing_on_neutral_prompts_alone_would_call_lexical_features_image_grounded(
+    worlds: list[Measured],
+):
+    assert share_labelled(worlds, "candidate", *SPATIAL_WORDS) > 0.95
+    assert share_labelled(worlds, "fires_on", *SPATIAL_WORDS) > 0.9
+    assert share_labelled(worlds, "grounded", *SPATIAL_WORDS) < 0.1
+    assert pooled(worlds, "fires_on").precision < 0.6
+
+
+def test_next_to_nothing_is_turned_by_vision_in_a_world_without_turns():
+    rotation = rotations(plant(seed=11, degrees=(0.0, 0.0)), seed=11)
+
+    assert is_turned_beyond_controls(rotation).mean() < 0.01
+
+
+def test_matching_by_firings_finds_turns_of_ten_degrees_that_an_unmatched_null_misses():
+    planted = plant(seed=12, degrees=(10.0, 10.0))
+    truth = planted.is_any(*TURNED_BY_VISION).numpy()
+    matched = rotations(planted, seed=12)
+    unmatched = {
+        regime: Rotation(turned.cosine, (turned.n_firings > 0).astype(int))
+        for regime, turned in matched.items()
+    }
+
+    assert score(is_turned_beyond_controls(matched), truth).recall >= 0.95
+    assert score(is_turned_beyond_controls(matched), truth).precision >= 0.85
+    assert score(is_turned_beyond_controls(unmatched), truth).recall < 0.5
+
+
+def is_turned_beyond_controls(rotation: dict[str, Rotation]) -> np.ndarray:
+    text, language, refit = (rotation[regime] for regime in ("text", "language", "refit"))
+    everything = np.ones_like(text.cosine, dtype=bool)
+    excess = excess_rotation(text, refit)
+    is_beyond_null = beyond_null(excess.excess, excess.q_value, min_excess=0)
+    return turned_by_vision(everything, is_beyond_null, turned_further(text, language, refit))[0]
+
+
+def test_the_planted_base_dictionary_is_right_for_plain_text():
+    planted = plant(seed=3)
+    stream = PlantedStream(planted, seed=4)
+    prompts = stream.questions(100)
+    codes = encode(planted.base, stream.tokens(prompts, "plain").residuals[0])
+
+    fires = np.zeros(prompts.said.shape, dtype=bool)
+    np.put_along_axis(fires, codes.indices.numpy(), codes.values.numpy() > 0, axis=1)
+    said = prompts.said.numpy() > 0
+
+    assert (fires & said).sum() / said.sum() > 0.9
