@@ -1,6 +1,7 @@
-"""What schedules and events start (`prefect.yaml`): a build, or a look for new SAE runs.
+"""What schedules, events and people start (`prefect.yaml`): builds, new SAE runs, own prompts.
 
-Thin: the work is in `etl/build.py` and `etl/reingest.py`, which the command line calls too.
+Thin: the work is in `etl/build.py`, `etl/reingest.py` and `etl/custom_overlay.py`, which the
+command line calls too.
 """
 
 import re
@@ -12,8 +13,11 @@ from rich.console import Console
 
 from feature_atlas.etl.build import build_and_publish
 from feature_atlas.etl.config import DRIFT, DriftConfig, load_config
+from feature_atlas.etl.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.drift import Drift, headline, layer_rows
 from feature_atlas.etl.drift_report import as_markdown
+from feature_atlas.etl.migrate import open_atlas
+from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.reingest import Outcome, print_outcomes, reingest, require_all_taken
 from feature_atlas.models.session import atlas_home
 
@@ -42,6 +46,16 @@ def reingest_flow(
     print_outcomes(outcomes, Console())
     require_all_taken(outcomes)
     return outcomes
+
+
+@flow(name="overlay", log_prints=False)
+def overlay_flow(run: str, layer: int, feature: int, image: Path, question: str) -> str:
+    """Where a feature's heads look on a picture and question of one's own (Fig. 16).
+
+    The result joins the published run; asked again it changes nothing. Returns the run's slug.
+    """
+    asked = Asked(Feature(layer, feature), image, question)
+    return overlay_custom(open_atlas(), atlas_home(), run, asked, Console()).slug
 
 
 def show_drift(drift: Drift) -> None:

@@ -31,8 +31,19 @@ def paths(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ATLAS_SOURCE", "s3://bucket/saes")
 
 
-def test_there_is_a_build_and_a_reingest(deployments):
-    assert set(deployments) == {"build", "reingest"}
+def test_there_is_a_build_a_reingest_and_an_overlay(deployments):
+    assert set(deployments) == {"build", "overlay", "reingest"}
+
+
+def test_an_own_prompt_is_given_when_it_is_asked(deployments):
+    flow = load_flow_from_entrypoint(
+        deployments["overlay"]["entrypoint"], use_placeholder_flow=False
+    )
+    given = {"run": "tiny", "layer": "2", "feature": 38, "image": "a.png", "question": "Where?"}
+
+    assert flow.name == "overlay"
+    assert flow.validate_parameters(given)["layer"] == 2
+    assert "schedules" not in deployments["overlay"]
 
 
 @pytest.mark.parametrize("name", ["build", "reingest"])
