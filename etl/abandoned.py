@@ -26,8 +26,7 @@ def drop_abandoned(connection: Connection) -> None:
     connection.commit()
     for run_id, config_hash in left:
         if config_hash is None:  # the run itself was dropped
-            with connection.transaction():
-                drop_staging(connection, run_id)
+            drop_staging(connection, run_id)
             continue
         with if_abandoned(connection, config_hash) as is_abandoned:
             if is_abandoned:
@@ -37,10 +36,9 @@ def drop_abandoned(connection: Connection) -> None:
 def fail_run(connection: Connection, run_id: int) -> None:
     """Drop what was staged of a run; if it was being built, it has failed.
 
-    Two transactions: on a full disk the first makes room for the second.
+    In transactions of their own: on a full disk the first make room for the last.
     """
-    with connection.transaction():
-        drop_staging(connection, run_id)
+    drop_staging(connection, run_id)
     with connection.transaction():
         connection.execute(
             sql.SQL(

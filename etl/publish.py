@@ -6,6 +6,7 @@ is published, the one before it superseded.
 
 from psycopg import sql
 
+from feature_atlas.etl.registry import lock_registry
 from feature_atlas.etl.staging import Load, in_atlas
 from feature_atlas.etl.table_rows import DENSE, SPARSE, WHAT, table_of
 from feature_atlas.models.base import SCHEMA
@@ -21,6 +22,8 @@ def publish(load: Load) -> None:
     with load.connection.transaction():
         load.run("SET LOCAL lock_timeout = '60s'")
         load.run("SELECT pg_advisory_xact_lock({})", sql.Literal(PUBLISH_LOCK))
+        # attaching locks what the facts refer to, in another order than those who fill the registry
+        lock_registry(load.connection)
         for table in (*DENSE, "feature_record"):
             _attach(load, table)
         move_samples(load)

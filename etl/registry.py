@@ -42,7 +42,7 @@ def find_run(connection: Connection, manifest: Manifest) -> Found | None:
 def open_run(connection: Connection, manifest: Manifest) -> int:
     """The run as 'building', with what it refers to."""
     with connection.transaction():
-        _lock_registry(connection)
+        lock_registry(connection)
         values = _run_values(connection, manifest)
         found = _find_run_id(connection, manifest)
         if found is None:
@@ -57,7 +57,7 @@ def open_run(connection: Connection, manifest: Manifest) -> int:
         return found
 
 
-def _lock_registry(connection: Connection) -> None:
+def lock_registry(connection: Connection) -> None:
     """Until the end of this transaction, which is short."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (REGISTRY_LOCK,))
 
@@ -124,7 +124,7 @@ def _insert(connection: Connection, table: str, values: dict[str, Any]) -> int:
 def registry_ids(load: Load) -> Ids:
     """What the rows name, inserted where it is new; a row for every measurement of the run."""
     connection, manifest = load.connection, load.manifest
-    _lock_registry(connection)
+    lock_registry(connection)
     _insert_skills(load)
     return {
         "regime": dict(connection.execute("SELECT name, id FROM atlas.regime").fetchall()),

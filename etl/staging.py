@@ -88,10 +88,17 @@ def _names(of: Any) -> sql.Composed:
 
 
 def drop_staging(connection: Connection, run_id: int) -> None:
-    """Drop the run's own tables, whatever is there of them."""
+    """Drop the run's own tables, whatever is there of them.
+
+    The largest first, each for itself: on a full disk its end makes room for that of the others.
+    """
     query = (
         "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'"
+        " ORDER BY pg_total_relation_size(oid) DESC"
     )
-    for (name,) in connection.execute(query, (STAGING,)).fetchall():
+    with connection.transaction():
+        names = [name for (name,) in connection.execute(query, (STAGING,)).fetchall()]
+    for name in names:
         if name.endswith(f"_run_{run_id}"):
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(STAGING, name)))
+            with connection.transaction():
+                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(STAGING, name)))

@@ -26,8 +26,8 @@ def test_a_dry_run_says_what_it_checked_and_needs_no_database(run_folder: Path):
     assert done.exit_code == 0, done.output
     said = " ".join(done.stdout.replace("│", " ").replace("┃", " ").split())
     assert "decoder_cosine 1 768 14 10,752" in said
-    assert "15 tables 15 1,724" in said
-    assert "15 files" in said
+    assert "27 tables 27 2,213" in said
+    assert "27 files" in said
     assert "sha256 as in the manifest" in said
     assert "1 files, 21 bytes: present with the size of the manifest; content not read" in said
     assert "may be loaded; nothing was written" in said
@@ -58,8 +58,8 @@ def test_ingest_reports_what_was_checked_and_how_long_each_step_took(
     firsts = [line[0] for line in lines if line]
     steps = ["verify", "copy", "index", "record", "publish"]
     assert [word for word in firsts if word in steps][-5:] == steps
-    assert ["15", "tables", "15", "1,724", "174", "22,438"] in lines
-    assert f"{run_folder.name}: published, 1,852 rows" in first.stdout
+    assert ["27", "tables", "27", "2,213", "438", "44,092"] in lines
+    assert f"{run_folder.name}: published, 2,341 rows" in first.stdout
     assert second.stdout.strip().endswith(f"{run_folder.name}: already published, 0 rows")
 
 

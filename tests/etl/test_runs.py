@@ -145,7 +145,7 @@ def test_the_list_says_what_each_run_is(kept: Engine, folders: list[Path]):
     assert (newest["slug"], newest["state"]) == (folders[2].name, "published")
     assert newest["parent"] == run_id(kept, folders[1])
     assert (newest["SAEs"], newest["features"]) == ("tiny-scope", 128)
-    assert (newest["code"], newest["measurements"], newest["added"]) == ("0123456789ab", 12, 0)
+    assert (newest["code"], newest["measurements"], newest["added"]) == ("0123456789ab", 19, 0)
     assert oldest["slug"] == folders[3].name
 
 
@@ -178,7 +178,7 @@ def test_a_run_is_shown_with_its_line_its_rows_and_where_they_come_from(
         "vsr-test": "data-1",
     }
     assert (of_energy["code_version"], of_energy["dirty"]) == ("0123456789abcdef", False)
-    assert (of_energy["seeds"], of_energy["device"], of_energy["rows"]) == ([1], "cpu", 128)
+    assert (of_energy["seeds"], of_energy["device"], of_energy["rows"]) == ([1], "cpu", 134)
     assert (of_energy["finished_at"] - of_energy["started_at"]).total_seconds() == 9
     assert of_energy["added_at"] is None
 
