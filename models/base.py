@@ -109,6 +109,28 @@ feature_number = Annotated[
     int, mapped_column(Integer, comment=_FEATURE, info={"bounds": Bounds(0)})
 ]
 
+head_layer_key = Annotated[
+    int,
+    mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="decoder layer of the head, 0-based",
+        info={"bounds": Bounds(0)},
+    ),
+]
+
+head_key = Annotated[
+    int,
+    mapped_column(
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="query head within that layer, 0-based",
+        info={"bounds": Bounds(0)},
+    ),
+]
+
 regime_key = Annotated[
     int,
     mapped_column(

@@ -3,7 +3,15 @@
 from sqlalchemy import CHAR, CheckConstraint, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
+from feature_atlas.models.base import (
+    Base,
+    feature_key,
+    head_key,
+    head_layer_key,
+    layer_key,
+    measurement_reference,
+    run_key,
+)
 from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
 from feature_atlas.models.custom_prompt import PROMPT
 
@@ -23,20 +31,8 @@ class CustomOverlay(Base):
     layer: Mapped[layer_key]
     feature: Mapped[feature_key]
     prompt: Mapped[str] = mapped_column(primary_key=True, comment=PROMPT)
-    head_layer: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="decoder layer of the head, 0-based",
-        info={"bounds": Bounds(0)},
-    )
-    head: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="query head within that layer, 0-based",
-        info={"bounds": Bounds(0)},
-    )
+    head_layer: Mapped[head_layer_key]
+    head: Mapped[head_key]
     measurement_id: Mapped[measurement_reference]
     kind: Mapped[str] = one_of(
         "top", "bottom", "random", comment="why the feature has the head in overlay"

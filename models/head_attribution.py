@@ -1,9 +1,17 @@
 """Which attention heads drive a feature (5.2, C)."""
 
-from sqlalchemy import CHAR, CheckConstraint, SmallInteger
+from sqlalchemy import CHAR, CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
+from feature_atlas.models.base import (
+    Base,
+    feature_key,
+    head_key,
+    head_layer_key,
+    layer_key,
+    measurement_reference,
+    run_key,
+)
 from feature_atlas.models.columns import Bounds, count, measured
 
 
@@ -26,20 +34,8 @@ class HeadAttribution(Base):
         "B: (clean - corrupted) x gradient of the corrupted run; where all is linear A = -B (5.2)",
         info={"bounds": Bounds(values=("A", "B"))},
     )
-    head_layer: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="decoder layer of the head, 0-based",
-        info={"bounds": Bounds(0)},
-    )
-    head: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="query head within that layer, 0-based",
-        info={"bounds": Bounds(0)},
-    )
+    head_layer: Mapped[head_layer_key]
+    head: Mapped[head_key]
     measurement_id: Mapped[measurement_reference]
     score: Mapped[float] = measured(
         "q + k, mean over samples, raw residual units; "

@@ -1,9 +1,17 @@
 """Which attention heads are causes of a feature, by swapping them for real (5.2, C)."""
 
-from sqlalchemy import CHAR, CheckConstraint, SmallInteger
+from sqlalchemy import CHAR, CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
+from feature_atlas.models.base import (
+    Base,
+    feature_key,
+    head_key,
+    head_layer_key,
+    layer_key,
+    measurement_reference,
+    run_key,
+)
 from feature_atlas.models.columns import Bounds, count, measured, one_of, precise
 
 
@@ -35,20 +43,8 @@ class HeadExact(Base):
         "as the method of attribution that estimates it",
         info={"bounds": Bounds(values=("A", "B"))},
     )
-    head_layer: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="decoder layer of the head, 0-based",
-        info={"bounds": Bounds(0)},
-    )
-    head: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="query head within that layer, 0-based",
-        info={"bounds": Bounds(0)},
-    )
+    head_layer: Mapped[head_layer_key]
+    head: Mapped[head_key]
     measurement_id: Mapped[measurement_reference]
     why: Mapped[str] = one_of(
         "top",

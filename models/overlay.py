@@ -6,6 +6,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from feature_atlas.models.base import (
     Base,
     feature_key,
+    head_key,
+    head_layer_key,
     layer_key,
     measurement_reference,
     run_key,
@@ -33,20 +35,8 @@ class Overlay(Base):
     layer: Mapped[layer_key]
     feature: Mapped[feature_key]
     sample_id: Mapped[sample_key]
-    head_layer: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="decoder layer of the head, 0-based",
-        info={"bounds": Bounds(0)},
-    )
-    head: Mapped[int] = mapped_column(
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="query head within that layer, 0-based",
-        info={"bounds": Bounds(0)},
-    )
+    head_layer: Mapped[head_layer_key]
+    head: Mapped[head_key]
     measurement_id: Mapped[measurement_reference]
     kind: Mapped[str] = one_of(
         "top",
