@@ -26,7 +26,7 @@ def figure_7a(run: pd.Series) -> Figure:
     counted = [bar for bar in BARS if layers[bar[1]].notna().any()]
     note = (
         "Adapted: visual energy above ε and cosine in the bottom share. Beyond the null: turned "
-        "further than refitting the base model does at as many firings (q-value)."
+        "further than refitting the base model does at as many firings: surely (q), and by enough."
     )
     if len(counted) < len(BARS):
         note += (
