@@ -33,15 +33,7 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
         )
         return
     st.dataframe(
-        found.assign(
-            explained_by=found.explainer + " · " + found.model,
-            says=[_says(row) for row in found.itertuples()],
-            confusion=[
-                f"{row.true_positive} of {row.n_positive} | {row.false_positive} of "
-                f"{row.n_negative}"
-                for row in found.itertuples()
-            ],
-        ),
+        _in_words(found),
         hide_index=True,
         column_order=[
             "description",
@@ -76,6 +68,18 @@ def show_descriptions(run_id: int, layer: int, feature: int) -> None:
             ),
             "explained_by": st.column_config.TextColumn("explainer"),
         },
+    )
+
+
+def _in_words(found: pd.DataFrame) -> pd.DataFrame:
+    """With who explained, what the scores say, and how the samples matched."""
+    return found.assign(
+        explained_by=found.explainer + " · " + found.model,
+        says=[_says(row) for row in found.itertuples()],
+        confusion=[
+            f"{row.true_positive} of {row.n_positive} | {row.false_positive} of {row.n_negative}"
+            for row in found.itertuples()
+        ],
     )
 
 

@@ -153,12 +153,13 @@ def require_stage(run: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def read_table(run: Path, stage: str, table: str) -> pa.Table:
-    """All rows that a stage wrote for one table, in writing order."""
+def read_table(run: Path, stage: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows that a stage wrote for one table, in writing order; of some columns, or of all."""
     files = [f["path"] for f in require_stage(run, stage)["files"] if f.get("table") == table]
     if not files:
         raise RuntimeError(f"stage {stage!r} of {run} wrote no table {table!r}.")
-    return pa.concat_tables(pq.read_table(run / file) for file in files)
+    wanted = None if columns is None else list(columns)
+    return pa.concat_tables(pq.read_table(run / file, columns=wanted) for file in files)
 
 
 def read_rows(run: Path, stage: str, table: str) -> list[dict[str, Any]]:

@@ -207,7 +207,7 @@ def top_heads(study: Study) -> dict[Feature, list[Head]]:
     if all(f.get("table") != "overlay" for f in require_stage(study.run, "overlay")["files"]):
         return {}
     columns = ["layer", "feature", "kind", "head_layer", "head"]
-    rows = read_table(study.run, "overlay", "overlay").select(columns).to_pylist()
+    rows = read_table(study.run, "overlay", "overlay", columns).to_pylist()
     heads: dict[Feature, dict[Head, None]] = {}
     for row in rows:
         if row["kind"] == "top":

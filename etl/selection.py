@@ -32,7 +32,7 @@ def run_selection(run: Path) -> Stage:
 
 def by_layer(study: Study, stage: str, table: str, column: str, **only: str) -> np.ndarray:
     """One column of a dense table as [layer, d_sae]; rows were written in that order."""
-    rows = read_table(study.run, stage, table)
+    rows = read_table(study.run, stage, table, [column, *only])
     for name, value in only.items():
         rows = rows.filter(pc.equal(rows[name], value))
     return rows[column].to_numpy().reshape(len(study.layers), -1)

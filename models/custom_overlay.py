@@ -1,8 +1,9 @@
 """Where a feature's heads look on a question of one's own (5.2, Fig. 16)."""
 
-from sqlalchemy import CHAR, CheckConstraint, SmallInteger
+from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feature_atlas.models.attention_map import AttentionMap
 from feature_atlas.models.base import (
     Base,
     feature_key,
@@ -12,11 +13,11 @@ from feature_atlas.models.base import (
     measurement_reference,
     run_key,
 )
-from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
+from feature_atlas.models.columns import measured, one_of
 from feature_atlas.models.custom_prompt import PROMPT
 
 
-class CustomOverlay(Base):
+class CustomOverlay(AttentionMap, Base):
     """One head's attention from a custom question to its picture."""
 
     __tablename__ = "custom_overlay"
@@ -36,19 +37,6 @@ class CustomOverlay(Base):
     measurement_id: Mapped[measurement_reference]
     kind: Mapped[str] = one_of(
         "top", "bottom", "random", comment="why the feature has the head in overlay"
-    )
-    method: Mapped[str] = mapped_column(
-        CHAR(1),
-        comment="attribution method that ranked the head, A or B",
-        info={"bounds": Bounds(values=("A", "B"))},
-    )
-    grid_rows: Mapped[int] = mapped_column(SmallInteger, comment="patches from top to bottom")
-    grid_columns: Mapped[int] = mapped_column(SmallInteger, comment="patches from left to right")
-    weights: Mapped[list[float]] = measured_list(
-        "attention per patch, row by row from the top left, mean over question tokens", low=0
-    )
-    image_mass: Mapped[float] = measured(
-        "share of attention on the image: the sum of weights, up to rounding", low=0, high=1.0001
     )
     seen_left: Mapped[float] = measured(
         "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded"

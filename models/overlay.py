@@ -1,8 +1,9 @@
 """Where a head looks when its feature fires (5.2, C)."""
 
-from sqlalchemy import CHAR, CheckConstraint, SmallInteger
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint
+from sqlalchemy.orm import Mapped
 
+from feature_atlas.models.attention_map import AttentionMap
 from feature_atlas.models.base import (
     Base,
     feature_key,
@@ -13,10 +14,10 @@ from feature_atlas.models.base import (
     run_key,
     sample_key,
 )
-from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
+from feature_atlas.models.columns import measured, one_of
 
 
-class Overlay(Base):
+class Overlay(AttentionMap, Base):
     """One head's attention from the question to the image, on one sample."""
 
     __tablename__ = "overlay"
@@ -44,19 +45,6 @@ class Overlay(Base):
         "random",
         comment="why the head was chosen: strongest, weakest, or near a top one in layer and image "
         "mass",
-    )
-    method: Mapped[str] = mapped_column(
-        CHAR(1),
-        comment="attribution method that ranked the head, A or B",
-        info={"bounds": Bounds(values=("A", "B"))},
-    )
-    grid_rows: Mapped[int] = mapped_column(SmallInteger, comment="patches from top to bottom")
-    grid_columns: Mapped[int] = mapped_column(SmallInteger, comment="patches from left to right")
-    weights: Mapped[list[float]] = measured_list(
-        "attention per patch, row by row from the top left, mean over question tokens", low=0
-    )
-    image_mass: Mapped[float] = measured(
-        "share of attention on the image: the sum of weights, up to rounding", low=0, high=1.0001
     )
     seen_left: Mapped[float | None] = measured(
         "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded; "

@@ -136,7 +136,11 @@ def select(study: SimpleNamespace, monkeypatch: pytest.MonkeyPatch):
             "decoder_cosine": written(study),
             "visual_energy": pa.table({"energy_question": energy.ravel()}),
         }
-        monkeypatch.setattr(selection_stage, "read_table", lambda run, stage, table: tables[table])
+        monkeypatch.setattr(
+            selection_stage,
+            "read_table",
+            lambda run, stage, table, columns: tables[table].select(columns),
+        )
         folder = study.run / "selection"
         folder.mkdir()
         output = StageOutput(folder)
