@@ -15,7 +15,8 @@ from feature_atlas.adapt import adapt, starting_point
 from feature_atlas.harvest import Tokens, harvest
 from feature_atlas.regime_trainer import Adaptation, TrainingPlan
 from feature_atlas.sae import TopKSae
-from feature_atlas.vlm import PromptBatch, Role, freeze
+from feature_atlas.token_roles import PromptBatch, Role
+from feature_atlas.vlm import freeze
 
 REGIMES = ("text", "image", "full", "random")
 N_LAYERS, D_MODEL, D_SAE, K = 32, 128, 1024, 50

@@ -15,9 +15,10 @@ from transformers import LlavaForConditionalGeneration, PreTrainedModel
 
 from feature_atlas.exact_patch import exact_patch_each
 from feature_atlas.head_attribution import attribute_heads
+from feature_atlas.token_roles import TEXT_ROLES, encode_prompts
 from feature_atlas.toy.tokenizer import build_processor
 from feature_atlas.toy.weights import vlm_path
-from feature_atlas.vlm import TEXT_ROLES, encode_prompts, freeze, image_embeddings, input_embeddings
+from feature_atlas.vlm import freeze, image_embeddings, input_embeddings
 
 N_SAMPLES, LAYER, ROUNDS = 8, 4, 9
 N_MORE = 7

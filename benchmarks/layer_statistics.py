@@ -22,8 +22,8 @@ from feature_atlas.certified import CertifiedEncoder
 from feature_atlas.example import TopExamples
 from feature_atlas.firing_counts import FiringCounts
 from feature_atlas.sae import Encoder, SparseCodes, TopKSae, folded
+from feature_atlas.token_roles import Role
 from feature_atlas.visual_energy import EnergySums
-from feature_atlas.vlm import Role
 
 D_MODEL, D_SAE, K, N_EXAMPLES = 4096, 32_768, 50, 8
 TOKENS_PER_QUESTION, QUESTIONS_PER_IMAGE = 16, 4

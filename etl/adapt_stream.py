@@ -16,7 +16,7 @@ from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study
 from feature_atlas.harvest import Tokens, harvest
 from feature_atlas.reconstruction import RoleSet, collect_held_out
-from feature_atlas.vlm import PromptBatch
+from feature_atlas.token_roles import PromptBatch
 
 STREAMS: dict[str, tuple[str, ...]] = {
     "prompts": ("text", "image", "full", "random"),

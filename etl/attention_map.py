@@ -11,7 +11,8 @@ from feature_atlas.head_probe import Head
 from feature_atlas.localisation import OnObjects, object_patches, on_objects
 from feature_atlas.overlay import ImageAttention, image_attention
 from feature_atlas.processor_geometry import Box, geometry, grid_shape, seen_box
-from feature_atlas.vlm import TEXT_ROLES, PromptBatch, Role, image_embeddings, input_embeddings
+from feature_atlas.token_roles import TEXT_ROLES, PromptBatch, Role
+from feature_atlas.vlm import image_embeddings, input_embeddings
 
 
 class Place(NamedTuple):

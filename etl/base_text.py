@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from feature_atlas.etl.study import Study
 from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.vlm import PromptBatch, Role
+from feature_atlas.token_roles import PromptBatch, Role
 
 Part = Literal["train", "held_out"]
 N_PARTS = 10

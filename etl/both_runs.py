@@ -19,7 +19,8 @@ from feature_atlas.etl.study import Study
 from feature_atlas.neutral_prompt import shuffled_samples
 from feature_atlas.objective_positions import role_positions, strongest_positions
 from feature_atlas.sae import TopKSae, unit_directions
-from feature_atlas.vlm import PromptBatch, image_embeddings, input_embeddings
+from feature_atlas.token_roles import PromptBatch
+from feature_atlas.vlm import image_embeddings, input_embeddings
 
 
 class BothPrompts(NamedTuple):

@@ -32,7 +32,7 @@ from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import harvest
 from feature_atlas.head_probe import Head
 from feature_atlas.sae import encode
-from feature_atlas.vlm import TEXT_ROLES, PromptBatch
+from feature_atlas.token_roles import TEXT_ROLES, PromptBatch
 
 STAGE = "custom_overlay"
 

@@ -21,7 +21,7 @@ from feature_atlas.example import TopExamples, place_in_feature
 from feature_atlas.example_spread import SpreadExamples, spread
 from feature_atlas.harvest import harvest
 from feature_atlas.sae import SparseCodes
-from feature_atlas.vlm import TEXT_ROLES
+from feature_atlas.token_roles import TEXT_ROLES
 
 PAIRS_AT_ONCE = 20_000
 SAMPLES_AT_ONCE = 4096

@@ -28,7 +28,7 @@ from feature_atlas.gate_check import (
 )
 from feature_atlas.gate_mistake import Fit, diagnose
 from feature_atlas.harvest import Tokens
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 UNCHECKED = (
     "no base_model is configured: the base SAEs were not checked on text of their own model, and "

@@ -25,7 +25,7 @@ from feature_atlas.etl.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.harvest import Tokens, harvest
 from feature_atlas.sae import SparseCodes
-from feature_atlas.vlm import TEXT_ROLES, PromptBatch
+from feature_atlas.token_roles import TEXT_ROLES, PromptBatch
 
 
 class Batch(NamedTuple):

@@ -39,8 +39,8 @@ from feature_atlas.head_knockout import (
 from feature_atlas.head_probe import Head, record_heads
 from feature_atlas.objective_positions import role_positions
 from feature_atlas.sae import Encoder, unit_directions
+from feature_atlas.token_roles import Role
 from feature_atlas.uncertainty import Interval, benjamini_hochberg, clustered_bootstrap
-from feature_atlas.vlm import Role
 from feature_atlas.yes_no import yes_no_ids
 
 UNTOUCHED, CORRUPT = "untouched", "corrupt"

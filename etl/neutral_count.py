@@ -18,7 +18,8 @@ from feature_atlas.harvest import Tokens, harvest
 from feature_atlas.neutral_prompt import NeutralCounts, max_activation, shuffled_samples
 from feature_atlas.reply import with_reply
 from feature_atlas.sae import Encoder
-from feature_atlas.vlm import TEXT_ROLES, PromptBatch, Role, image_embeddings
+from feature_atlas.token_roles import TEXT_ROLES, PromptBatch, Role
+from feature_atlas.vlm import image_embeddings
 
 ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
 

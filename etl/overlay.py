@@ -29,7 +29,7 @@ from feature_atlas.etl.study import Study, open_study
 from feature_atlas.head_probe import Head
 from feature_atlas.overlay import ImageAttention, blend, choose_heads
 from feature_atlas.processor_geometry import geometry, grid_shape, on_picture
-from feature_atlas.vlm import encode_prompts
+from feature_atlas.token_roles import encode_prompts
 
 METHOD = "B"
 """The method whose ranking picks the heads; the paper finds it sharper (C.2)."""

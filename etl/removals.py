@@ -23,7 +23,7 @@ from feature_atlas.etl.study import Study
 from feature_atlas.harvest import harvest
 from feature_atlas.intervention import Edit, directional, scaled, subtraction, to_mean
 from feature_atlas.sae import Encoder, TopKSae, unit_directions
-from feature_atlas.vlm import TEXT_ROLES
+from feature_atlas.token_roles import TEXT_ROLES
 
 N_PROJECTION = 256
 """Base questions over which projections are averaged: for controls, and for the mean."""

@@ -33,7 +33,7 @@ from feature_atlas.firing_counts import (
 from feature_atlas.length_match import Kind, length_matched_pairs
 from feature_atlas.sae import SparseCodes
 from feature_atlas.skill import Skill
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 QUESTION = ".question"
 """Behind the name of a split: counted over question tokens alone."""

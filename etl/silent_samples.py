@@ -18,7 +18,7 @@ from feature_atlas.etl.study import Study
 from feature_atlas.harvest import harvest
 from feature_atlas.neutral_prompt import fired_anywhere
 from feature_atlas.sae import Encoder
-from feature_atlas.vlm import TEXT_ROLES
+from feature_atlas.token_roles import TEXT_ROLES
 
 N_RANDOM = 300
 """Random base questions, and VSR statements, from which silent samples come."""

@@ -31,13 +31,8 @@ from feature_atlas.etl.samples import Sample, draw, open_image, require_images
 from feature_atlas.etl.vqav2 import read_vqav2
 from feature_atlas.etl.vsr import read_vsr
 from feature_atlas.sae import TopKSae
-from feature_atlas.vlm import (
-    PromptBatch,
-    constant_prefix,
-    decoder_layers,
-    encode_prompts,
-    text_model,
-)
+from feature_atlas.token_roles import PromptBatch, constant_prefix, encode_prompts
+from feature_atlas.vlm import decoder_layers, text_model
 
 
 class Inputs(NamedTuple):

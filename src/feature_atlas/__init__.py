@@ -1,7 +1,8 @@
 """The mathematics of the feature atlas: tensors in, tensors out, one file per idea of the paper.
 
-In the paper's order: ``vlm``, ``processor_geometry`` and ``cropping`` (3.1), ``sae`` with ``top_k``
-and ``certified``, ``gate_check`` and ``gate_mistake`` (3.2), ``harvest`` and ``adapt`` (4.1),
+In the paper's order: ``token_roles``, ``vlm``, ``processor_geometry`` and ``cropping`` (3.1),
+``sae`` with ``top_k`` and ``certified``, ``gate_check`` and ``gate_mistake`` (3.2),
+``harvest`` and ``adapt`` (4.1),
 ``decoder_cosine``, ``visual_energy``, ``role_energy`` and ``selection`` (4.2), ``skill``,
 ``firing_counts``, ``firing_shift`` with ``shift_control`` and ``length_match``, and
 ``neutral_prompt`` with ``reply`` (4.3), ``example``, ``example_spread``, ``interp_samples``,

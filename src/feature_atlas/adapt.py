@@ -20,7 +20,7 @@ from feature_atlas.reconstruction import RoleSet, held_out_layers
 from feature_atlas.regime_trainer import Adaptation, RegimeTrainer, TrainingPlan
 from feature_atlas.sae import TopKSae, random_sae
 from feature_atlas.shuffle_buffer import ShuffleBuffer
-from feature_atlas.vlm import TEXT_ROLES, Role
+from feature_atlas.token_roles import TEXT_ROLES, Role
 
 REGIME_ROLES: dict[str, RoleSet] = {
     "text": TEXT_ROLES,

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from feature_atlas.vlm import PromptBatch, Role, image_embeddings, input_embeddings, residuals
+from feature_atlas.token_roles import PromptBatch, Role
+from feature_atlas.vlm import image_embeddings, input_embeddings, residuals
 
 
 class Tokens(NamedTuple):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.vlm import TEXT_ROLES, Role
+from feature_atlas.token_roles import TEXT_ROLES, Role
 
 Positions = Literal["text", "question", "last", "strongest"]
 """All text after the image; the question's own tokens; the last token; the text token on which

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from feature_atlas.harvest import Tokens
 from feature_atlas.sae import Encoder, TopKSae, decode
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 RoleSet = tuple[Role, ...]
 """Which tokens are judged together."""

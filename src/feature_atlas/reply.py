@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from feature_atlas.vlm import PromptBatch, Role
+from feature_atlas.token_roles import PromptBatch, Role
 
 
 @torch.no_grad()

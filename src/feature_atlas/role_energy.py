@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from feature_atlas.sae import SparseCodes
+from feature_atlas.token_roles import Role
 from feature_atlas.visual_energy import ALL_TOKENS, N_ROLES
-from feature_atlas.vlm import Role
 
 SINK_FACTOR = 10.0
 """Norms above this many medians are sinks'."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from feature_atlas.bootstrap_weights import poisson_weights
 from feature_atlas.sae import SparseCodes
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 N_ROLES = max(Role) + 1
 ALL_TOKENS = tuple(role for role in Role if role > Role.BOS)

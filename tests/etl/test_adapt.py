@@ -36,8 +36,8 @@ from feature_atlas.etl.samples_table import run_samples
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.training_state import TrainingState
 from feature_atlas.sae import TopKSae
+from feature_atlas.token_roles import TEXT_ROLES, Role
 from feature_atlas.toy.weights import language_model_path
-from feature_atlas.vlm import TEXT_ROLES, Role
 
 LAYERS = (1, 4)
 

@@ -20,8 +20,8 @@ from feature_atlas.etl.shift_counts import ShiftCounts
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.harvest import harvest as run_prompts
 from feature_atlas.sae import to_training_sae
+from feature_atlas.token_roles import TEXT_ROLES, Role
 from feature_atlas.toy.world import write_world
-from feature_atlas.vlm import TEXT_ROLES, Role
 
 LAYERS, N_CONTROL, N_REPLICATES, N_TOP, N_SPREAD = (1, 4), 14, 30, 3, 4
 

@@ -27,8 +27,8 @@ from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.table_rows import read_batches
 from feature_atlas.head_attribution import attribute_heads
 from feature_atlas.sae import unit_directions
+from feature_atlas.token_roles import TEXT_ROLES, Role
 from feature_atlas.toy.world import write_world
-from feature_atlas.vlm import TEXT_ROLES, Role
 
 FEATURES = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
 TOP = {FEATURES[0]: [2, 0, 5], FEATURES[1]: [0, 2, 7], FEATURES[2]: [9, 5, 1]}

@@ -1,7 +1,8 @@
 import torch
 
 from feature_atlas.harvest import harvest, mean_image_embedding
-from feature_atlas.vlm import Role, encode_prompts, image_embeddings, input_embeddings, residuals
+from feature_atlas.token_roles import Role, encode_prompts
+from feature_atlas.vlm import image_embeddings, input_embeddings, residuals
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
 

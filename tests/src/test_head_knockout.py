@@ -15,7 +15,8 @@ from feature_atlas.head_knockout import (
 from feature_atlas.head_probe import record_heads
 from feature_atlas.objective_positions import role_positions
 from feature_atlas.sae import Encoder
-from feature_atlas.vlm import Role, encode_prompts, image_embeddings, input_embeddings, logits
+from feature_atlas.token_roles import Role, encode_prompts
+from feature_atlas.vlm import image_embeddings, input_embeddings, logits
 from feature_atlas.yes_no import yes_no_ids, yes_no_margin
 
 LAYER = 2

@@ -3,7 +3,7 @@
 import torch
 
 from feature_atlas.objective_positions import role_positions, strongest_positions
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 ROLES = torch.tensor(
     [

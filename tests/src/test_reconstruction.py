@@ -10,7 +10,7 @@ from feature_atlas.reconstruction import (
     reconstructions,
 )
 from feature_atlas.sae import TopKSae, decode, encode
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 TEXT = (Role.QUESTION, Role.HEADER)
 

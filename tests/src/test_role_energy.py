@@ -8,7 +8,7 @@ import torch
 
 from feature_atlas.role_energy import NormSums, median_norm, role_energy
 from feature_atlas.sae import SparseCodes
-from feature_atlas.vlm import Role
+from feature_atlas.token_roles import Role
 
 D_MODEL, K = 6, 3
 

@@ -8,6 +8,7 @@ import torch
 
 from feature_atlas.bootstrap_weights import poisson_weights
 from feature_atlas.sae import Encoder, SparseCodes, TopKSae, to_training_sae
+from feature_atlas.token_roles import Role
 from feature_atlas.visual_energy import (
     EnergyReplicates,
     EnergySums,
@@ -17,7 +18,6 @@ from feature_atlas.visual_energy import (
     modality_preference,
     preference_interval,
 )
-from feature_atlas.vlm import Role
 
 D_SAE, K = 11, 4
 TEXT = (Role.QUESTION, Role.SUFFIX)

@@ -1,19 +1,21 @@
 import pytest
 import torch
 
-from feature_atlas.toy.tokenizer import build_processor
-from feature_atlas.vlm import (
+from feature_atlas.token_roles import (
     DATE,
     Role,
     chat_template,
     constant_prefix,
+    encode_prompts,
+    render_prompt,
+)
+from feature_atlas.toy.tokenizer import build_processor
+from feature_atlas.vlm import (
     decoder_layers,
     edit_residual,
-    encode_prompts,
     image_embeddings,
     input_embeddings,
     logits,
-    render_prompt,
     residuals,
     stop_after,
     text_model,
