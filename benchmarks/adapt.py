@@ -11,12 +11,12 @@ import torch
 from clock import medians, print_ratios
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.adapt import adapt, starting_point
-from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.sae import TopKSae
-from feature_atlas.token_roles import PromptBatch, Role
-from feature_atlas.vlm import freeze
+from feature_atlas.dictionary.adapt import adapt, starting_point
+from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
+from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.residual_stream import freeze
+from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 REGIMES = ("text", "image", "full", "random")
 N_LAYERS, D_MODEL, D_SAE, K = 32, 128, 1024, 50

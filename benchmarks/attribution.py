@@ -13,12 +13,12 @@ from clock import each_round, print_paired_ratios
 from PIL import Image
 from transformers import LlavaForConditionalGeneration, PreTrainedModel
 
-from feature_atlas.exact_patch import exact_patch_each
-from feature_atlas.head_attribution import attribute_heads
-from feature_atlas.token_roles import TEXT_ROLES, encode_prompts
+from feature_atlas.heads.exact_patch import exact_patch_each
+from feature_atlas.heads.head_attribution import attribute_heads
 from feature_atlas.toy.tokenizer import build_processor
 from feature_atlas.toy.weights import vlm_path
-from feature_atlas.vlm import freeze, image_embeddings, input_embeddings
+from feature_atlas.vlm.residual_stream import freeze, image_embeddings, input_embeddings
+from feature_atlas.vlm.token_roles import TEXT_ROLES, encode_prompts
 
 N_SAMPLES, LAYER, ROUNDS = 8, 4, 9
 N_MORE = 7

@@ -18,12 +18,12 @@ import torch
 from clock import each_round, print_paired_ratios
 from torch import Tensor
 
-from feature_atlas.certified import CertifiedEncoder
-from feature_atlas.example import TopExamples
-from feature_atlas.firing_counts import FiringCounts
-from feature_atlas.sae import Encoder, SparseCodes, TopKSae, folded
-from feature_atlas.token_roles import Role
-from feature_atlas.visual_energy import EnergySums
+from feature_atlas.dictionary.certified import CertifiedEncoder
+from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, folded
+from feature_atlas.features.example import TopExamples
+from feature_atlas.features.firing_counts import FiringCounts
+from feature_atlas.features.visual_energy import EnergySums
+from feature_atlas.vlm.token_roles import Role
 
 D_MODEL, D_SAE, K, N_EXAMPLES = 4096, 32_768, 50, 8
 TOKENS_PER_QUESTION, QUESTIONS_PER_IMAGE = 16, 4

@@ -6,7 +6,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.feature_table import feature_table
 from feature_atlas.dashboards.run_choice import choose_run
 from feature_atlas.dashboards.search_meaning import meaning_of
-from feature_atlas.search_words import MAX_CHARACTERS, typed_words
+from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
 N_ROWS = 50
 """Features shown; more words make fewer of them."""

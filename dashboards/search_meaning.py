@@ -5,7 +5,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.embedding_openai import OpenAIEmbedder
+from feature_atlas.meaning.embedding_openai import OpenAIEmbedder
 from feature_atlas.models.embedding_choice import embedding_choice
 
 PATIENCE = 20.0

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from rich.progress import Progress
 
-from feature_atlas.ablation import AblatedMargins
-from feature_atlas.ablation_effect import (
+from feature_atlas.ablation.ablation import AblatedMargins
+from feature_atlas.ablation.ablation_effect import (
     Interaction,
     ablation_effects,
     answer_changes,

@@ -8,13 +8,13 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from feature_atlas.ablation_effect import AblationEffect, Interaction
-from feature_atlas.control import control_p_value
+from feature_atlas.ablation.ablation_effect import AblationEffect, Interaction
+from feature_atlas.ablation.control import control_p_value
 from feature_atlas.etl.evaluation import Evaluation
 from feature_atlas.etl.margins import BlindMargins
 from feature_atlas.etl.removals import Removal
-from feature_atlas.paired_power import detectable_delta
-from feature_atlas.uncertainty import benjamini_hochberg
+from feature_atlas.statistics.paired_power import detectable_delta
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 
 class Row(NamedTuple):

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from feature_atlas.adapt import REGIME_ROLES, Lockstep, starting_point, train
+from feature_atlas.dictionary.adapt import REGIME_ROLES, Lockstep, starting_point, train
+from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.adapt_stream import STREAMS, ActivationStream
 from feature_atlas.etl.adaptation_files import read_adapted, write_adaptation
 from feature_atlas.etl.artifacts import (
@@ -29,9 +31,7 @@ from feature_atlas.etl.artifacts import (
 from feature_atlas.etl.config import stable_hash
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.etl.training_state import TrainingState
-from feature_atlas.harvest import Tokens
-from feature_atlas.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.sae import TopKSae
+from feature_atlas.vlm.harvest import Tokens
 
 NO_NULL = (
     "No null for rotation: the regime refit was not trained, because the configuration has no "

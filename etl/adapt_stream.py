@@ -10,13 +10,13 @@ from random import Random
 
 from transformers import PreTrainedModel
 
+from feature_atlas.dictionary.reconstruction import RoleSet, collect_held_out
 from feature_atlas.etl.base_text import base_text_batches
 from feature_atlas.etl.instruct import load_instruct
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study
-from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.reconstruction import RoleSet, collect_held_out
-from feature_atlas.token_roles import PromptBatch
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.token_roles import PromptBatch
 
 STREAMS: dict[str, tuple[str, ...]] = {
     "prompts": ("text", "image", "full", "random"),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from feature_atlas.dictionary.regime_trainer import Adaptation, CurvePoint
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.artifacts import StageOutput
 from feature_atlas.etl.checkpoints import load_sae, save_sae
 from feature_atlas.etl.study import Study
-from feature_atlas.regime_trainer import Adaptation, CurvePoint
-from feature_atlas.sae import TopKSae
 
 
 def write_adaptation(output: StageOutput, study: Study, regime: str, result: Adaptation) -> None:

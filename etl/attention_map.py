@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from feature_atlas.etl.study import Study
-from feature_atlas.head_probe import Head
-from feature_atlas.localisation import OnObjects, object_patches, on_objects
-from feature_atlas.overlay import ImageAttention, image_attention
-from feature_atlas.processor_geometry import Box, geometry, grid_shape, seen_box
-from feature_atlas.token_roles import TEXT_ROLES, PromptBatch, Role
-from feature_atlas.vlm import image_embeddings, input_embeddings
+from feature_atlas.heads.localisation import OnObjects, object_patches, on_objects
+from feature_atlas.heads.overlay import ImageAttention, image_attention
+from feature_atlas.vlm.head_probe import Head
+from feature_atlas.vlm.processor_geometry import Box, geometry, grid_shape, seen_box
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 
 class Place(NamedTuple):

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from feature_atlas.etl.artifacts import read_rows
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study
-from feature_atlas.head_probe import Head
+from feature_atlas.vlm.head_probe import Head
 
 Drive = Float64[np.ndarray, "layer head"]
 """Above 0: the head drives the feature."""

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from rich.progress import track
 
-from feature_atlas.auto_interp import Description, Variant, prompts_hash, shuffled_descriptions
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.chosen import chosen_features
 from feature_atlas.etl.explainers import Pair, offline_pair, open_endpoints
@@ -24,9 +23,15 @@ from feature_atlas.etl.interp_estimate import announce
 from feature_atlas.etl.interp_material import Album, Gathered, Material, gather, top_heads
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.head_probe import Head
-from feature_atlas.interp_samples import Sample
-from feature_atlas.label_score import Graded, Score, score_description
+from feature_atlas.meaning.auto_interp import (
+    Description,
+    Variant,
+    prompts_hash,
+    shuffled_descriptions,
+)
+from feature_atlas.meaning.interp_samples import Sample
+from feature_atlas.meaning.label_score import Graded, Score, score_description
+from feature_atlas.vlm.head_probe import Head
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -19,8 +19,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from feature_atlas.etl.study import Study
-from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.token_roles import PromptBatch, Role
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 Part = Literal["train", "held_out"]
 N_PARTS = 10

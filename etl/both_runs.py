@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from feature_atlas.dictionary.sae import TopKSae, unit_directions
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.chosen import sample_of
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study
-from feature_atlas.neutral_prompt import shuffled_samples
-from feature_atlas.objective_positions import role_positions, strongest_positions
-from feature_atlas.sae import TopKSae, unit_directions
-from feature_atlas.token_roles import PromptBatch
-from feature_atlas.vlm import image_embeddings, input_embeddings
+from feature_atlas.features.neutral_prompt import shuffled_samples
+from feature_atlas.heads.objective_positions import role_positions, strongest_positions
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
+from feature_atlas.vlm.token_roles import PromptBatch
 
 
 class BothPrompts(NamedTuple):

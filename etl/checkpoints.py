@@ -17,6 +17,7 @@ from transformers import (
     ProcessorMixin,
 )
 
+from feature_atlas.dictionary.sae import TopKSae, folded, from_sae_lens
 from feature_atlas.etl.config_inputs import BaseModelConfig, InstructConfig, SaeConfig, VlmConfig
 from feature_atlas.etl.llama_scope import load_llama_scope
 from feature_atlas.etl.sae_facts import (
@@ -28,8 +29,7 @@ from feature_atlas.etl.sae_facts import (
     stated_scale,
 )
 from feature_atlas.etl.sae_release import download, find_released, load_released
-from feature_atlas.sae import TopKSae, folded, from_sae_lens
-from feature_atlas.vlm import decoder_layers, freeze, text_model
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze, text_model
 
 
 class BaseModel(NamedTuple):

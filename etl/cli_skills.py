@@ -24,7 +24,7 @@ def list_all(context: typer.Context) -> None:
     with said_plainly():
         from feature_atlas.etl.skill_files import shipped_skills
         from feature_atlas.etl.summary import print_rows
-        from feature_atlas.skill import has_skill_word
+        from feature_atlas.features.skill import has_skill_word
 
         rows = [
             {

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from feature_atlas.etl.config_inputs import Section
-from feature_atlas.objective_positions import Positions
+from feature_atlas.heads.objective_positions import Positions
 
 Price = Annotated[float, Field(ge=0)]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from feature_atlas.cropping import share_lost
 from feature_atlas.etl.artifacts import StageOutput
-from feature_atlas.processor_geometry import geometry
+from feature_atlas.vlm.cropping import share_lost
+from feature_atlas.vlm.processor_geometry import geometry
 
 NOTICED = 0.01
 """Share of a picture that rounding may take; more is a crop."""

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from sqlalchemy import Engine, text
 
+from feature_atlas.dictionary.sae import encode
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.addition import AdditionReport, add_measurement
 from feature_atlas.etl.artifacts import require_stage
@@ -29,10 +30,9 @@ from feature_atlas.etl.runs import RunName, resolve_run
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.samples_table import image_row
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.harvest import harvest
-from feature_atlas.head_probe import Head
-from feature_atlas.sae import encode
-from feature_atlas.token_roles import TEXT_ROLES, PromptBatch
+from feature_atlas.vlm.harvest import harvest
+from feature_atlas.vlm.head_probe import Head
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
 STAGE = "custom_overlay"
 

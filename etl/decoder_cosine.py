@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from feature_atlas.decoder_cosine import best_base_match, decoder_cosine
 from feature_atlas.etl.adapt import adapt_stages, adapted_sae, trained_regimes, training_facts
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.excess_rotation import Rotation, excess_rotation
+from feature_atlas.features.decoder_cosine import best_base_match, decoder_cosine
+from feature_atlas.features.excess_rotation import Rotation, excess_rotation
 
 Columns = dict[str, Any]
 

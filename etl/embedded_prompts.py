@@ -13,8 +13,8 @@ from torch import Tensor
 
 from feature_atlas.etl.chosen import sample_of
 from feature_atlas.etl.study import Study
-from feature_atlas.token_roles import TEXT_ROLES, Role
-from feature_atlas.vlm import image_embeddings, input_embeddings
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 KEPT_BYTES = 2**29
 """Of all kept prompts together; a large model's are read again."""

@@ -23,11 +23,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from feature_atlas.embedding import Embedder
 from feature_atlas.etl.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.migrate import migrate
 from feature_atlas.etl.postgres import ensure_database
 from feature_atlas.etl.runs import resolve_run
+from feature_atlas.meaning.embedding import Embedder
 from feature_atlas.models import LabelEmbedding
 from feature_atlas.models.session import make_engine
 

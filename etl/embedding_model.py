@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from feature_atlas.embedding import Embedder
 from feature_atlas.etl.artifacts import folder_fingerprint
+from feature_atlas.meaning.embedding import Embedder
 from feature_atlas.models.embedding_choice import EmbeddingChoice, embedding_choice
 
 NONE_CHOSEN = (
@@ -19,7 +19,7 @@ def chosen_embedder() -> Embedder | None:
     if choice is None:
         return None
     if choice.url is not None:
-        from feature_atlas.embedding_openai import OpenAIEmbedder
+        from feature_atlas.meaning.embedding_openai import OpenAIEmbedder
 
         return OpenAIEmbedder(choice.url, choice.model, choice.api_key)
     return _from_folder(choice)
@@ -31,7 +31,7 @@ def _from_folder(choice: EmbeddingChoice) -> Embedder:
     _require_mean_pooling(folder)
     from transformers import AutoModel, AutoTokenizer
 
-    from feature_atlas.embedding_local import LocalEmbedder
+    from feature_atlas.meaning.embedding_local import LocalEmbedder
 
     try:
         encoder = AutoModel.from_pretrained(folder, local_files_only=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from feature_atlas.certified import CertifiedEncoder
+from feature_atlas.dictionary.certified import CertifiedEncoder
+from feature_atlas.dictionary.sae import Encoder, TopKSae
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import StageOutput
 from feature_atlas.etl.study import Study
-from feature_atlas.sae import Encoder, TopKSae
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float64
 from rich.progress import track
 
-from feature_atlas.attribution_agreement import Pairs, agreement, agreement_within_layers
 from feature_atlas.etl.adapt import adapt_stages
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.attributed import Drive, attributed, strongest
@@ -24,11 +23,12 @@ from feature_atlas.etl.chosen import by_layer_of, top_samples
 from feature_atlas.etl.head_attribution import METHODS
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.exact_patch import exact_patch_heads
-from feature_atlas.head_attribution import head_scores, run_both
-from feature_atlas.head_probe import Head, Part
-from feature_atlas.mean_effect import mean_effect
-from feature_atlas.uncertainty import benjamini_hochberg
+from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
+from feature_atlas.heads.exact_patch import exact_patch_heads
+from feature_atlas.heads.head_attribution import head_scores, run_both
+from feature_atlas.statistics.mean_effect import mean_effect
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
+from feature_atlas.vlm.head_probe import Head, Part
 
 SWAPPED: dict[str, tuple[Part, ...]] = {"qk": ("q", "k"), "v": ("v",), "z": ("z",)}
 DRIVES = np.array([-1.0, 1.0])

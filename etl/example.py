@@ -13,15 +13,15 @@ import pyarrow as pa
 import torch
 from rich.progress import track
 
+from feature_atlas.dictionary.sae import SparseCodes
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.encoders import AnyEncoder, text_encoders
 from feature_atlas.etl.gathered import SOURCES, read_draws, read_sums
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.example import TopExamples, place_in_feature
-from feature_atlas.example_spread import SpreadExamples, spread
-from feature_atlas.harvest import harvest
-from feature_atlas.sae import SparseCodes
-from feature_atlas.token_roles import TEXT_ROLES
+from feature_atlas.features.example import TopExamples, place_in_feature
+from feature_atlas.features.example_spread import SpreadExamples, spread
+from feature_atlas.vlm.harvest import harvest
+from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 PAIRS_AT_ONCE = 20_000
 SAMPLES_AT_ONCE = 4096

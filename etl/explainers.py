@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from feature_atlas.auto_interp import Explainer, Variant
-from feature_atlas.chat_endpoint import ChatEndpoint
 from feature_atlas.etl.config_causes import InterpConfig
 from feature_atlas.etl.reply_ledger import ReplyLedger, open_ledger
 from feature_atlas.etl.study import Study
-from feature_atlas.explainer_offline import OfflineExplainer
-from feature_atlas.explainer_openai import OpenAIExplainer
-from feature_atlas.interp_samples import Sample
-from feature_atlas.request_pace import RequestPace
-from feature_atlas.spending import Price, Spending
+from feature_atlas.meaning.auto_interp import Explainer, Variant
+from feature_atlas.meaning.chat_endpoint import ChatEndpoint
+from feature_atlas.meaning.explainer_offline import OfflineExplainer
+from feature_atlas.meaning.explainer_openai import OpenAIExplainer
+from feature_atlas.meaning.interp_samples import Sample
+from feature_atlas.meaning.request_pace import RequestPace
+from feature_atlas.meaning.spending import Price, Spending
 
 DEFAULT_URL = "https://api.openai.com/v1"
 

@@ -15,17 +15,17 @@ import pyarrow as pa
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.shift_counts import LayerShift, measured_skills, read_counts
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.firing_counts import FiringCounts
-from feature_atlas.firing_shift import FiringShift, firing_shift
-from feature_atlas.selection import candidates
-from feature_atlas.shift_control import (
+from feature_atlas.features.firing_counts import FiringCounts
+from feature_atlas.features.firing_shift import FiringShift, firing_shift
+from feature_atlas.features.selection import candidates
+from feature_atlas.features.shift_control import (
     LengthMatched,
     clustered_interval,
     length_matched,
     role_matched,
 )
-from feature_atlas.skill import Skill
-from feature_atlas.uncertainty import Interval
+from feature_atlas.features.skill import Skill
+from feature_atlas.statistics.uncertainty import Interval
 
 THRESHOLDS = {"min_delta_p", "min_odds_ratio", "interval", "min_fired", "max_q"}
 """What of the configuration decides over candidates."""

@@ -11,13 +11,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.etl.artifacts import Stage, StageOutput, read_json, run_stage
-from feature_atlas.etl.base_text import base_text_tokens
-from feature_atlas.etl.checkpoints import sae_folder
-from feature_atlas.etl.config_inputs import BaseModelConfig, SaeConfig
-from feature_atlas.etl.sae_release import find_released
-from feature_atlas.etl.study import Study, open_study
-from feature_atlas.gate_check import (
+from feature_atlas.dictionary.gate_check import (
     Bounds,
     GateQuality,
     GateSums,
@@ -26,9 +20,15 @@ from feature_atlas.gate_check import (
     bounds_of,
     out_of_bounds,
 )
-from feature_atlas.gate_mistake import Fit, diagnose
-from feature_atlas.harvest import Tokens
-from feature_atlas.token_roles import Role
+from feature_atlas.dictionary.gate_mistake import Fit, diagnose
+from feature_atlas.etl.artifacts import Stage, StageOutput, read_json, run_stage
+from feature_atlas.etl.base_text import base_text_tokens
+from feature_atlas.etl.checkpoints import sae_folder
+from feature_atlas.etl.config_inputs import BaseModelConfig, SaeConfig
+from feature_atlas.etl.sae_release import find_released
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.token_roles import Role
 
 UNCHECKED = (
     "no base_model is configured: the base SAEs were not checked on text of their own model, and "

@@ -12,10 +12,10 @@ from feature_atlas.etl.artifacts import StageOutput, read_arrays
 from feature_atlas.etl.shift_counts import ShiftCounts, empty_counts
 from feature_atlas.etl.skills import SPLITS as SOURCES
 from feature_atlas.etl.study import Study
-from feature_atlas.example import TopExamples
-from feature_atlas.example_spread import SpreadExamples
-from feature_atlas.role_energy import NormSums
-from feature_atlas.visual_energy import EnergyReplicates, EnergySums
+from feature_atlas.features.example import TopExamples
+from feature_atlas.features.example_spread import SpreadExamples
+from feature_atlas.features.role_energy import NormSums
+from feature_atlas.features.visual_energy import EnergyReplicates, EnergySums
 
 
 class LayerSums(NamedTuple):

@@ -13,7 +13,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.intervention import Edit, span_removal
 from feature_atlas.etl.ablation import SKILL
 from feature_atlas.etl.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.adapt import adapt_stages
@@ -34,8 +35,7 @@ from feature_atlas.etl.neutral_prompt import Feature, survivors_of
 from feature_atlas.etl.removals import LayerRemovals
 from feature_atlas.etl.screening import by_cost, read_costs
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.intervention import Edit, span_removal
-from feature_atlas.uncertainty import benjamini_hochberg
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 Matched = dict[Feature, Feature]
 """A matched feature by the member that it stands for."""

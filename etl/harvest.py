@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int
 from rich.progress import track
 from torch import Tensor
 
+from feature_atlas.dictionary.sae import SparseCodes
 from feature_atlas.etl.adapt import adapt_stages
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.encoders import AnyEncoder, keep_fallbacks, text_encoders
@@ -23,9 +24,8 @@ from feature_atlas.etl.samples import draw
 from feature_atlas.etl.shift_counts import add_counts
 from feature_atlas.etl.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.sae import SparseCodes
-from feature_atlas.token_roles import TEXT_ROLES, PromptBatch
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
 
 class Batch(NamedTuple):

@@ -19,7 +19,7 @@ from feature_atlas.etl.both_runs import BothPrompts, aim, asked, both_prompts
 from feature_atlas.etl.chosen import studied_features, top_samples
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.head_attribution import HeadScores, head_scores, run_both, summarise_heads
+from feature_atlas.heads.head_attribution import HeadScores, head_scores, run_both, summarise_heads
 
 METHODS = ("A", "B")
 MIN_SAMPLES = 2

@@ -12,7 +12,9 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from feature_atlas.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.yes_no import yes_no_ids
+from feature_atlas.dictionary.sae import Encoder, unit_directions
 from feature_atlas.etl.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.attributed import Drives, attributed, strongest
@@ -28,7 +30,7 @@ from feature_atlas.etl.evaluation import (
 from feature_atlas.etl.exact_patch import SWAPPED
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.head_knockout import (
+from feature_atlas.heads.head_knockout import (
     Question,
     Readout,
     image_mass,
@@ -36,12 +38,10 @@ from feature_atlas.head_knockout import (
     read_out,
     read_out_without,
 )
-from feature_atlas.head_probe import Head, record_heads
-from feature_atlas.objective_positions import role_positions
-from feature_atlas.sae import Encoder, unit_directions
-from feature_atlas.token_roles import Role
-from feature_atlas.uncertainty import Interval, benjamini_hochberg, clustered_bootstrap
-from feature_atlas.yes_no import yes_no_ids
+from feature_atlas.heads.objective_positions import role_positions
+from feature_atlas.statistics.uncertainty import Interval, benjamini_hochberg, clustered_bootstrap
+from feature_atlas.vlm.head_probe import Head, record_heads
+from feature_atlas.vlm.token_roles import Role
 
 UNTOUCHED, CORRUPT = "untouched", "corrupt"
 STORED = (

@@ -27,8 +27,8 @@ from feature_atlas.etl.delphi_files import (
 )
 from feature_atlas.etl.exported_run import ExportedRun, open_exported
 from feature_atlas.etl.manifest import MeasurementEntry
-from feature_atlas.label_score import balanced_accuracy_of, confusion_of, f1_score
-from feature_atlas.uncertainty import matthews_correlation
+from feature_atlas.meaning.label_score import balanced_accuracy_of, confusion_of, f1_score
+from feature_atlas.statistics.uncertainty import matthews_correlation
 
 
 class Imported(NamedTuple):

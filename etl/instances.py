@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feature_atlas.etl.samples import Sample
-from feature_atlas.localisation import named_objects
-from feature_atlas.processor_geometry import Box
+from feature_atlas.heads.localisation import named_objects
+from feature_atlas.vlm.processor_geometry import Box
 
 
 class Instance(NamedTuple):

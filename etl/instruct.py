@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from feature_atlas.etl.checkpoints import instruct_folder
 from feature_atlas.etl.study import Study
-from feature_atlas.vlm import decoder_layers, freeze, text_model
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze, text_model
 
 N_COMPARED = 32
 """Questions whose token ids are compared."""

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from feature_atlas.auto_interp import Variant
 from feature_atlas.etl.explainers import Endpoints, Pair
 from feature_atlas.etl.interp_material import Material
 from feature_atlas.etl.terminal import console
-from feature_atlas.explainer_openai import OpenAIExplainer
-from feature_atlas.interp_samples import Sample, blinded, without_picture
-from feature_atlas.spending import Tokens
+from feature_atlas.meaning.auto_interp import Variant
+from feature_atlas.meaning.explainer_openai import OpenAIExplainer
+from feature_atlas.meaning.interp_samples import Sample, blinded, without_picture
+from feature_atlas.meaning.spending import Tokens
 
 DESCRIPTION_TOKENS = 60
 VERDICT_TOKENS = 3

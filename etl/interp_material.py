@@ -26,8 +26,7 @@ from feature_atlas.etl.silent_samples import (
     silent_of,
 )
 from feature_atlas.etl.study import Study
-from feature_atlas.head_probe import Head
-from feature_atlas.interp_samples import (
+from feature_atlas.meaning.interp_samples import (
     Described,
     Sample,
     Scored,
@@ -35,6 +34,7 @@ from feature_atlas.interp_samples import (
     choose_described,
     choose_scored,
 )
+from feature_atlas.vlm.head_probe import Head
 
 BATCH = 16_384
 """Examples read at a time."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.sae_facts import (
     agreed_scale,
     require_finite,
     require_hook,
     require_sae_files,
 )
-from feature_atlas.sae import TopKSae
 
 
 def load_llama_scope(

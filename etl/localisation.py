@@ -11,7 +11,7 @@ from feature_atlas.etl.chosen import sample_of
 from feature_atlas.etl.instances import coco_id
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study
-from feature_atlas.localisation import KINDS, Located, compare
+from feature_atlas.heads.localisation import KINDS, Located, compare
 
 
 class Pair(NamedTuple):

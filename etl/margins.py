@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from feature_atlas.ablation import AblatedMargins, ablated_margins
+from feature_atlas.ablation.ablation import AblatedMargins, ablated_margins
+from feature_atlas.ablation.intervention import Edit
+from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
 from feature_atlas.etl.embedded_prompts import PromptShelf
 from feature_atlas.etl.evaluation import Evaluation, questions_of
 from feature_atlas.etl.study import Study
-from feature_atlas.intervention import Edit
-from feature_atlas.vlm import input_embeddings, logits
-from feature_atlas.yes_no import AnswerIds, yes_no_ids, yes_no_margin
+from feature_atlas.vlm.residual_stream import input_embeddings, logits
 
 
 class BlindMargins(NamedTuple):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from feature_atlas.etl.artifacts import Stage, run_stage
 from feature_atlas.etl.study import open_study
-from feature_atlas.harvest import mean_image_embedding
+from feature_atlas.vlm.harvest import mean_image_embedding
 
 
 def run_mean_image(run: Path) -> Stage:

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import torch
 from rich.progress import track
 
+from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.gathered import read_sums
 from feature_atlas.etl.skills import BASE
 from feature_atlas.etl.study import Study
-from feature_atlas.harvest import Tokens, harvest
-from feature_atlas.neutral_prompt import NeutralCounts, max_activation, shuffled_samples
-from feature_atlas.reply import with_reply
-from feature_atlas.sae import Encoder
-from feature_atlas.token_roles import TEXT_ROLES, PromptBatch, Role
-from feature_atlas.vlm import image_embeddings
+from feature_atlas.features.neutral_prompt import NeutralCounts, max_activation, shuffled_samples
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.reply import with_reply
+from feature_atlas.vlm.residual_stream import image_embeddings
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
 

@@ -19,8 +19,8 @@ from feature_atlas.etl.neutral_count import Counted, count_prompt
 from feature_atlas.etl.selection import by_layer, is_adapted
 from feature_atlas.etl.skills import skills_of
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.neutral_prompt import NeutralCounts, survives
-from feature_atlas.skill import Skill, has_skill_word
+from feature_atlas.features.neutral_prompt import NeutralCounts, survives
+from feature_atlas.features.skill import Skill, has_skill_word
 
 
 class Feature(NamedTuple):

@@ -26,10 +26,10 @@ from feature_atlas.etl.localisation import Pair, localisation_columns, located_p
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.samples import open_image
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.head_probe import Head
-from feature_atlas.overlay import ImageAttention, blend, choose_heads
-from feature_atlas.processor_geometry import geometry, grid_shape, on_picture
-from feature_atlas.token_roles import encode_prompts
+from feature_atlas.heads.overlay import ImageAttention, blend, choose_heads
+from feature_atlas.vlm.head_probe import Head
+from feature_atlas.vlm.processor_geometry import geometry, grid_shape, on_picture
+from feature_atlas.vlm.token_roles import encode_prompts
 
 METHOD = "B"
 """The method whose ranking picks the heads; the paper finds it sharper (C.2)."""

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_atlas.token_roles import Role, chat_template
+from feature_atlas.vlm.token_roles import Role, chat_template
 
 if TYPE_CHECKING:  # a study describes its own prompts
     from feature_atlas.etl.study import Study

@@ -9,21 +9,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from feature_atlas.control import (
+from feature_atlas.ablation.control import (
     matched_controls,
     mean_projection,
     random_controls,
     random_directions,
     variance_factor,
 )
+from feature_atlas.ablation.intervention import Edit, directional, scaled, subtraction, to_mean
+from feature_atlas.dictionary.sae import Encoder, TopKSae, unit_directions
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.harvest import BASE
 from feature_atlas.etl.selection import by_layer
 from feature_atlas.etl.study import Study
-from feature_atlas.harvest import harvest
-from feature_atlas.intervention import Edit, directional, scaled, subtraction, to_mean
-from feature_atlas.sae import Encoder, TopKSae, unit_directions
-from feature_atlas.token_roles import TEXT_ROLES
+from feature_atlas.vlm.harvest import harvest
+from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 N_PROJECTION = 256
 """Base questions over which projections are averaged: for controls, and for the mean."""

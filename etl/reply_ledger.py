@@ -19,8 +19,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from feature_atlas.chat_endpoint import Reply
-from feature_atlas.spending import Tokens
+from feature_atlas.meaning.chat_endpoint import Reply
+from feature_atlas.meaning.spending import Tokens
 
 
 class ReplyLedger:

@@ -21,7 +21,7 @@ from feature_atlas.etl.skills import (
     skills_of,
 )
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.skill import Skill, has_skill_word
+from feature_atlas.features.skill import Skill, has_skill_word
 
 
 def run_sample_skill(run: Path) -> Stage:

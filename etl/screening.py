@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from rich.progress import track
 
-from feature_atlas.ablation_effect import answer_changes
+from feature_atlas.ablation.ablation_effect import answer_changes
+from feature_atlas.ablation.intervention import directional
+from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.artifacts import StageOutput, read_arrays
 from feature_atlas.etl.chosen import by_layer_of
@@ -19,8 +21,6 @@ from feature_atlas.etl.harvest import STATEMENTS
 from feature_atlas.etl.margins import margins_of
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study
-from feature_atlas.intervention import directional
-from feature_atlas.sae import unit_directions
 
 
 class Cost(NamedTuple):

@@ -13,8 +13,8 @@ from feature_atlas.etl.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.migrate import migrate
 from feature_atlas.etl.postgres import ensure_database
 from feature_atlas.etl.runs import resolve_run
+from feature_atlas.meaning.search_words import typed_words
 from feature_atlas.models.session import make_engine, make_reader_engine
-from feature_atlas.search_words import typed_words
 
 COLUMNS = ("layer", "feature", "label", "f1", "score", "matched", "snippet")
 NUMBERS = ("layer", "feature", "f1", "score")

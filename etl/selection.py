@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from feature_atlas.etl.adapt import trained_regimes
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_table, run_stage
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.excess_rotation import Rotation, turned_further
-from feature_atlas.selection import adapted_set, beyond_null, cosine_rank, turned_by_vision
+from feature_atlas.features.excess_rotation import Rotation, turned_further
+from feature_atlas.features.selection import adapted_set, beyond_null, cosine_rank, turned_by_vision
 
 
 def run_selection(run: Path) -> Stage:

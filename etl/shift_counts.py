@@ -18,22 +18,22 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from feature_atlas.bootstrap_weights import poisson_weights
+from feature_atlas.dictionary.sae import SparseCodes
 from feature_atlas.etl.artifacts import read_arrays
 from feature_atlas.etl.sample_skill import members_of
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.skills import BASE, SPLITS, STATEMENTS, VSR, skills_of
 from feature_atlas.etl.study import Study
-from feature_atlas.firing_counts import (
+from feature_atlas.features.firing_counts import (
     FiringCounts,
     ReplicateCounts,
     SplitCounts,
     question_firings,
 )
-from feature_atlas.length_match import Kind, length_matched_pairs
-from feature_atlas.sae import SparseCodes
-from feature_atlas.skill import Skill
-from feature_atlas.token_roles import Role
+from feature_atlas.features.length_match import Kind, length_matched_pairs
+from feature_atlas.features.skill import Skill
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
+from feature_atlas.vlm.token_roles import Role
 
 QUESTION = ".question"
 """Behind the name of a split: counted over question tokens alone."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import torch
 
+from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.etl.adapt import adapted_sae
 from feature_atlas.etl.chosen import sample_of
 from feature_atlas.etl.harvest import BASE, STATEMENTS
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.samples import draw
 from feature_atlas.etl.study import Study
-from feature_atlas.harvest import harvest
-from feature_atlas.neutral_prompt import fired_anywhere
-from feature_atlas.sae import Encoder
-from feature_atlas.token_roles import TEXT_ROLES
+from feature_atlas.features.neutral_prompt import fired_anywhere
+from feature_atlas.vlm.harvest import harvest
+from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 N_RANDOM = 300
 """Random base questions, and VSR statements, from which silent samples come."""

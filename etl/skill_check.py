@@ -17,8 +17,8 @@ from sqlalchemy import Connection, text
 
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.skills import matched_rules
-from feature_atlas.skill import Skill, has_look_alike, has_skill_word
-from feature_atlas.uncertainty import wilson_interval
+from feature_atlas.features.skill import Skill, has_look_alike, has_skill_word
+from feature_atlas.statistics.uncertainty import wilson_interval
 
 HIT, MISS = "hit", "near miss"
 COLUMNS = ("kind", "rule", "question", "answer", "question_type", "dataset", "id", "is_right")

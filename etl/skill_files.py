@@ -1,7 +1,8 @@
 """Skills as YAML files: those that ship (`skills/*.yaml`) and a user's own.
 
-A file is a mapping of the fields of `feature_atlas.skill.Skill`; `skills/spatial.yaml` is one to
-copy. A run keeps the definitions themselves, not the files' names, and they are part of its hash.
+A file is a mapping of the fields of `feature_atlas.features.skill.Skill`; `skills/spatial.yaml` is
+one to copy. A run keeps the definitions themselves, not the files' names, and they are part of its
+hash.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from feature_atlas.skill import Skill
+from feature_atlas.features.skill import Skill
 
 RESERVED = "vsr"
 """The skill that every run has: all VSR statements against all VQA questions."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.skill_files import RESERVED, skill_from
 from feature_atlas.etl.study import Study
-from feature_atlas.skill import Skill, matched_rule
+from feature_atlas.features.skill import Skill, matched_rule
 
 BASE = "vqav2-val"
 STATEMENTS = "vsr-train"

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import track
 
-from feature_atlas.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.intervention import addition, directional
+from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.artifacts import Stage, StageOutput, read_rows, run_stage
@@ -22,9 +24,7 @@ from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.screening import by_cost, read_costs
 from feature_atlas.etl.selection import by_layer
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.intervention import addition, directional
-from feature_atlas.sae import unit_directions
-from feature_atlas.uncertainty import benjamini_hochberg
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 
 class Row(NamedTuple):

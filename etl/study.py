@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.artifacts import read_arrays, read_json, write_json
 from feature_atlas.etl.checkpoints import (
     BaseModel,
@@ -30,9 +31,8 @@ from feature_atlas.etl.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.samples import Sample, draw, open_image, require_images
 from feature_atlas.etl.vqav2 import read_vqav2
 from feature_atlas.etl.vsr import read_vsr
-from feature_atlas.sae import TopKSae
-from feature_atlas.token_roles import PromptBatch, constant_prefix, encode_prompts
-from feature_atlas.vlm import decoder_layers, text_model
+from feature_atlas.vlm.residual_stream import decoder_layers, text_model
+from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
 
 
 class Inputs(NamedTuple):

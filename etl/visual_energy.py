@@ -14,9 +14,8 @@ from torch import Tensor
 from feature_atlas.etl.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.gathered import LayerDraws, LayerSums, read_draws, read_sums
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.role_energy import SINK_FACTOR, RoleEnergy, median_norm, role_energy
-from feature_atlas.token_roles import TEXT_ROLES, Role
-from feature_atlas.visual_energy import (
+from feature_atlas.features.role_energy import SINK_FACTOR, RoleEnergy, median_norm, role_energy
+from feature_atlas.features.visual_energy import (
     ALL_TOKENS,
     EnergySums,
     firing_rate,
@@ -25,6 +24,7 @@ from feature_atlas.visual_energy import (
     modality_preference,
     preference_interval,
 )
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 PARTS = {
     "image": Role.IMAGE,

@@ -18,7 +18,7 @@ from feature_atlas.etl.auto_interp import _ask_endpoint
 from feature_atlas.etl.config_causes import EndpointConfig, InterpConfig
 from feature_atlas.etl.interp_material import Gathered, Material
 from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.interp_samples import Sample, Scored
+from feature_atlas.meaning.interp_samples import Sample, Scored
 
 WORDS = ("above", "below", "left of", "right of", "behind", "near")
 N_WITH_HEADS = 4

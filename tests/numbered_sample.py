@@ -1,6 +1,6 @@
 """Samples that differ in number, relation and picture."""
 
-from feature_atlas.interp_samples import Sample
+from feature_atlas.meaning.interp_samples import Sample
 
 
 def sample(number: int, relation: str | None = "above", image_id: int | None = None) -> Sample:

@@ -12,21 +12,21 @@ from planted_features import Planted
 from planted_stream import Picture, PlantedStream, Prompts
 from torch import Tensor
 
-from feature_atlas.adapt import adapt
-from feature_atlas.decoder_cosine import decoder_cosine
-from feature_atlas.example import TopExamples
-from feature_atlas.excess_rotation import Rotation
-from feature_atlas.firing_counts import FiringCounts
-from feature_atlas.firing_shift import FiringShift, firing_shift
-from feature_atlas.neutral_prompt import (
+from feature_atlas.dictionary.adapt import adapt
+from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
+from feature_atlas.dictionary.sae import SparseCodes, TopKSae, encode
+from feature_atlas.features.decoder_cosine import decoder_cosine
+from feature_atlas.features.example import TopExamples
+from feature_atlas.features.excess_rotation import Rotation
+from feature_atlas.features.firing_counts import FiringCounts
+from feature_atlas.features.firing_shift import FiringShift, firing_shift
+from feature_atlas.features.neutral_prompt import (
     NeutralCounts,
     max_activation,
     shuffled_samples,
     survives,
 )
-from feature_atlas.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.sae import SparseCodes, TopKSae, encode
-from feature_atlas.visual_energy import EnergyReplicates, EnergySums, preference_interval
+from feature_atlas.features.visual_energy import EnergyReplicates, EnergySums, preference_interval
 
 N_TRAINING = 32_000  # tokens of each regime
 N_HARVESTED, N_CONTROL = 2000, 600  # questions, with the picture and under all conditions

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.sae import TopKSae
+from feature_atlas.dictionary.sae import TopKSae
 
 D_MODEL, D_SAE, K, SCALE = 160, 384, 8, 2.5
 """The narrower the model, the more features share each of its dimensions."""

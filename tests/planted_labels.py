@@ -8,10 +8,10 @@ from jaxtyping import Bool
 from planted_atlas import Measured
 from planted_features import TURNED_BY_VISION, Kind
 
-from feature_atlas.excess_rotation import excess_rotation, turned_further
-from feature_atlas.selection import adapted_set, beyond_null, candidates, turned_by_vision
-from feature_atlas.token_roles import TEXT_ROLES
-from feature_atlas.visual_energy import mean_energy
+from feature_atlas.features.excess_rotation import excess_rotation, turned_further
+from feature_atlas.features.selection import adapted_set, beyond_null, candidates, turned_by_vision
+from feature_atlas.features.visual_energy import mean_energy
+from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 Labelled = Bool[np.ndarray, " d_sae"]
 

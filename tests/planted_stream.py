@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from planted_features import D_SAE, LOUDNESS, N_PICTURES, Kind, Planted
 from torch import Tensor
 
-from feature_atlas.harvest import Tokens
-from feature_atlas.token_roles import Role
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.token_roles import Role
 
 Picture = Literal["real", "mean", "none", "plain"]
 """The prompt's own picture, the mean image, no picture, and plain text of the base model."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.vlm import decoder_layers, freeze
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze
 
 LAYER, N_LAYERS, N_HEADS, N_KV_HEADS, D_MODEL, N_TOKENS = 2, 4, 4, 2, 32, 7
 

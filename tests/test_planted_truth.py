@@ -12,9 +12,9 @@ from planted_labels import labels_of, score, truth_of
 from planted_stream import PlantedStream
 from planted_world import SEEDS, pooled
 
-from feature_atlas.excess_rotation import Rotation, excess_rotation, turned_further
-from feature_atlas.sae import encode
-from feature_atlas.selection import beyond_null, turned_by_vision
+from feature_atlas.dictionary.sae import encode
+from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.features.selection import beyond_null, turned_by_vision
 
 
 @pytest.fixture(scope="module")

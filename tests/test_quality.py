@@ -100,7 +100,7 @@ def test_src_is_mathematics_without_database_or_flow(wheel: Path, monkeypatch: p
 
 def test_the_wheel_holds_what_is_no_python(wheel: Path):
     expected = [
-        *(ROOT / "src/feature_atlas/prompts").glob("*.txt"),
+        *(ROOT / "src/feature_atlas/meaning/prompts").glob("*.txt"),
         *(p for p in (ROOT / "src/feature_atlas/toy/weights").rglob("*") if p.is_file()),
     ]
     held = {path.relative_to(wheel) for path in wheel.rglob("*") if path.is_file()}

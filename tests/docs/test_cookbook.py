@@ -17,9 +17,9 @@ from run_folder import read_rows, replace_value, write_run_folder
 from sqlalchemy import Engine
 
 from feature_atlas.etl.load import ingest
+from feature_atlas.features.selection import adapted_set, cosine_rank, threshold_sweep
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
-from feature_atlas.selection import adapted_set, cosine_rank, threshold_sweep
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook.md"
 KEY = ["layer", "feature"]

@@ -15,7 +15,10 @@ import feature_atlas.etl.group_ablation as group_stage
 import feature_atlas.etl.removals as removals
 import feature_atlas.etl.screening as screening
 import feature_atlas.etl.steering as steering_stage
-from feature_atlas.control import control_p_value
+from feature_atlas.ablation.control import control_p_value
+from feature_atlas.ablation.intervention import Edit, addition, directional, span_removal
+from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
+from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.artifacts import read_rows, write_json
 from feature_atlas.etl.chosen import sample_of
 from feature_atlas.etl.config import RunConfig
@@ -30,12 +33,9 @@ from feature_atlas.etl.embedded_prompts import PromptShelf
 from feature_atlas.etl.mean_image import run_mean_image
 from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.study import Study, open_run, open_study
-from feature_atlas.intervention import Edit, addition, directional, span_removal
-from feature_atlas.sae import unit_directions
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.toy.world import write_world
-from feature_atlas.uncertainty import benjamini_hochberg
-from feature_atlas.vlm import edit_residual, logits
-from feature_atlas.yes_no import yes_no_ids, yes_no_margin
+from feature_atlas.vlm.residual_stream import edit_residual, logits
 
 SURVIVORS = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
 CANDIDATES = [*SURVIVORS, Feature(3, 77), Feature(1, 9), Feature(1, 10)]

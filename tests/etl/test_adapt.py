@@ -16,6 +16,7 @@ import torch
 from run_folder import read_rows, replace_rows
 from sqlalchemy import Engine, text
 
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl import adapt as stages
 from feature_atlas.etl.adapt import (
     adapt_parts,
@@ -35,9 +36,8 @@ from feature_atlas.etl.load import ingest
 from feature_atlas.etl.samples_table import run_samples
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.training_state import TrainingState
-from feature_atlas.sae import TopKSae
-from feature_atlas.token_roles import TEXT_ROLES, Role
 from feature_atlas.toy.weights import language_model_path
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 LAYERS = (1, 4)
 

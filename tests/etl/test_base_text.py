@@ -17,10 +17,10 @@ from feature_atlas.etl.base_text import (
 )
 from feature_atlas.etl.checkpoints import BaseModel
 from feature_atlas.etl.config_inputs import BaseModelConfig
-from feature_atlas.token_roles import Role
 from feature_atlas.toy.networks import new_language_model
 from feature_atlas.toy.tokenizer import build_tokenizer
-from feature_atlas.vlm import freeze
+from feature_atlas.vlm.residual_stream import freeze
+from feature_atlas.vlm.token_roles import Role
 
 WORDS = ("red", "blue", "green", "circle", "square", "above", "below", "the", "is")
 

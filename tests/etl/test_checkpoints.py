@@ -6,6 +6,7 @@ from random_llama import text_config
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
+from feature_atlas.dictionary.sae import TopKSae, encode
 from feature_atlas.etl import sae_release
 from feature_atlas.etl.checkpoints import (
     load_base_model,
@@ -16,7 +17,6 @@ from feature_atlas.etl.checkpoints import (
 )
 from feature_atlas.etl.config_inputs import BaseModelConfig, SaeConfig, VlmConfig
 from feature_atlas.etl.llama_scope import load_llama_scope
-from feature_atlas.sae import TopKSae, encode
 from feature_atlas.toy.networks import new_language_model, new_vlm
 from feature_atlas.toy.tokenizer import build_processor, build_tokenizer
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.certified import CertifiedEncoder
+from feature_atlas.dictionary.certified import CertifiedEncoder
+from feature_atlas.dictionary.sae import Encoder, TopKSae
 from feature_atlas.etl import encoders
 from feature_atlas.etl.artifacts import StageOutput
 from feature_atlas.etl.encoders import keep_fallbacks, text_encoders
-from feature_atlas.sae import Encoder, TopKSae
 
 LAYERS = (1, 4)
 

@@ -19,8 +19,8 @@ from feature_atlas.etl.prompt_record import require_same_prompt
 from feature_atlas.etl.samples_table import run_samples
 from feature_atlas.etl.seal import seal_run
 from feature_atlas.etl.study import open_run, open_study
-from feature_atlas.token_roles import Role
 from feature_atlas.toy.weights import language_model_path, training_record, vlm_path
+from feature_atlas.vlm.token_roles import Role
 
 
 @pytest.fixture(scope="module")

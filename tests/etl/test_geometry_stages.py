@@ -14,7 +14,7 @@ from feature_atlas.etl import decoder_cosine as cosine_stage
 from feature_atlas.etl import selection as selection_stage
 from feature_atlas.etl.artifacts import StageOutput
 from feature_atlas.etl.config_features import SelectionConfig
-from feature_atlas.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 
 LAYERS, D_SAE, D_MODEL = [2, 5], 200, 16
 REGIMES = ["text", "random", "refit", "language"]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from feature_atlas.bootstrap_weights import poisson_weights
+from feature_atlas.dictionary.sae import to_training_sae
 from feature_atlas.etl import encoders, example, gathered, harvest, visual_energy
 from feature_atlas.etl.artifacts import StageOutput
 from feature_atlas.etl.config_features import ExampleConfig
@@ -18,10 +18,10 @@ from feature_atlas.etl.demo import demo_config
 from feature_atlas.etl.samples import Sample, draw
 from feature_atlas.etl.shift_counts import ShiftCounts
 from feature_atlas.etl.study import Study, open_run, open_study
-from feature_atlas.harvest import harvest as run_prompts
-from feature_atlas.sae import to_training_sae
-from feature_atlas.token_roles import TEXT_ROLES, Role
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
 from feature_atlas.toy.world import write_world
+from feature_atlas.vlm.harvest import harvest as run_prompts
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 LAYERS, N_CONTROL, N_REPLICATES, N_TOP, N_SPREAD = (1, 4), 14, 30, 3, 4
 
@@ -229,7 +229,7 @@ def test_examples_are_the_strongest_and_others(study: Study, source: str, split:
 
 
 def test_sinks_that_carry_the_energy_are_reported(study: Study, tmp_path: Path) -> None:
-    from feature_atlas.role_energy import NormSums, role_energy
+    from feature_atlas.features.role_energy import NormSums, role_energy
 
     output, sums = StageOutput(tmp_path), NormSums.empty()
     for norm, energy, n in ((1.0, 1.0, 19), (40.0, 9.0, 1)):

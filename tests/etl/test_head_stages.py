@@ -13,6 +13,7 @@ import feature_atlas.etl.both_runs as both_runs
 import feature_atlas.etl.exact_patch as exact_stage
 import feature_atlas.etl.head_attribution as stage
 import feature_atlas.etl.head_knockout as knockout_stage
+from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.artifacts import read_rows, read_stage, write_json
 from feature_atlas.etl.column_kinds import verify_columns
 from feature_atlas.etl.config import RunConfig
@@ -25,10 +26,9 @@ from feature_atlas.etl.row_rules import verify_rules
 from feature_atlas.etl.skills import BASE
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.table_rows import read_batches
-from feature_atlas.head_attribution import attribute_heads
-from feature_atlas.sae import unit_directions
-from feature_atlas.token_roles import TEXT_ROLES, Role
+from feature_atlas.heads.head_attribution import attribute_heads
 from feature_atlas.toy.world import write_world
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 FEATURES = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
 TOP = {FEATURES[0]: [2, 0, 5], FEATURES[1]: [0, 2, 7], FEATURES[2]: [9, 5, 1]}

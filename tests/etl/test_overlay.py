@@ -33,8 +33,8 @@ from feature_atlas.etl.neutral_prompt import Feature
 from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.models.session import make_engine
-from feature_atlas.processor_geometry import Box
-from feature_atlas.token_roles import TEXT_ROLES, PromptBatch, Role
+from feature_atlas.vlm.processor_geometry import Box
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 FEATURES = (Feature(2, 5), Feature(4, 700))
 N_HEADS, N_SAMPLES = 8, 12

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
+from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.checkpoints import save_sae
 from feature_atlas.etl.cli import app
 from feature_atlas.etl.config import RunConfig
@@ -22,7 +23,6 @@ from feature_atlas.etl.drop import drop_run
 from feature_atlas.etl.load import ingest
 from feature_atlas.etl.reingest import Outcome, is_anything_new, look, reingest
 from feature_atlas.etl.source_ledger import only_reingestion, read_ledger
-from feature_atlas.sae import TopKSae
 from feature_atlas.toy.weights import sae_path
 
 

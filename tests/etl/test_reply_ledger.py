@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from feature_atlas.chat_endpoint import Reply
 from feature_atlas.etl.reply_ledger import ReplyLedger
-from feature_atlas.spending import Tokens
+from feature_atlas.meaning.chat_endpoint import Reply
+from feature_atlas.meaning.spending import Tokens
 
 HELLO = Reply('he said: "hello"\n', Tokens(7, 2), "fp")
 

@@ -16,7 +16,7 @@ from feature_atlas.etl.samples import Sample
 from feature_atlas.etl.shift_counts import resampled, split_names, splits_of
 from feature_atlas.etl.skills import BASE, STATEMENTS, matched_rules, require_usable, skills_of
 from feature_atlas.etl.study import read_samples
-from feature_atlas.skill import Skill
+from feature_atlas.features.skill import Skill
 
 MINIMAL = {
     "name": "a-run",

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from feature_atlas.etl.load import ingest
+from feature_atlas.features.selection import adapted_set, threshold_sweep
 from feature_atlas.models.session import make_engine, make_reader_engine
-from feature_atlas.selection import adapted_set, threshold_sweep
 
 random = np.random.default_rng()
 LAYERS, D_SAE = (0, 1, 3), 60

@@ -6,7 +6,7 @@ from PIL import Image
 
 from feature_atlas.toy.networks import new_language_model, new_vlm
 from feature_atlas.toy.tokenizer import build_processor
-from feature_atlas.vlm import freeze
+from feature_atlas.vlm.residual_stream import freeze
 
 
 @pytest.fixture(scope="session")

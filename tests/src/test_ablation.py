@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.ablation import ablated_margins
-from feature_atlas.intervention import Edit, addition, directional, span_removal
-from feature_atlas.vlm import edit_residual, freeze, logits, text_model
-from feature_atlas.yes_no import AnswerIds, yes_no_margin
+from feature_atlas.ablation.ablation import ablated_margins
+from feature_atlas.ablation.intervention import Edit, addition, directional, span_removal
+from feature_atlas.ablation.yes_no import AnswerIds, yes_no_margin
+from feature_atlas.vlm.residual_stream import edit_residual, freeze, logits, text_model
 
 D_MODEL, N_LAYERS = 32, 4
 ANSWERS = AnswerIds(yes=[3, 4], no=[5])

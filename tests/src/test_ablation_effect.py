@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from statsmodels.stats.contingency_tables import mcnemar
 
-from feature_atlas.ablation_effect import ablation_effect, ablation_effects, interactions
+from feature_atlas.ablation.ablation_effect import ablation_effect, ablation_effects, interactions
 
 
 def test_the_effect_of_four_answers_by_hand() -> None:

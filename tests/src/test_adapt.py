@@ -7,11 +7,11 @@ from sae_lens.config import SAETrainerConfig
 from sae_lens.training.mixing_buffer import mixing_buffer
 from sae_lens.training.sae_trainer import SAETrainer
 
-from feature_atlas.adapt import REGIME_ROLES, Lockstep, adapt, starting_point, train
-from feature_atlas.harvest import Tokens
-from feature_atlas.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.sae import TopKSae, random_sae, to_training_sae
-from feature_atlas.token_roles import TEXT_ROLES, Role
+from feature_atlas.dictionary.adapt import REGIME_ROLES, Lockstep, adapt, starting_point, train
+from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
+from feature_atlas.dictionary.sae import TopKSae, random_sae, to_training_sae
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 LAYERS, SCALES = (0, 3), {0: 1.5, 3: 0.4}
 MIXING = torch.randn(3, 8, generator=torch.Generator().manual_seed(9))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from feature_atlas.attribution_agreement import Pairs, agreement, agreement_within_layers
+from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
 
 
 def random_pairs(seed: int = 0) -> Pairs:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_atlas.auto_interp import Usage, prompt, prompts_hash, shuffled_descriptions
+from feature_atlas.meaning.auto_interp import Usage, prompt, prompts_hash, shuffled_descriptions
 
 
 def test_every_feature_gets_another_ones_description() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from feature_atlas.bootstrap_weights import poisson_weights
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
 
 MASK = 2**64 - 1
 

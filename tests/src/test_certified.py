@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_atlas.certified import CertifiedEncoder, before_rounding
-from feature_atlas.sae import Encoder, SparseCodes, TopKSae
+from feature_atlas.dictionary.certified import CertifiedEncoder, before_rounding
+from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae
 
 D_MODEL, D_SAE, K = 64, 768, 8
 

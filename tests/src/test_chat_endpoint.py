@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, Reply, completion, running_chat_server
 
-from feature_atlas.chat_endpoint import MOST_REPLY_TOKENS, ChatEndpoint
 from feature_atlas.etl.reply_ledger import ReplyLedger
-from feature_atlas.request_pace import RequestPace
-from feature_atlas.spending import BudgetSpentError, Price, Spending, Tokens
+from feature_atlas.meaning.chat_endpoint import MOST_REPLY_TOKENS, ChatEndpoint
+from feature_atlas.meaning.request_pace import RequestPace
+from feature_atlas.meaning.spending import BudgetSpentError, Price, Spending, Tokens
 
 SCHEMA = {"type": "object"}
 GOOD = "fine"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.control import (
+from feature_atlas.ablation.control import (
     control_p_value,
     matched_controls,
     mean_projection,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessorPil, LlavaImageProcessorPil
 
-from feature_atlas.cropping import share_lost
-from feature_atlas.processor_geometry import geometry
+from feature_atlas.vlm.cropping import share_lost
+from feature_atlas.vlm.processor_geometry import geometry
 
 SIDE = 32
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas import decoder_cosine as module
-from feature_atlas.decoder_cosine import best_base_match, decoder_cosine
+from feature_atlas.features import decoder_cosine as module
+from feature_atlas.features.decoder_cosine import best_base_match, decoder_cosine
 
 
 def test_cosine_by_hand() -> None:

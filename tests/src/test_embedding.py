@@ -8,10 +8,10 @@ import torch
 from embedding_endpoint import EmbeddingEndpoint, embeddings, running_endpoint, vector_of
 from transformers import BertConfig, BertModel
 
-from feature_atlas.embedding import checked_vectors
-from feature_atlas.embedding_local import LocalEmbedder, mean_pooled
-from feature_atlas.embedding_openai import OpenAIEmbedder
-from feature_atlas.search_words import MAX_CHARACTERS, typed_words
+from feature_atlas.meaning.embedding import checked_vectors
+from feature_atlas.meaning.embedding_local import LocalEmbedder, mean_pooled
+from feature_atlas.meaning.embedding_openai import OpenAIEmbedder
+from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
 
 @pytest.fixture

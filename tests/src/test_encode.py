@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_atlas import sae as sae_module
-from feature_atlas.sae import Encoder, SparseCodes, TopKSae, encode
-from feature_atlas.top_k import top_k
+from feature_atlas.dictionary import sae as sae_module
+from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, encode
+from feature_atlas.dictionary.top_k import top_k
 
 
 def some_sae(d_model: int = 24, d_sae: int = 256, k: int = 5) -> TopKSae:

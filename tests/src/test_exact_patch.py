@@ -5,8 +5,8 @@ import torch
 from random_llama import LAYER, N_HEADS, random_llama, runs, unit_rows
 from transformers import LlamaForCausalLM
 
-from feature_atlas.exact_patch import exact_patch, exact_patch_each, exact_patch_heads
-from feature_atlas.vlm import residuals
+from feature_atlas.heads.exact_patch import exact_patch, exact_patch_each, exact_patch_heads
+from feature_atlas.vlm.residual_stream import residuals
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from feature_atlas.example import TopExamples, token_activations
-from feature_atlas.sae import SparseCodes
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.example import TopExamples, token_activations
 
 D_SAE, K = 10, 4
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.counter_hash import counter_hash
-from feature_atlas.example import TopExamples
-from feature_atlas.example_spread import SpreadExamples, spread
-from feature_atlas.sae import SparseCodes
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.example import TopExamples
+from feature_atlas.features.example_spread import SpreadExamples, spread
+from feature_atlas.statistics.counter_hash import counter_hash
 
 D_SAE, K = 8, 4
 

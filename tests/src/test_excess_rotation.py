@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from feature_atlas import excess_rotation as module
-from feature_atlas.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.features import excess_rotation as module
+from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 
 random = np.random.default_rng()
 

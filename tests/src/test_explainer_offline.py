@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from scipy.stats import chi2_contingency
 
-from feature_atlas.explainer_offline import (
+from feature_atlas.meaning.explainer_offline import (
     NOTHING,
     OfflineExplainer,
     Rule,
@@ -19,8 +19,8 @@ from feature_atlas.explainer_offline import (
     sentence,
     words_of,
 )
-from feature_atlas.interp_samples import Sample, choose_described, choose_scored
-from feature_atlas.label_score import score_description
+from feature_atlas.meaning.interp_samples import Sample, choose_described, choose_scored
+from feature_atlas.meaning.label_score import score_description
 
 COLOURS, SHAPES = ["red", "blue", "green", "cyan"], ["circle", "square", "star", "object"]
 RELATIONS = ["left of", "right of", "above", "below", "next to", "far from"]

@@ -16,14 +16,14 @@ from chat_server import (
 )
 from PIL import Image
 
-from feature_atlas.auto_interp import Usage, prompts_hash
-from feature_atlas.chat_endpoint import ChatEndpoint
 from feature_atlas.etl.reply_ledger import ReplyLedger
-from feature_atlas.explainer_openai import OpenAIExplainer
-from feature_atlas.interp_samples import Sample, blinded
-from feature_atlas.label_score import score_description
-from feature_atlas.request_pace import RequestPace
-from feature_atlas.spending import Price, Spending
+from feature_atlas.meaning.auto_interp import Usage, prompts_hash
+from feature_atlas.meaning.chat_endpoint import ChatEndpoint
+from feature_atlas.meaning.explainer_openai import OpenAIExplainer
+from feature_atlas.meaning.interp_samples import Sample, blinded
+from feature_atlas.meaning.label_score import score_description
+from feature_atlas.meaning.request_pace import RequestPace
+from feature_atlas.meaning.spending import Price, Spending
 
 
 @pytest.fixture

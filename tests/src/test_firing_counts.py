@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from feature_atlas.bootstrap_weights import poisson_weights
-from feature_atlas.firing_counts import (
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.firing_counts import (
     FiringCounts,
     ReplicateCounts,
     SplitCounts,
     question_firings,
 )
-from feature_atlas.sae import SparseCodes
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
 
 D_SAE, K, N_QUESTIONS, N_SPLITS, N_REPLICATES = 11, 3, 40, 4, 7
 

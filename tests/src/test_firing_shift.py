@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 import torch
 
-from feature_atlas.firing_shift import FiringCounts, firing_shift
-from feature_atlas.sae import SparseCodes
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.firing_shift import FiringCounts, firing_shift
 
 D_SAE, K = 9, 3
 

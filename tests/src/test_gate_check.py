@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from feature_atlas import gate_mistake
-from feature_atlas.gate_check import (
+from feature_atlas.dictionary import gate_mistake
+from feature_atlas.dictionary.gate_check import (
     Bounds,
     GateQuality,
     GateSums,
@@ -17,8 +17,8 @@ from feature_atlas.gate_check import (
     bounds_of,
     out_of_bounds,
 )
-from feature_atlas.gate_mistake import diagnose
-from feature_atlas.sae import TopKSae, decode, encode
+from feature_atlas.dictionary.gate_mistake import diagnose
+from feature_atlas.dictionary.sae import TopKSae, decode, encode
 
 D_MODEL, D_SAE, K, SCALE = 64, 48, 6, 0.2
 N_DOCUMENTS, LENGTH = 60, 20  # each document: BOS, then 19 tokens

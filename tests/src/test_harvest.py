@@ -1,8 +1,8 @@
 import torch
 
-from feature_atlas.harvest import harvest, mean_image_embedding
-from feature_atlas.token_roles import Role, encode_prompts
-from feature_atlas.vlm import image_embeddings, input_embeddings, residuals
+from feature_atlas.vlm.harvest import harvest, mean_image_embedding
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings, residuals
+from feature_atlas.vlm.token_roles import Role, encode_prompts
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
 

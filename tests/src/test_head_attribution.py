@@ -6,22 +6,22 @@ from random_llama import D_MODEL, LAYER, N_HEADS, N_KV_HEADS, random_llama, runs
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.exact_patch import exact_patch, exact_patch_each
-from feature_atlas.head_attribution import (
+from feature_atlas.heads.exact_patch import exact_patch, exact_patch_each
+from feature_atlas.heads.head_attribution import (
     HeadScores,
     attribute_heads,
     head_scores,
     run_both,
     summarise_heads,
 )
-from feature_atlas.head_probe import (
+from feature_atlas.vlm.head_probe import (
     PARTS,
     attention_pattern,
     attention_scaling,
     probed_heads,
     record_heads,
 )
-from feature_atlas.vlm import decoder_layers, freeze, residuals
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze, residuals
 
 
 @pytest.fixture

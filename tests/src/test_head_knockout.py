@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.exact_patch import exact_patch, patched_heads
-from feature_atlas.head_knockout import (
+from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
+from feature_atlas.dictionary.sae import Encoder
+from feature_atlas.heads.exact_patch import exact_patch, patched_heads
+from feature_atlas.heads.head_knockout import (
     Question,
     image_mass,
     matched_heads,
     read_out,
     read_out_without,
 )
-from feature_atlas.head_probe import record_heads
-from feature_atlas.objective_positions import role_positions
-from feature_atlas.sae import Encoder
-from feature_atlas.token_roles import Role, encode_prompts
-from feature_atlas.vlm import image_embeddings, input_embeddings, logits
-from feature_atlas.yes_no import yes_no_ids, yes_no_margin
+from feature_atlas.heads.objective_positions import role_positions
+from feature_atlas.vlm.head_probe import record_heads
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings, logits
+from feature_atlas.vlm.token_roles import Role, encode_prompts
 
 LAYER = 2
 QUESTIONS = ["Is the red circle above the blue square?", "Is the square red?"]

@@ -11,9 +11,9 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from feature_atlas.head_attribution import attribute_heads
-from feature_atlas.head_probe import probed_heads, record_heads
-from feature_atlas.vlm import decoder_layers, freeze, residuals, text_model
+from feature_atlas.heads.head_attribution import attribute_heads
+from feature_atlas.vlm.head_probe import probed_heads, record_heads
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze, residuals, text_model
 
 
 @pytest.fixture

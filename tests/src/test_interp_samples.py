@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from numbered_sample import sample
 
-from feature_atlas.interp_samples import (
+from feature_atlas.meaning.interp_samples import (
     Described,
     Sample,
     TooFewSamplesError,

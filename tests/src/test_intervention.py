@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from feature_atlas.intervention import (
+from feature_atlas.ablation.intervention import (
     Edit,
     addition,
     directional,
@@ -14,7 +14,7 @@ from feature_atlas.intervention import (
     subtraction,
     to_mean,
 )
-from feature_atlas.sae import Encoder, TopKSae, decode, encode
+from feature_atlas.dictionary.sae import Encoder, TopKSae, decode, encode
 
 D_MODEL = 24
 

@@ -8,9 +8,9 @@ from numbered_sample import sample
 from PIL import Image
 from scipy.stats import fisher_exact
 
-from feature_atlas.auto_interp import Description, Usage, Verdicts
-from feature_atlas.interp_samples import Sample
-from feature_atlas.label_score import (
+from feature_atlas.meaning.auto_interp import Description, Usage, Verdicts
+from feature_atlas.meaning.interp_samples import Sample
+from feature_atlas.meaning.label_score import (
     Score,
     chance_p,
     confusion_of,

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from feature_atlas.length_match import Kind, length_matched_pairs
+from feature_atlas.features.length_match import Kind, length_matched_pairs
 
 
 def test_lengths_and_types_match_exactly_where_they_can() -> None:

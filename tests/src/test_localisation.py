@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from feature_atlas.localisation import (
+from feature_atlas.heads.localisation import (
     CONTRASTS,
     KINDS,
     Located,
@@ -13,7 +13,7 @@ from feature_atlas.localisation import (
     object_patches,
     on_objects,
 )
-from feature_atlas.processor_geometry import Box, Geometry
+from feature_atlas.vlm.processor_geometry import Box, Geometry
 
 WHOLE = Geometry(1, 1, 0, 0, 40, 40)  # seen as it is
 

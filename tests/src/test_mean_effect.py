@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from feature_atlas.mean_effect import mean_effect
+from feature_atlas.statistics.mean_effect import mean_effect
 
 
 def test_interval_and_p_value_are_those_of_the_t_test() -> None:

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from feature_atlas.neutral_prompt import (
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.neutral_prompt import (
     NeutralCounts,
     fired_anywhere,
     max_activation,
     shuffled_samples,
     survives,
 )
-from feature_atlas.sae import SparseCodes
 
 D_SAE, K = 12, 4
 

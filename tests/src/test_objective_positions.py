@@ -2,8 +2,8 @@
 
 import torch
 
-from feature_atlas.objective_positions import role_positions, strongest_positions
-from feature_atlas.token_roles import Role
+from feature_atlas.heads.objective_positions import role_positions, strongest_positions
+from feature_atlas.vlm.token_roles import Role
 
 ROLES = torch.tensor(
     [

@@ -7,8 +7,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from feature_atlas.overlay import blend, choose_heads, image_attention
-from feature_atlas.vlm import freeze, text_model
+from feature_atlas.heads.overlay import blend, choose_heads, image_attention
+from feature_atlas.vlm.residual_stream import freeze, text_model
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from feature_atlas.paired_power import detectable_delta, mcnemar_power
-from feature_atlas.uncertainty import mcnemar_exact
+from feature_atlas.statistics.paired_power import detectable_delta, mcnemar_power
+from feature_atlas.statistics.uncertainty import mcnemar_exact
 
 
 def by_enumeration(n: int, discordance: float, delta: float) -> float:

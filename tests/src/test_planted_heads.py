@@ -6,12 +6,12 @@ from random_llama import D_MODEL, N_HEADS, N_KV_HEADS, random_llama
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from feature_atlas.exact_patch import exact_patch_each
-from feature_atlas.head_attribution import HeadScores, attribute_heads
-from feature_atlas.head_probe import Head
-from feature_atlas.localisation import KINDS, Located, compare, on_objects
-from feature_atlas.overlay import choose_heads, image_attention
-from feature_atlas.vlm import decoder_layers
+from feature_atlas.heads.exact_patch import exact_patch_each
+from feature_atlas.heads.head_attribution import HeadScores, attribute_heads
+from feature_atlas.heads.localisation import KINDS, Located, compare, on_objects
+from feature_atlas.heads.overlay import choose_heads, image_attention
+from feature_atlas.vlm.head_probe import Head
+from feature_atlas.vlm.residual_stream import decoder_layers
 
 LAYER, N_IMAGE, N_TEXT, BATCH = 2, 6, 4, 8
 D_HEAD = D_MODEL // N_HEADS

@@ -6,7 +6,7 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
-from feature_atlas.processor_geometry import (
+from feature_atlas.vlm.processor_geometry import (
     Box,
     Geometry,
     geometry,

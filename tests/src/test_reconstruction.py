@@ -2,15 +2,15 @@ import pytest
 import torch
 from sae_lens.evals import ExplainedVarianceCalculator
 
-from feature_atlas.harvest import Tokens
-from feature_atlas.reconstruction import (
+from feature_atlas.dictionary.reconstruction import (
     collect_held_out,
     held_out_layers,
     reconstruction,
     reconstructions,
 )
-from feature_atlas.sae import TopKSae, decode, encode
-from feature_atlas.token_roles import Role
+from feature_atlas.dictionary.sae import TopKSae, decode, encode
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.token_roles import Role
 
 TEXT = (Role.QUESTION, Role.HEADER)
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from feature_atlas.reply import with_reply
-from feature_atlas.token_roles import PromptBatch, Role, encode_prompts
+from feature_atlas.vlm.reply import with_reply
+from feature_atlas.vlm.token_roles import PromptBatch, Role, encode_prompts
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
 N_TOKENS = 12

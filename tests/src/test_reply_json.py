@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_atlas.reply_json import read_classifications, read_description, read_json
+from feature_atlas.meaning.reply_json import read_classifications, read_description, read_json
 
 
 def test_json_is_found_wherever_it_is() -> None:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from feature_atlas.request_pace import RequestPace
+from feature_atlas.meaning.request_pace import RequestPace
 
 
 class Clock:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.role_energy import NormSums, median_norm, role_energy
-from feature_atlas.sae import SparseCodes
-from feature_atlas.token_roles import Role
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.role_energy import NormSums, median_norm, role_energy
+from feature_atlas.vlm.token_roles import Role
 
 D_MODEL, K = 6, 3
 

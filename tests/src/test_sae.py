@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from feature_atlas.sae import (
+from feature_atlas.dictionary.sae import (
     TopKSae,
     decode,
     encode,

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from feature_atlas.firing_shift import FiringShift
-from feature_atlas.selection import (
+from feature_atlas.features.firing_shift import FiringShift
+from feature_atlas.features.selection import (
     adapted_set,
     beyond_null,
     candidates,

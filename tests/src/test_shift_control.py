@@ -5,15 +5,15 @@ import pytest
 import statsmodels.api as sm
 import torch
 
-from feature_atlas.bootstrap_weights import poisson_weights
-from feature_atlas.firing_counts import (
+from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.features.firing_counts import (
     FiringCounts,
     ReplicateCounts,
     question_firings,
 )
-from feature_atlas.sae import SparseCodes
-from feature_atlas.shift_control import clustered_interval, length_matched, role_matched
-from feature_atlas.uncertainty import (
+from feature_atlas.features.shift_control import clustered_interval, length_matched, role_matched
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
+from feature_atlas.statistics.uncertainty import (
     bootstrap_odds_ratio_interval,
     odds_ratio,
     woolf_interval,

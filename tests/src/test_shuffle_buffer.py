@@ -2,7 +2,7 @@ import pytest
 import torch
 from sae_lens.training.mixing_buffer import mixing_buffer
 
-from feature_atlas.shuffle_buffer import ShuffleBuffer
+from feature_atlas.dictionary.shuffle_buffer import ShuffleBuffer
 
 
 def passes(n: int, seed: int) -> list[dict[int, torch.Tensor]]:

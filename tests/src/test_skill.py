@@ -11,7 +11,7 @@ from feature_atlas.etl.skill_files import (
     shipped_skills,
     skill_from,
 )
-from feature_atlas.skill import Skill, has_look_alike, has_skill_word, matched_rule
+from feature_atlas.features.skill import Skill, has_look_alike, has_skill_word, matched_rule
 
 SHIPPED = shipped_skills()
 SPATIAL, OCR = SHIPPED["spatial"], SHIPPED["ocr"]

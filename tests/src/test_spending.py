@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from feature_atlas.spending import BudgetSpentError, Price, Spending, Tokens
+from feature_atlas.meaning.spending import BudgetSpentError, Price, Spending, Tokens
 
 PRICES = {"big": Price(10.0, 40.0)}
 

@@ -7,7 +7,7 @@ from statsmodels.stats.contingency_tables import Table2x2, mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from feature_atlas.uncertainty import (
+from feature_atlas.statistics.uncertainty import (
     benjamini_hochberg,
     clustered_bootstrap,
     matthews_correlation,
@@ -183,7 +183,7 @@ def test_drawing_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     values, clusters = random.normal(size=50), np.arange(50) // 2
     whole = clustered_bootstrap(values, clusters, n_draws=101)
 
-    monkeypatch.setattr("feature_atlas.uncertainty._RESAMPLED_AT_ONCE", 25 * 7)
+    monkeypatch.setattr("feature_atlas.statistics.uncertainty._RESAMPLED_AT_ONCE", 25 * 7)
 
     np.testing.assert_allclose(clustered_bootstrap(values, clusters, n_draws=101), whole)
 

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.bootstrap_weights import poisson_weights
-from feature_atlas.sae import Encoder, SparseCodes, TopKSae, to_training_sae
-from feature_atlas.token_roles import Role
-from feature_atlas.visual_energy import (
+from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, to_training_sae
+from feature_atlas.features.visual_energy import (
     EnergyReplicates,
     EnergySums,
     firing_rate,
@@ -18,6 +16,8 @@ from feature_atlas.visual_energy import (
     modality_preference,
     preference_interval,
 )
+from feature_atlas.statistics.bootstrap_weights import poisson_weights
+from feature_atlas.vlm.token_roles import Role
 
 D_SAE, K = 11, 4
 TEXT = (Role.QUESTION, Role.SUFFIX)

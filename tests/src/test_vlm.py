@@ -1,16 +1,8 @@
 import pytest
 import torch
 
-from feature_atlas.token_roles import (
-    DATE,
-    Role,
-    chat_template,
-    constant_prefix,
-    encode_prompts,
-    render_prompt,
-)
 from feature_atlas.toy.tokenizer import build_processor
-from feature_atlas.vlm import (
+from feature_atlas.vlm.residual_stream import (
     decoder_layers,
     edit_residual,
     image_embeddings,
@@ -19,6 +11,14 @@ from feature_atlas.vlm import (
     residuals,
     stop_after,
     text_model,
+)
+from feature_atlas.vlm.token_roles import (
+    DATE,
+    Role,
+    chat_template,
+    constant_prefix,
+    encode_prompts,
+    render_prompt,
 )
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]

@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from feature_atlas.yes_no import AnswerIds, yes_no_ids, yes_no_margin
+from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
 
 
 def word_tokenizer(words: str, *, lowercase: bool) -> PreTrainedTokenizerFast:

@@ -13,7 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from feature_atlas.sae import TopKSae, decode, encode, folded, from_training_sae, to_training_sae
+from feature_atlas.dictionary.sae import (
+    TopKSae,
+    decode,
+    encode,
+    folded,
+    from_training_sae,
+    to_training_sae,
+)
 from feature_atlas.toy.curriculum import EVERYTHING
 from feature_atlas.toy.lessons import Plan, Teacher, text_lesson
 from feature_atlas.toy.packing import PADDING, Packed, block_mask

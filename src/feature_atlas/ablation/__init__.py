@@ -1,0 +1,1 @@
+"""What breaks when a feature is removed, or added (paper 5.3, D)."""

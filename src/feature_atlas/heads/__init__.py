@@ -1,0 +1,1 @@
+"""Which attention heads drive a feature, and where they look (paper 5.2, C)."""
