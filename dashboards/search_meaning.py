@@ -6,7 +6,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.meaning.embedding_openai import OpenAIEmbedder
-from feature_atlas.models.embedding_choice import embedding_choice
+from feature_atlas.models.meaning.embedding_choice import embedding_choice
 
 PATIENCE = 20.0
 """Seconds an endpoint has for an answer while somebody waits for a page."""

@@ -1,11 +1,11 @@
-"""The embedding model that the environment names (`models/embedding_choice.py`), ready to use."""
+"""The embedding model that the environment names (`embedding_choice`), ready to use."""
 
 import json
 from pathlib import Path
 
 from feature_atlas.etl.artifacts import folder_fingerprint
 from feature_atlas.meaning.embedding import Embedder
-from feature_atlas.models.embedding_choice import EmbeddingChoice, embedding_choice
+from feature_atlas.models.meaning.embedding_choice import EmbeddingChoice, embedding_choice
 
 NONE_CHOSEN = (
     "no embedding model is chosen: set ATLAS_EMBEDDING_MODEL and ATLAS_EMBEDDING_URL for an "

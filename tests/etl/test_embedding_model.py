@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from feature_atlas.etl.embedding_model import chosen_embedder
-from feature_atlas.models.embedding_choice import embedding_choice
+from feature_atlas.models.meaning.embedding_choice import embedding_choice
 
 
 @pytest.fixture(autouse=True)

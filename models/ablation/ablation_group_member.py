@@ -3,7 +3,7 @@
 from sqlalchemy import Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.ablation_group import KINDS, OF_CONTROL, OF_KIND, OF_NAME
+from feature_atlas.models.ablation.ablation_group import KINDS, OF_CONTROL, OF_KIND, OF_NAME
 from feature_atlas.models.base import (
     Base,
     feature_number,

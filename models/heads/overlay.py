@@ -3,7 +3,6 @@
 from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped
 
-from feature_atlas.models.attention_map import AttentionMap
 from feature_atlas.models.base import (
     Base,
     feature_key,
@@ -15,6 +14,7 @@ from feature_atlas.models.base import (
     sample_key,
 )
 from feature_atlas.models.columns import measured, one_of
+from feature_atlas.models.heads.attention_map import AttentionMap
 
 
 class Overlay(AttentionMap, Base):

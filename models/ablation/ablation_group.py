@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.answer_effect import EVALUATIONS, OF_EVALUATION, AnswerEffect
+from feature_atlas.models.ablation.answer_effect import EVALUATIONS, OF_EVALUATION, AnswerEffect
 from feature_atlas.models.base import Base, measurement_reference, run_key
 from feature_atlas.models.columns import Bounds, one_of
 

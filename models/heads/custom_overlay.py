@@ -3,7 +3,6 @@
 from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.attention_map import AttentionMap
 from feature_atlas.models.base import (
     Base,
     feature_key,
@@ -14,7 +13,8 @@ from feature_atlas.models.base import (
     run_key,
 )
 from feature_atlas.models.columns import measured, one_of
-from feature_atlas.models.custom_prompt import PROMPT
+from feature_atlas.models.heads.attention_map import AttentionMap
+from feature_atlas.models.heads.custom_prompt import PROMPT
 
 
 class CustomOverlay(AttentionMap, Base):

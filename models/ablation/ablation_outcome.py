@@ -3,8 +3,8 @@
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.ablation import INTERVENTIONS
-from feature_atlas.models.answer_effect import EVALUATIONS
+from feature_atlas.models.ablation.ablation import INTERVENTIONS
+from feature_atlas.models.ablation.answer_effect import EVALUATIONS
 from feature_atlas.models.base import (
     Base,
     feature_key,

@@ -1,0 +1,1 @@
+"""What features mean, and what people say of that (paper 5.1, B)."""

@@ -1,0 +1,1 @@
+"""Versions of the atlas, their measurements and differences; the published results."""
