@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REAL
 
-from feature_atlas.etl.binary_copy import HEADER, TRAILER, BinaryRows
-from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+from feature_atlas.etl.warehouse.binary_copy import HEADER, TRAILER, BinaryRows
 from feature_atlas.models import FeatureRecord
 from feature_atlas.models.session import make_engine
 

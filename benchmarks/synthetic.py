@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import IngestReport, ingest
-from feature_atlas.etl.migrate import migrate
-from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+from feature_atlas.etl.warehouse.load import IngestReport, ingest
+from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the folder that tests load

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.migrate import migrate
-from feature_atlas.etl.postgres import ensure_database
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.study import identify, open_run
+from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
 

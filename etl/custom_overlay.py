@@ -16,20 +16,20 @@ from rich.console import Console
 from sqlalchemy import Engine, text
 
 from feature_atlas.dictionary.sae import encode
-from feature_atlas.etl.adapt import adapted_sae
-from feature_atlas.etl.addition import AdditionReport, add_measurement
-from feature_atlas.etl.artifacts import require_stage
-from feature_atlas.etl.attention_map import Map, batch_attention, map_columns, place_of
-from feature_atlas.etl.checkpoints import vlm_folder
-from feature_atlas.etl.config import stable_hash
-from feature_atlas.etl.fingerprint import fingerprint_folder
-from feature_atlas.etl.manifest import MeasurementEntry
-from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.etl.provenance import libraries
-from feature_atlas.etl.runs import RunName, resolve_run
-from feature_atlas.etl.samples import Sample
-from feature_atlas.etl.samples_table import image_row
+from feature_atlas.etl.config.run_config import stable_hash
+from feature_atlas.etl.inputs.checkpoints import vlm_folder
+from feature_atlas.etl.inputs.fingerprint import fingerprint_folder
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.run_folder.artifacts import require_stage
+from feature_atlas.etl.run_folder.manifest import MeasurementEntry
+from feature_atlas.etl.run_folder.provenance import libraries
+from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads.attention_map import Map, batch_attention, map_columns, place_of
+from feature_atlas.etl.stages.vlm.samples_table import image_row
 from feature_atlas.etl.study import Study, open_study
+from feature_atlas.etl.warehouse.addition import AdditionReport, add_measurement
+from feature_atlas.etl.warehouse.runs import RunName, resolve_run
 from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.head_probe import Head
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch

@@ -1,7 +1,6 @@
 """What schedules, events and people start (`prefect.yaml`): builds, new SAE runs, own prompts.
 
-Thin: the work is in `etl/build.py`, `etl/reingest.py` and `etl/custom_overlay.py`, which the
-command line calls too.
+Thin: the work is in `build`, `reingest` and `custom_overlay`, which the command line calls too.
 """
 
 import re
@@ -12,13 +11,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from rich.console import Console
 
 from feature_atlas.etl.build import build_and_publish
-from feature_atlas.etl.config import DRIFT, DriftConfig, load_config
+from feature_atlas.etl.config.run_config import DRIFT, DriftConfig, load_config
 from feature_atlas.etl.custom_overlay import Asked, overlay_custom
-from feature_atlas.etl.drift import Drift, headline, layer_rows
-from feature_atlas.etl.drift_report import as_markdown
-from feature_atlas.etl.migrate import open_atlas
-from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.etl.reingest import Outcome, print_outcomes, reingest, require_all_taken
+from feature_atlas.etl.reingest.drift import Drift, headline, layer_rows
+from feature_atlas.etl.reingest.drift_report import as_markdown
+from feature_atlas.etl.reingest.reingest import Outcome, print_outcomes, reingest, require_all_taken
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.warehouse.migrate import open_atlas
 from feature_atlas.models.session import atlas_home
 
 

@@ -13,32 +13,32 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from feature_atlas.etl.ablation import run_ablation
-from feature_atlas.etl.adapt import adapt_parts, run_adapt
-from feature_atlas.etl.artifacts import Stage
-from feature_atlas.etl.auto_interp import run_auto_interp
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.decoder_cosine import run_decoder_cosine
-from feature_atlas.etl.exact_patch import run_exact_patch
-from feature_atlas.etl.example import run_example
-from feature_atlas.etl.firing_shift import run_firing_shift
-from feature_atlas.etl.gate_check import run_gate_check
-from feature_atlas.etl.group_ablation import run_group_ablation
-from feature_atlas.etl.harvest import run_harvest
-from feature_atlas.etl.head_attribution import run_head_attribution
-from feature_atlas.etl.head_knockout import run_head_knockout
-from feature_atlas.etl.load import IngestReport, ingest
-from feature_atlas.etl.mean_image import run_mean_image
-from feature_atlas.etl.neutral_prompt import run_neutral_prompt
-from feature_atlas.etl.overlay import run_overlay
-from feature_atlas.etl.postgres import ensure_database
-from feature_atlas.etl.sample_skill import run_sample_skill
-from feature_atlas.etl.samples_table import run_samples
-from feature_atlas.etl.seal import seal_run
-from feature_atlas.etl.selection import run_selection
-from feature_atlas.etl.steering import run_steering
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.run_folder.artifacts import Stage
+from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.stages.ablation.ablation import run_ablation
+from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
+from feature_atlas.etl.stages.ablation.steering import run_steering
+from feature_atlas.etl.stages.dictionary.adapt import adapt_parts, run_adapt
+from feature_atlas.etl.stages.dictionary.gate_check import run_gate_check
+from feature_atlas.etl.stages.features.decoder_cosine import run_decoder_cosine
+from feature_atlas.etl.stages.features.example import run_example
+from feature_atlas.etl.stages.features.firing_shift import run_firing_shift
+from feature_atlas.etl.stages.features.harvest import run_harvest
+from feature_atlas.etl.stages.features.neutral_prompt import run_neutral_prompt
+from feature_atlas.etl.stages.features.sample_skill import run_sample_skill
+from feature_atlas.etl.stages.features.selection import run_selection
+from feature_atlas.etl.stages.features.visual_energy import run_visual_energy
+from feature_atlas.etl.stages.heads.exact_patch import run_exact_patch
+from feature_atlas.etl.stages.heads.head_attribution import run_head_attribution
+from feature_atlas.etl.stages.heads.head_knockout import run_head_knockout
+from feature_atlas.etl.stages.heads.overlay import run_overlay
+from feature_atlas.etl.stages.meaning.auto_interp import run_auto_interp
+from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
+from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run, open_study
-from feature_atlas.etl.visual_energy import run_visual_energy
+from feature_atlas.etl.warehouse.load import IngestReport, ingest
 from feature_atlas.models.session import make_engine
 
 

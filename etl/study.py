@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from feature_atlas.dictionary.sae import TopKSae
-from feature_atlas.etl.artifacts import read_arrays, read_json, write_json
-from feature_atlas.etl.checkpoints import (
+from feature_atlas.etl.config.run_config import RunConfig, hashed_config, stable_hash
+from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
     Vlm,
     load_base_model,
@@ -18,8 +18,7 @@ from feature_atlas.etl.checkpoints import (
     load_vlm,
     vlm_folder,
 )
-from feature_atlas.etl.config import RunConfig, hashed_config, stable_hash
-from feature_atlas.etl.fingerprint import (
+from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_base,
     fingerprint_folder,
     fingerprint_instances,
@@ -27,10 +26,11 @@ from feature_atlas.etl.fingerprint import (
     fingerprint_saes,
     fingerprint_samples,
 )
-from feature_atlas.etl.prompt_record import describe_prompt, require_same_prompt
-from feature_atlas.etl.samples import Sample, draw, open_image, require_images
-from feature_atlas.etl.vqav2 import read_vqav2
-from feature_atlas.etl.vsr import read_vsr
+from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
+from feature_atlas.etl.inputs.samples import Sample, draw, open_image, require_images
+from feature_atlas.etl.inputs.vqav2 import read_vqav2
+from feature_atlas.etl.inputs.vsr import read_vsr
+from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
 from feature_atlas.vlm.residual_stream import decoder_layers, text_model
 from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
 

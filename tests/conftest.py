@@ -17,9 +17,9 @@ from run_folder import write_run_folder
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.migrate import migrate
-from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
 # a crash may lose what tests wrote: no waiting for the disk

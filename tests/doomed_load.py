@@ -9,12 +9,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feature_atlas.etl import publish
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse import publish
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 STARTER = multiprocessing.get_context("forkserver")  # imports once, then starts in an instant
-STARTER.set_forkserver_preload(["feature_atlas.etl.load", "feature_atlas.models.session"])
+STARTER.set_forkserver_preload(["feature_atlas.etl.warehouse.load", "feature_atlas.models.session"])
 
 INSIDE_PUBLISH = ("_attach", "move_samples", "move_rows", "_flip")
 

@@ -13,11 +13,11 @@ from typing import Any
 from numbered_sample import sample
 from PIL import Image
 
-from feature_atlas.etl.artifacts import Stage, run_stage, write_json
-from feature_atlas.etl.auto_interp import _ask_endpoint
-from feature_atlas.etl.config_causes import EndpointConfig, InterpConfig
-from feature_atlas.etl.interp_material import Gathered, Material
-from feature_atlas.etl.neutral_prompt import Feature
+from feature_atlas.etl.config.causes import EndpointConfig, InterpConfig
+from feature_atlas.etl.run_folder.artifacts import Stage, run_stage, write_json
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.meaning.auto_interp import _ask_endpoint
+from feature_atlas.etl.stages.meaning.interp_material import Gathered, Material
 from feature_atlas.meaning.interp_samples import Sample, Scored
 
 WORDS = ("above", "below", "left of", "right of", "behind", "near")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.progress import silent
-from feature_atlas.etl.verification import verify
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.progress import silent
+from feature_atlas.etl.warehouse.verification import verify
 
 
 def count(engine: Engine, table: str) -> int:

@@ -21,8 +21,8 @@ from feature_atlas.dashboards.figures import cosine_by_layer as cosines
 from feature_atlas.dashboards.figures import skill_shift as shift
 from feature_atlas.dashboards.figures import threshold_sweep as sweep
 from feature_atlas.dashboards.figures.canvas import Undrawable, house_style
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 CONTROLS = ("refit", "language")

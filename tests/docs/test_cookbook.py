@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 from run_folder import read_rows, replace_value, write_run_folder
 from sqlalchemy import Engine
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.features.selection import adapted_set, cosine_rank, threshold_sweep
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql

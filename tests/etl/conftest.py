@@ -8,9 +8,9 @@ import pytest
 from conftest import create_database
 from sqlalchemy import Engine
 
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.home import configure_libraries
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.commands.home import configure_libraries
+from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.models.session import make_engine
 from feature_atlas.toy.world import write_world
 

@@ -10,28 +10,28 @@ import numpy as np
 import pytest
 import torch
 
-import feature_atlas.etl.ablation as stage
-import feature_atlas.etl.group_ablation as group_stage
-import feature_atlas.etl.removals as removals
-import feature_atlas.etl.screening as screening
-import feature_atlas.etl.steering as steering_stage
+import feature_atlas.etl.stages.ablation.ablation as stage
+import feature_atlas.etl.stages.ablation.ablation_screening as screening
+import feature_atlas.etl.stages.ablation.group_ablation as group_stage
+import feature_atlas.etl.stages.ablation.interventions as removals
+import feature_atlas.etl.stages.ablation.steering as steering_stage
 from feature_atlas.ablation.control import control_p_value
 from feature_atlas.ablation.intervention import Edit, addition, directional, span_removal
 from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.artifacts import read_rows, write_json
-from feature_atlas.etl.chosen import sample_of
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.config_causes import (
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.causes import (
     AblationConfig,
     AttributionConfig,
     GroupAblationConfig,
     SteeringConfig,
 )
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.embedded_prompts import PromptShelf
-from feature_atlas.etl.mean_image import run_mean_image
-from feature_atlas.etl.neutral_prompt import Feature
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.run_folder.artifacts import read_rows, write_json
+from feature_atlas.etl.stages.features.feature_choice import sample_of
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
+from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.toy.world import write_world
@@ -84,7 +84,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
             patch.setattr(module, "by_layer", by_layer)
         patch.setattr(stage, "candidates_of", lambda *_: list(CANDIDATES))
         patch.setattr(group_stage, "relation_of", lambda *_: RELATION)
-        patch.setattr("feature_atlas.etl.evaluation.relation_of", lambda *_: RELATION)
+        patch.setattr(
+            "feature_atlas.etl.stages.ablation.evaluation_sets.relation_of", lambda *_: RELATION
+        )
         run = open_run(configured(world), tmp_path_factory.mktemp("removal-home"))
         for name in ("samples", "neutral_prompt", "visual_energy", "harvest"):
             (run / name).mkdir()

@@ -17,8 +17,13 @@ from run_folder import read_rows, replace_rows
 from sqlalchemy import Engine, text
 
 from feature_atlas.dictionary.sae import TopKSae
-from feature_atlas.etl import adapt as stages
-from feature_atlas.etl.adapt import (
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.features import AdaptConfig
+from feature_atlas.etl.config.inputs import InstructConfig
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.run_folder.artifacts import read_json, read_table
+from feature_atlas.etl.stages.dictionary import adapt as stages
+from feature_atlas.etl.stages.dictionary.adapt import (
     adapt_parts,
     adapt_stages,
     adapted_sae,
@@ -26,16 +31,11 @@ from feature_atlas.etl.adapt import (
     trained_regimes,
     training_facts,
 )
-from feature_atlas.etl.adapt_stream import ActivationStream, held_out_split
-from feature_atlas.etl.artifacts import read_json, read_table
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.config_features import AdaptConfig
-from feature_atlas.etl.config_inputs import InstructConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.samples_table import run_samples
+from feature_atlas.etl.stages.dictionary.adapt_stream import ActivationStream, held_out_split
+from feature_atlas.etl.stages.dictionary.training_state import TrainingState
+from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import Study, open_run, open_study
-from feature_atlas.etl.training_state import TrainingState
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.toy.weights import language_model_path
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
@@ -247,11 +247,11 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(int(sys.argv[3]))
-from feature_atlas.etl.adapt import run_adapt
-from feature_atlas.etl.config import load_config
-from feature_atlas.etl.samples_table import run_samples
+from feature_atlas.etl.stages.dictionary.adapt import run_adapt
+from feature_atlas.etl.config.run_config import load_config
+from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run
-from feature_atlas.etl.training_state import TrainingState
+from feature_atlas.etl.stages.dictionary.training_state import TrainingState
 save = TrainingState.save
 def save_slowly(*args):
     save(*args)

@@ -21,11 +21,11 @@ from run_folder import read_rows, replace_rows, seal, sha256, table_file, write_
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from feature_atlas.etl.addition import AdditionReport, add_folder, add_measurement
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.ingest import check_folder
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.manifest import DatasetEntry, MeasurementEntry
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.commands.ingest import check_folder
+from feature_atlas.etl.run_folder.manifest import DatasetEntry, MeasurementEntry
+from feature_atlas.etl.warehouse.addition import AdditionReport, add_folder, add_measurement
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
@@ -448,7 +448,7 @@ def test_a_reader_in_a_transaction_sees_none_of_it_and_then_all(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from feature_atlas.etl import addition
+from feature_atlas.etl.warehouse import addition
 from feature_atlas.models.session import make_engine
 
 def die(*_, **__):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from feature_atlas.etl.artifacts import (
+from feature_atlas.etl.run_folder.artifacts import (
     read_arrays,
     read_rows,
     read_table,

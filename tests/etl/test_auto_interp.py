@@ -28,8 +28,8 @@ from chat_server import (
 )
 from interp_stage import N_WITH_HEADS, WORDS, run_interp
 
-from feature_atlas.etl.artifacts import read_table, require_stage
-from feature_atlas.etl.auto_interp import NO_DESCRIPTION, in_order
+from feature_atlas.etl.run_folder.artifacts import read_table, require_stage
+from feature_atlas.etl.stages.meaning.auto_interp import NO_DESCRIPTION, in_order
 from feature_atlas.meaning.spending import BudgetSpentError
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 
 
 def load(engine: Engine, folder: Path, seed: int, base: str | None) -> list[str | None]:

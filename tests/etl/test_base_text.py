@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from feature_atlas.etl.base_text import (
+from feature_atlas.etl.config.inputs import BaseModelConfig
+from feature_atlas.etl.inputs.checkpoints import BaseModel
+from feature_atlas.etl.stages.dictionary.base_text import (
     Document,
     TextFile,
     base_text_batches,
@@ -15,8 +17,6 @@ from feature_atlas.etl.base_text import (
     encode_documents,
     part_of,
 )
-from feature_atlas.etl.checkpoints import BaseModel
-from feature_atlas.etl.config_inputs import BaseModelConfig
 from feature_atlas.toy.networks import new_language_model
 from feature_atlas.toy.tokenizer import build_tokenizer
 from feature_atlas.vlm.residual_stream import freeze

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from feature_atlas.etl.binary_copy import BinaryRows
+from feature_atlas.etl.warehouse.binary_copy import BinaryRows
 
 TYPES = {"h": np.int16, "q": np.int64, "f": np.float32, "?": np.bool_}
 

@@ -7,16 +7,16 @@ from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
 from feature_atlas.dictionary.sae import TopKSae, encode
-from feature_atlas.etl import sae_release
-from feature_atlas.etl.checkpoints import (
+from feature_atlas.etl.config.inputs import BaseModelConfig, SaeConfig, VlmConfig
+from feature_atlas.etl.inputs import sae_release
+from feature_atlas.etl.inputs.checkpoints import (
     load_base_model,
     load_base_saes,
     load_sae,
     load_vlm,
     save_sae,
 )
-from feature_atlas.etl.config_inputs import BaseModelConfig, SaeConfig, VlmConfig
-from feature_atlas.etl.llama_scope import load_llama_scope
+from feature_atlas.etl.inputs.llama_scope import load_llama_scope
 from feature_atlas.toy.networks import new_language_model, new_vlm
 from feature_atlas.toy.tokenizer import build_processor, build_tokenizer
 
@@ -214,7 +214,7 @@ def test_a_release_that_saelens_reads_is_checked_like_a_folder(vlm_folder, tmp_p
     save_sae(some_sae(), tmp_path / "sae", {"hook_name": "blocks.7.hook_resid_post"})
     entry = sae_release.find_released(released(), 7)._replace(is_llama_scope=False)
     monkeypatch.setattr(SAE, "from_pretrained", lambda *_: SAE.load_from_disk(tmp_path / "sae"))
-    monkeypatch.setattr("feature_atlas.etl.checkpoints.find_released", lambda *_: entry)
+    monkeypatch.setattr("feature_atlas.etl.inputs.checkpoints.find_released", lambda *_: entry)
     vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")
 
     with pytest.raises(ValueError, match="the output of layer 7, and is given for layer 0"):

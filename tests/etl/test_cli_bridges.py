@@ -8,8 +8,8 @@ from delphi_folder import write_delphi
 from sqlalchemy import Engine
 from typer.testing import CliRunner, Result
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.warehouse.load import ingest
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from loading import contents, count, staging_tables, states
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.loader_lock import lock_key
-from feature_atlas.etl.manifest import read_manifest
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.loader_lock import lock_key
 from feature_atlas.models.session import make_engine
 
 

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from feature_atlas.etl.config import RunConfig, hashed_config, load_config, stable_hash
+from feature_atlas.etl.config.run_config import RunConfig, hashed_config, load_config, stable_hash
 
 MINIMAL = {
     "name": "a-run",

@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 from transformers import CLIPImageProcessorPil
 
-from feature_atlas.etl.artifacts import StageOutput
-from feature_atlas.etl.cropping import warn_of_cropping
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.vlm.cropping import warn_of_cropping
 
 CROPS = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.dictionary import data_dictionary
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 DICTIONARY = Path(__file__).parents[2] / "docs" / "data_dictionary.md"

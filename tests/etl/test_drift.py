@@ -13,12 +13,12 @@ from run_folder import read_rows, replace_rows, write_run_folder
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.config import DRIFT, DriftConfig
-from feature_atlas.etl.drift import KINDS, compare, layer_rows, run_before, write_drift
-from feature_atlas.etl.drift_report import as_markdown, drift_between, print_drift
-from feature_atlas.etl.drop import drop_run
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.config.run_config import DRIFT, DriftConfig
+from feature_atlas.etl.reingest.drift import KINDS, compare, layer_rows, run_before, write_drift
+from feature_atlas.etl.reingest.drift_report import as_markdown, drift_between, print_drift
+from feature_atlas.etl.warehouse.drop import drop_run
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 KEYS = ["layer", "feature"]

@@ -9,9 +9,9 @@ import torch
 
 from feature_atlas.dictionary.certified import CertifiedEncoder
 from feature_atlas.dictionary.sae import Encoder, TopKSae
-from feature_atlas.etl import encoders
-from feature_atlas.etl.artifacts import StageOutput
-from feature_atlas.etl.encoders import keep_fallbacks, text_encoders
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.dictionary import encoders
+from feature_atlas.etl.stages.dictionary.encoders import keep_fallbacks, text_encoders
 
 LAYERS = (1, 4)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
-from feature_atlas.etl.export_latent_df import export_latent_df, norm_difference, tag
+from feature_atlas.etl.bridges.export_latent_df import export_latent_df, norm_difference, tag
 
 TOOLKIT = [
     *("dec_base_norm", "dec_ft_norm", "dec_norm_diff"),

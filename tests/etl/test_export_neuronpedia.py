@@ -10,8 +10,13 @@ import pytest
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.export_neuronpedia import CREATOR, Bundle, export_neuronpedia, model_id
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.bridges.export_neuronpedia import (
+    CREATOR,
+    Bundle,
+    export_neuronpedia,
+    model_id,
+)
+from feature_atlas.etl.warehouse.load import ingest
 
 # columns of Neuronpedia's own exports with the types of its schema.prisma
 NEURON = {

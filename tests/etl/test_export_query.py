@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.export_query import export_query, export_table
+from feature_atlas.etl.bridges.export_query import export_query, export_table
 from feature_atlas.models.session import make_reader_engine
 
 KINDS = r"""

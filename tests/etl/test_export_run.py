@@ -15,13 +15,13 @@ from delphi_folder import write_delphi
 from run_folder import read_rows
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.addition import add_measurement
-from feature_atlas.etl.export_run import export_run
-from feature_atlas.etl.exported_additions import add_exported
-from feature_atlas.etl.import_delphi import import_delphi
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.manifest import MeasurementEntry, read_manifest
-from feature_atlas.etl.table_rows import DENSE, SPARSE, table_of
+from feature_atlas.etl.bridges.export_run import export_run
+from feature_atlas.etl.bridges.exported_additions import add_exported
+from feature_atlas.etl.bridges.import_delphi import import_delphi
+from feature_atlas.etl.run_folder.manifest import MeasurementEntry, read_manifest
+from feature_atlas.etl.warehouse.addition import add_measurement
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, table_of
 from feature_atlas.models.session import make_engine, make_reader_engine
 
 FACTS = (*DENSE, *SPARSE, "feature_record")
@@ -212,7 +212,7 @@ def test_an_export_sees_one_moment(
     """A measurement that joins while the files are written is in none of them."""
     ingest(run_folder, engine)
     delphi = write_delphi(tmp_path / "delphi")
-    from feature_atlas.etl import export_run as module
+    from feature_atlas.etl.bridges import export_run as module
 
     write = module._write_what
 

@@ -9,8 +9,8 @@ import torch
 from run_folder import seal
 
 from feature_atlas.dictionary.sae import TopKSae, encode
-from feature_atlas.etl.checkpoints import load_sae, save_sae
-from feature_atlas.etl.export_saes import export_saes
+from feature_atlas.etl.bridges.export_saes import export_saes
+from feature_atlas.etl.inputs.checkpoints import load_sae, save_sae
 
 
 def sae_of(layer: int) -> TopKSae:

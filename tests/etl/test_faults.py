@@ -24,10 +24,10 @@ from fact_checksums import Facts, run_facts, visible_facts
 from loading import staging_tables, states
 from run_folder import write_run_folder
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.migrate import migrate
-from feature_atlas.etl.postgres import EmbeddedPostgres
-from feature_atlas.etl.postgres_data import processes_in
+from feature_atlas.etl.postgres.data_folder import processes_in
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
 ASKED = os.environ.get("ATLAS_FAULTS")

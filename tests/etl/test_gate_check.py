@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from feature_atlas.etl.artifacts import read_json, read_rows
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.config_inputs import StatedConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.fingerprint import fingerprint_folder
-from feature_atlas.etl.gate_check import places, run_gate_check, stated_quality
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.prompt_record import require_same_prompt
-from feature_atlas.etl.samples_table import run_samples
-from feature_atlas.etl.seal import seal_run
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.inputs import StatedConfig
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.inputs.fingerprint import fingerprint_folder
+from feature_atlas.etl.inputs.prompt_record import require_same_prompt
+from feature_atlas.etl.run_folder.artifacts import read_json, read_rows
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.stages.dictionary.gate_check import places, run_gate_check, stated_quality
+from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run, open_study
 from feature_atlas.toy.weights import language_model_path, training_record, vlm_path
 from feature_atlas.vlm.token_roles import Role

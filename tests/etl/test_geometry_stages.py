@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from feature_atlas.etl import decoder_cosine as cosine_stage
-from feature_atlas.etl import selection as selection_stage
-from feature_atlas.etl.artifacts import StageOutput
-from feature_atlas.etl.config_features import SelectionConfig
+from feature_atlas.etl.config.features import SelectionConfig
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.features import decoder_cosine as cosine_stage
+from feature_atlas.etl.stages.features import selection as selection_stage
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 
 LAYERS, D_SAE, D_MODEL = [2, 5], 200, 16

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from feature_atlas.dictionary.sae import to_training_sae
-from feature_atlas.etl import encoders, example, gathered, harvest, visual_energy
-from feature_atlas.etl.artifacts import StageOutput
-from feature_atlas.etl.config_features import ExampleConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.samples import Sample, draw
-from feature_atlas.etl.shift_counts import ShiftCounts
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.features import ExampleConfig
+from feature_atlas.etl.inputs.samples import Sample, draw
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.dictionary import encoders
+from feature_atlas.etl.stages.features import example, harvest, visual_energy
+from feature_atlas.etl.stages.features import harvest_sums as gathered
+from feature_atlas.etl.stages.features.shift_counts import ShiftCounts
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.statistics.bootstrap_weights import poisson_weights
 from feature_atlas.toy.world import write_world

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-import feature_atlas.etl.both_runs as both_runs
-import feature_atlas.etl.exact_patch as exact_stage
-import feature_atlas.etl.head_attribution as stage
-import feature_atlas.etl.head_knockout as knockout_stage
+import feature_atlas.etl.stages.heads.clean_and_corrupt as both_runs
+import feature_atlas.etl.stages.heads.exact_patch as exact_stage
+import feature_atlas.etl.stages.heads.head_attribution as stage
+import feature_atlas.etl.stages.heads.head_knockout as knockout_stage
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.artifacts import read_rows, read_stage, write_json
-from feature_atlas.etl.column_kinds import verify_columns
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.config_causes import AttributionConfig, ExactPatchConfig, KnockoutConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.manifest import FileEntry
-from feature_atlas.etl.mean_image import run_mean_image
-from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.etl.row_rules import verify_rules
-from feature_atlas.etl.skills import BASE
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.causes import AttributionConfig, ExactPatchConfig, KnockoutConfig
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage, write_json
+from feature_atlas.etl.run_folder.manifest import FileEntry
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.skills import BASE
+from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.study import Study, open_run, open_study
-from feature_atlas.etl.table_rows import read_batches
+from feature_atlas.etl.warehouse.column_kinds import verify_columns
+from feature_atlas.etl.warehouse.row_rules import verify_rules
+from feature_atlas.etl.warehouse.table_rows import read_batches
 from feature_atlas.heads.head_attribution import attribute_heads
 from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
@@ -72,7 +72,9 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (both_runs, knockout_stage):
         monkeypatch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
     monkeypatch.setattr(stage, "studied_features", lambda _study: FEATURES)
-    monkeypatch.setattr("feature_atlas.etl.evaluation.relation_of", lambda *_: "left of")
+    monkeypatch.setattr(
+        "feature_atlas.etl.stages.ablation.evaluation_sets.relation_of", lambda *_: "left of"
+    )
     monkeypatch.setattr(knockout_stage, "relation_of", lambda *_: "left of")
 
 

@@ -10,10 +10,10 @@ import pytest
 from delphi_folder import EXPLANATIONS, SCORES, example, write, write_delphi
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.export_delphi import export_delphi
-from feature_atlas.etl.import_delphi import import_delphi
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.migrate import downgrade, migrate
+from feature_atlas.etl.bridges.export_delphi import export_delphi
+from feature_atlas.etl.bridges.import_delphi import import_delphi
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.migrate import downgrade, migrate
 
 
 @pytest.fixture

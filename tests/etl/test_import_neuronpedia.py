@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.base_label import Written
-from feature_atlas.etl.export_neuronpedia import export_neuronpedia
-from feature_atlas.etl.import_neuronpedia import import_neuronpedia
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.bridges.export_neuronpedia import export_neuronpedia
+from feature_atlas.etl.bridges.import_neuronpedia import import_neuronpedia
+from feature_atlas.etl.labels.base_label import Written
+from feature_atlas.etl.warehouse.load import ingest
 
 SET = "llamascope-res-32k"
 

@@ -9,8 +9,8 @@ import pytest
 from run_folder import read_rows, replace_value, seal, table_file, write_run_folder
 from typer.testing import CliRunner
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.table_rows import DENSE
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.warehouse.table_rows import DENSE
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_ingest_reports_what_was_checked_and_how_long_each_step_took(
 PEAK = """
 import sys
 from pathlib import Path
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.progress import silent
-from feature_atlas.etl.verification import verify
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.warehouse.progress import silent
+from feature_atlas.etl.warehouse.verification import verify
 
 folder = Path(sys.argv[1])
 verify(folder, read_manifest(folder), silent)

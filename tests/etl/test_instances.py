@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from feature_atlas.etl.config import load_config
-from feature_atlas.etl.instances import Instance, coco_id, read_instances
-from feature_atlas.etl.samples import Sample
-from feature_atlas.etl.vqav2 import read_vqav2
-from feature_atlas.etl.vsr import read_vsr
+from feature_atlas.etl.config.run_config import load_config
+from feature_atlas.etl.inputs.instances import Instance, coco_id, read_instances
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.inputs.vqav2 import read_vqav2
+from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.vlm.processor_geometry import Box
 
 DOG, CAT = Box(10, 20, 40, 60), Box(50.5, 0, 60.5, 8)

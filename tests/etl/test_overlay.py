@@ -22,16 +22,16 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from typer.testing import CliRunner
 
 from feature_atlas.etl import custom_overlay
-from feature_atlas.etl import overlay as stage
-from feature_atlas.etl.artifacts import read_rows, read_table, run_stage
-from feature_atlas.etl.attention_map import place_of
-from feature_atlas.etl.cli import app
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.custom_overlay import Asked, overlay_custom
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.neutral_prompt import Feature
-from feature_atlas.etl.samples import Sample
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.run_folder.artifacts import read_rows, read_table, run_stage
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads import overlay as stage
+from feature_atlas.etl.stages.heads.attention_map import place_of
 from feature_atlas.etl.study import Study, open_run, open_study
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 from feature_atlas.vlm.processor_geometry import Box
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
-from feature_atlas.etl.artifacts import read_json, read_table
 from feature_atlas.etl.build import build_and_publish
-from feature_atlas.etl.summary import print_summary
+from feature_atlas.etl.commands.summary import print_summary
+from feature_atlas.etl.run_folder.artifacts import read_json, read_table
 
 FILLED = (
     *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
@@ -159,7 +159,7 @@ def test_the_summary_shows_layers_and_times(tiny_run, monkeypatch):
 
 
 def test_a_run_folder_moved_elsewhere_loads_there(tiny_run, engine, tmp_path):
-    from feature_atlas.etl.load import ingest
+    from feature_atlas.etl.warehouse.load import ingest
 
     moved = shutil.copytree(tiny_run.folder, tmp_path / tiny_run.folder.name)
 

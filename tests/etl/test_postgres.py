@@ -16,10 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from feature_atlas.etl import postgres_binaries, postgres_data
-from feature_atlas.etl.postgres import EmbeddedPostgres, ensure_database
-from feature_atlas.etl.postgres_binaries import Account, find_binaries, major_version
-from feature_atlas.etl.postgres_server import capabilities, check_server
+from feature_atlas.etl.postgres import binaries as postgres_binaries
+from feature_atlas.etl.postgres import data_folder as postgres_data
+from feature_atlas.etl.postgres.binaries import Account, find_binaries, major_version
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres, ensure_database
+from feature_atlas.etl.postgres.given_server import capabilities, check_server
 from feature_atlas.models.session import database_url
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
@@ -109,7 +110,7 @@ def test_two_users_share_one_server_and_the_last_one_out_stops_it(home: Path):
 USER = """
 import sys, time
 from pathlib import Path
-from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 print(EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True)
 time.sleep(60)
 """
@@ -331,7 +332,7 @@ import site, sys
 site.addsitedir(sys.argv[1])
 from pathlib import Path
 import psycopg
-from feature_atlas.etl.postgres import EmbeddedPostgres
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[2]))
 print(psycopg.connect(server.start()).execute("SELECT 42").fetchone())
 server.stop()

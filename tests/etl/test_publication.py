@@ -11,10 +11,10 @@ from loading import contents, count, states
 from run_folder import replace_value, write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.publish import publish
-from feature_atlas.etl.staging import Load
-from feature_atlas.etl.table_rows import DENSE
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.publish import publish
+from feature_atlas.etl.warehouse.staging import Load
+from feature_atlas.etl.warehouse.table_rows import DENSE
 
 READS = (
     "SELECT count(*) FROM atlas.feature",
@@ -74,7 +74,8 @@ def test_readers_that_come_while_a_run_is_published_do_not_wait(
 
     flip = publish.__globals__["_flip"]
     monkeypatch.setattr(
-        "feature_atlas.etl.publish._flip", lambda load: (flip(load), read_before_the_commit(load))
+        "feature_atlas.etl.warehouse.publish._flip",
+        lambda load: (flip(load), read_before_the_commit(load)),
     )
 
     assert ingest(write_run_folder(tmp_path, seed=1), engine).status == "published"
@@ -98,7 +99,7 @@ def test_publishing_locks_no_table_against_readers(
             ).fetchall()
         )
 
-    monkeypatch.setattr("feature_atlas.etl.publish._flip", look_at_locks)
+    monkeypatch.setattr("feature_atlas.etl.warehouse.publish._flip", look_at_locks)
     run = ingest(write_run_folder(tmp_path, seed=1), engine).run_id
 
     others = {name for (name,) in exclusive if f"_run_{run}" not in name}
@@ -197,7 +198,9 @@ def test_a_row_that_only_the_database_refuses_is_named(
 ):
     folder = Path(shutil.copytree(run_folder, tmp_path / run_folder.name))
     path = replace_value(folder, "candidate", "n_fired", 3, 31)
-    monkeypatch.setattr("feature_atlas.etl.verification.verify_rules", lambda batch, name: None)
+    monkeypatch.setattr(
+        "feature_atlas.etl.warehouse.verification.verify_rules", lambda batch, name: None
+    )
 
     with pytest.raises(ValueError, match="violates check constraint") as refused:
         ingest(folder, engine)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from feature_atlas.etl import summary
-from feature_atlas.etl.cli import app
+from feature_atlas.etl.commands import summary
+from feature_atlas.etl.commands.cli import app
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
 from typer.testing import CliRunner
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.postgres import EmbeddedPostgres
-from feature_atlas.etl.reader_password import set_reader_password
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+from feature_atlas.etl.warehouse.reader_password import set_reader_password
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
 

@@ -4,9 +4,9 @@ import shutil
 import pytest
 from PIL import Image
 
-from feature_atlas.etl.samples import draw, open_image, require_images
-from feature_atlas.etl.vqav2 import read_vqav2
-from feature_atlas.etl.vsr import read_vsr
+from feature_atlas.etl.inputs.samples import draw, open_image, require_images
+from feature_atlas.etl.inputs.vqav2 import read_vqav2
+from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.toy.world import write_world
 
 PROMPT = "Is this statement true? {caption}"

@@ -15,14 +15,14 @@ from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
 from feature_atlas.dictionary.sae import TopKSae
-from feature_atlas.etl.checkpoints import save_sae
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.drop import drop_run
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.reingest import Outcome, is_anything_new, look, reingest
-from feature_atlas.etl.source_ledger import only_reingestion, read_ledger
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.inputs.checkpoints import save_sae
+from feature_atlas.etl.reingest.reingest import Outcome, is_anything_new, look, reingest
+from feature_atlas.etl.reingest.source_ledger import only_reingestion, read_ledger
+from feature_atlas.etl.warehouse.drop import drop_run
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.toy.weights import sae_path
 
 

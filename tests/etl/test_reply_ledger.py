@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_atlas.etl.reply_ledger import ReplyLedger
+from feature_atlas.etl.stages.meaning.reply_ledger import ReplyLedger
 from feature_atlas.meaning.chat_endpoint import Reply
 from feature_atlas.meaning.spending import Tokens
 

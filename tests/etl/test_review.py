@@ -10,10 +10,10 @@ from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.review import Judgement, add_reviews, read_place
-from feature_atlas.etl.review_table import export_reviews, import_reviews
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.labels.review import Judgement, add_reviews, read_place
+from feature_atlas.etl.labels.review_table import export_reviews, import_reviews
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models import AutoInterp
 
 

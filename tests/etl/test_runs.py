@@ -18,14 +18,14 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
-from feature_atlas.etl import drop
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.drop import drop_run
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.loader_lock import lock_key
-from feature_atlas.etl.promote import promote_run
-from feature_atlas.etl.runs import describe_run, list_runs, resolve_run, run_tables
-from feature_atlas.etl.table_rows import DENSE, SPARSE
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.warehouse import drop
+from feature_atlas.etl.warehouse.drop import drop_run
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.loader_lock import lock_key
+from feature_atlas.etl.warehouse.promote import promote_run
+from feature_atlas.etl.warehouse.runs import describe_run, list_runs, resolve_run, run_tables
+from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE
 from feature_atlas.models.session import make_engine
 
 FACTS = (*DENSE, "feature_record", *SPARSE)
@@ -407,7 +407,7 @@ def test_a_drop_waits_for_a_reader_that_ends(atlas: Engine, url: str, folders: l
 
 KILLED = """
 import os, signal, sys
-from feature_atlas.etl import drop
+from feature_atlas.etl.warehouse import drop
 from feature_atlas.models.session import make_engine
 
 def die(*_, **__):
@@ -573,7 +573,7 @@ def test_the_commands_say_what_they_did(command, folders: list[Path]):
 
 
 def test_old_measurements_get_their_provenance_from_their_run(empty_url: str):
-    from feature_atlas.etl.migrate import configured, migrate
+    from feature_atlas.etl.warehouse.migrate import configured, migrate
 
     engine = make_engine(empty_url)
     with configured(engine) as (connection, config):

@@ -5,10 +5,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from feature_atlas.etl.config import RunConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.sae_sources import find_sources, layer_folder
-from feature_atlas.etl.source_files import fetch, forget_older, open_place
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.reingest.sae_sources import find_sources, layer_folder
+from feature_atlas.etl.reingest.source_files import fetch, forget_older, open_place
 
 
 def config(layers: tuple[int, ...] = (0, 1), **sae: str) -> RunConfig:

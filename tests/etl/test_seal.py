@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feature_atlas.etl import artifacts
-from feature_atlas.etl.artifacts import StageOutput, read_json, run_stage, write_json
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.provenance import code_version, libraries
-from feature_atlas.etl.seal import seal_run
+from feature_atlas.etl.run_folder import artifacts
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.run_folder.provenance import code_version, libraries
 
 HASH = "a" * 64
 

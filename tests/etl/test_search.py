@@ -15,11 +15,11 @@ from sqlalchemy import Engine, text
 from transformers import BertConfig, BertModel, BertTokenizerFast
 from typer.testing import CliRunner, Result
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.embedding import embed_labels, enable_vector, text_hash
-from feature_atlas.etl.embedding_model import chosen_embedder
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.postgres_server import capabilities
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.labels.embedding import embed_labels, enable_vector, text_hash
+from feature_atlas.etl.labels.embedding_model import chosen_embedder
+from feature_atlas.etl.postgres.given_server import capabilities
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 LABELS = ["asks for left of", "asks where things are"]
@@ -125,7 +125,7 @@ def test_another_model_or_revision_embeds_anew(atlas: Engine):
 
 
 def test_a_killed_command_keeps_its_batches(atlas: Engine, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("feature_atlas.etl.embedding.BATCH", 1)
+    monkeypatch.setattr("feature_atlas.etl.labels.embedding.BATCH", 1)
 
     class Dies(Told):
         def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -317,7 +317,7 @@ def test_words_and_meaning_add_up(atlas: Engine, pgvector: None, endpoint: Embed
 def test_without_pgvector_vectors_are_kept_and_search_stays_with_words(
     atlas: Engine, endpoint: EmbeddingEndpoint, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("feature_atlas.etl.embedding.enable_vector", lambda engine: False)
+    monkeypatch.setattr("feature_atlas.etl.labels.embedding.enable_vector", lambda engine: False)
 
     done = run("embed")
     found = run("search", "left of", "--format", "json")

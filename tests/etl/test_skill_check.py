@@ -7,10 +7,10 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
-from feature_atlas.etl.cli import app
-from feature_atlas.etl.samples import Sample
-from feature_atlas.etl.skill_check import score_sheet, sheet_of, write_sheet
-from feature_atlas.etl.skill_files import shipped_skills
+from feature_atlas.etl.commands.cli import app
+from feature_atlas.etl.config.skill_files import shipped_skills
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.stages.features.skill_check import score_sheet, sheet_of, write_sheet
 
 SPATIAL = shipped_skills()["spatial"]
 TEXTS = [

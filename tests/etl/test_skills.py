@@ -8,13 +8,19 @@ import pytest
 import torch
 import yaml
 
-from feature_atlas.etl import shift_counts
-from feature_atlas.etl.config import RunConfig, hashed_config, load_config
-from feature_atlas.etl.config_features import HarvestConfig
-from feature_atlas.etl.demo import demo_config
-from feature_atlas.etl.samples import Sample
-from feature_atlas.etl.shift_counts import resampled, split_names, splits_of
-from feature_atlas.etl.skills import BASE, STATEMENTS, matched_rules, require_usable, skills_of
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.features import HarvestConfig
+from feature_atlas.etl.config.run_config import RunConfig, hashed_config, load_config
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.stages.features import shift_counts
+from feature_atlas.etl.stages.features.shift_counts import resampled, split_names, splits_of
+from feature_atlas.etl.stages.features.skills import (
+    BASE,
+    STATEMENTS,
+    matched_rules,
+    require_usable,
+    skills_of,
+)
 from feature_atlas.etl.study import read_samples
 from feature_atlas.features.skill import Skill
 

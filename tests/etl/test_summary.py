@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from run_folder import read_rows, replace_rows, write_run_folder
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.summary import print_summary
+from feature_atlas.etl.commands.summary import print_summary
+from feature_atlas.etl.warehouse.load import ingest
 
 SENTENCES = [
     (

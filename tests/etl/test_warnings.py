@@ -7,12 +7,12 @@ from rich.console import Console
 from run_folder import WARNINGS
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.artifacts import StageOutput, read_json, run_stage, write_json
-from feature_atlas.etl.export_run import export_run
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.runs import describe_run
-from feature_atlas.etl.runs_shown import print_run
-from feature_atlas.etl.summary import print_summary
+from feature_atlas.etl.bridges.export_run import export_run
+from feature_atlas.etl.commands.runs_shown import print_run
+from feature_atlas.etl.commands.summary import print_summary
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.warehouse.runs import describe_run
 
 
 def stored(engine: Engine) -> list[tuple[str, int, str]]:

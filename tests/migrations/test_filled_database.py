@@ -17,8 +17,8 @@ from psycopg import sql
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.migrate import configured, current_revision, downgrade, migrate
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.migrate import configured, current_revision, downgrade, migrate
 from feature_atlas.models.session import make_engine
 
 FIRST_WHOLE = "20261122_05_reader"

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl import migrate as migration
-from feature_atlas.etl.migrate import downgrade, migrate, views
+from feature_atlas.etl.warehouse import migrate as migration
+from feature_atlas.etl.warehouse.migrate import downgrade, migrate, views
 
 TWICE = """
 CREATE FUNCTION atlas.twice({arguments}) RETURNS integer LANGUAGE sql

@@ -12,7 +12,7 @@ from run_folder import read_rows, replace_rows, write_run_folder
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.features.selection import adapted_set, threshold_sweep
 from feature_atlas.models.session import make_engine, make_reader_engine
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from feature_atlas.etl.auto_interp import NO_DESCRIPTION
+from feature_atlas.etl.stages.meaning.auto_interp import NO_DESCRIPTION
 
 PLACE = "run_id = (SELECT id FROM atlas.current_run) AND layer = 1 AND feature = 2"
 FEATURE = "SELECT label, label_source, f1, label_is_informative FROM atlas.feature WHERE layer = 1 AND feature = 2"  # noqa: E501

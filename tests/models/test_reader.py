@@ -13,7 +13,7 @@ from psycopg import errors
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from feature_atlas.etl.migrate import migrate
+from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
 

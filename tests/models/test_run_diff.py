@@ -10,7 +10,7 @@ import pytest
 from run_folder import read_rows, write_run_folder
 from sqlalchemy import Connection, text
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine, make_reader_engine
 
 

@@ -8,7 +8,7 @@ import pytest
 from run_folder import seal, sha256, write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 
 DEFINITION = {"name": "spatial", "patterns": ["above"]}
 

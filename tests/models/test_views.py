@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 

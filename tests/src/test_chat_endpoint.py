@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, Reply, completion, running_chat_server
 
-from feature_atlas.etl.reply_ledger import ReplyLedger
+from feature_atlas.etl.stages.meaning.reply_ledger import ReplyLedger
 from feature_atlas.meaning.chat_endpoint import MOST_REPLY_TOKENS, ChatEndpoint
 from feature_atlas.meaning.request_pace import RequestPace
 from feature_atlas.meaning.spending import BudgetSpentError, Price, Spending, Tokens

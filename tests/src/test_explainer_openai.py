@@ -16,7 +16,7 @@ from chat_server import (
 )
 from PIL import Image
 
-from feature_atlas.etl.reply_ledger import ReplyLedger
+from feature_atlas.etl.stages.meaning.reply_ledger import ReplyLedger
 from feature_atlas.meaning.auto_interp import Usage, prompts_hash
 from feature_atlas.meaning.chat_endpoint import ChatEndpoint
 from feature_atlas.meaning.explainer_openai import OpenAIExplainer

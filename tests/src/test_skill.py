@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_atlas.etl.skill_files import (
+from feature_atlas.etl.config.skill_files import (
     define_skills,
     definition_of,
     read_skill,

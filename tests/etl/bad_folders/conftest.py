@@ -9,7 +9,7 @@ from conftest import create_database, drop_database
 from loading import change
 from sqlalchemy import Engine
 
-from feature_atlas.etl.load import ingest
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 

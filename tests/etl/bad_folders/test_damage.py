@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from run_folder import read_rows, replace_value
 from sqlalchemy import Engine
 
-from feature_atlas.etl.load import ingest
-from feature_atlas.etl.manifest import read_manifest
-from feature_atlas.etl.progress import silent
-from feature_atlas.etl.table_rows import DENSE, SPARSE
-from feature_atlas.etl.verification import verify
+from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.progress import silent
+from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE
+from feature_atlas.etl.warehouse.verification import verify
 from feature_atlas.models.session import make_engine
 
 EXAMPLES = int(os.environ.get("ATLAS_EXAMPLES", "0"))

@@ -1,0 +1,281 @@
+"""The one command, `feature-atlas`. Each command is a few lines; the work is in its own file."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feature_atlas.etl.commands.bridges import export, import_
+from feature_atlas.etl.commands.home import configure_libraries
+from feature_atlas.etl.commands.review import review
+from feature_atlas.etl.commands.runs import runs
+from feature_atlas.etl.commands.skills import skills
+from feature_atlas.etl.terminal import Format, Picture, complaints, console, said_plainly
+from feature_atlas.models.session import atlas_home
+
+app = typer.Typer(
+    help="Build, load and explore a feature atlas of a vision-language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+toy = typer.Typer(help="The tiny world: the same architecture on a laptop.", no_args_is_help=True)
+app.add_typer(toy, name="toy")
+app.add_typer(runs, name="runs")
+app.add_typer(skills, name="skills")
+app.add_typer(review, name="review")
+app.add_typer(export, name="export")
+app.add_typer(import_, name="import")
+
+
+@app.callback()
+def main() -> None:
+    """Data lies in ATLAS_HOME (default ./.atlas); ATLAS_DATABASE_URL replaces the own Postgres."""
+    configure_libraries(atlas_home())
+
+
+@app.command()
+def demo(
+    dashboard: Annotated[
+        bool, typer.Option(help="open the dashboard when the atlas is published")
+    ] = True,
+    seed: Annotated[
+        int, typer.Option(help="another seed is another run beside it, to compare with")
+    ] = 0,
+) -> None:
+    """Build the atlas of the shipped tiny world, end to end, and show it."""
+    with said_plainly():
+        from feature_atlas.etl.commands.demo import run_demo
+        from feature_atlas.etl.commands.serve import serve_dashboard
+
+        run_demo(atlas_home(), console, seed)
+        if dashboard:
+            serve_dashboard(atlas_home(), port=8501)
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(help="YAML configuration of the run")],
+) -> None:
+    """Run every stage of a configuration (or find it done) and publish the result."""
+    with said_plainly():
+        from feature_atlas.etl.build import build_and_publish
+        from feature_atlas.etl.config.run_config import load_config
+
+        build_and_publish(load_config(config), atlas_home(), console)
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="run folder with a manifest.json")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="verify everything and stop; needs no database")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="when another process loads the run, wait for it")
+    ] = False,
+) -> None:
+    """Verify a run folder and publish it; a run that is published already is left alone."""
+    with said_plainly():
+        from feature_atlas.etl.commands.ingest import check_folder, ingest_folder
+
+        if dry_run:
+            check_folder(folder, console)
+        else:
+            ingest_folder(folder, console, wait=wait)
+
+
+@app.command()
+def reingest(
+    source: Annotated[str, typer.Argument(help="folder or fsspec URL that holds SAE runs")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML configuration that SAEs are built with")
+    ] = None,
+) -> None:
+    """Publish the SAE runs at a place that are new or changed, and report what drifted.
+
+    Exit code 1: one of them could not be taken; the others are published all the same.
+    """
+    with said_plainly():
+        from feature_atlas.etl.config.run_config import load_config
+        from feature_atlas.etl.reingest.reingest import (
+            is_anything_new,
+            leave,
+            look,
+            print_outcomes,
+            require_all_taken,
+        )
+        from feature_atlas.etl.warehouse.migrate import open_atlas
+
+        engine, base = open_atlas(), None if config is None else load_config(config)
+        found = look(source, base, atlas_home(), engine)
+        if not is_anything_new(found):
+            outcomes = [leave(one, engine) for one in found]
+            print_outcomes(outcomes, console)
+            require_all_taken(outcomes)
+            return
+        from feature_atlas.etl.flows import reingest_flow  # Prefect takes seconds to start
+
+        reingest_flow(source, None if config is None else config.absolute())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database schema to this version; ATLAS_READER_PASSWORD becomes its readers'."""
+    with said_plainly():
+        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.reader_password import set_reader_password
+
+        engine = open_atlas()
+        console.print("schema is up to date")
+        if password := os.environ.get("ATLAS_READER_PASSWORD"):
+            set_reader_password(engine, password)
+            console.print("atlas_reader logs in with ATLAS_READER_PASSWORD")
+
+
+@app.command()
+def status() -> None:
+    """Which runs are in the atlas, and where it lives."""
+    with said_plainly():
+        from feature_atlas.etl.commands.summary import print_status
+
+        print_status(console)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="one SELECT; views are in the schema atlas")],
+    output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
+) -> None:
+    """Run one read-only SQL query and print the rows."""
+    with said_plainly():
+        from feature_atlas.etl.commands.summary import print_query
+
+        print_query(sql, output.value, sys.stdout)
+
+
+@app.command()
+def dictionary(
+    output: Annotated[Path | None, typer.Option(help="write to this file, not the screen")] = None,
+) -> None:
+    """Say in Markdown what every view, table, column and function of the atlas holds."""
+    with said_plainly():
+        from feature_atlas.etl.postgres.embedded import ensure_database
+        from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
+        from feature_atlas.models.session import make_engine
+
+        document = data_dictionary(make_engine(ensure_database()))
+        if output is None:
+            sys.stdout.write(document)
+        else:
+            output.write_text(document, encoding="utf-8")
+            console.print(f"written to {output}")
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(help='as in a web search: "a phrase", or, -without')],
+    run: Annotated[str | None, typer.Option(help="slug or id; default: the current run")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="features at most")] = 25,
+    output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
+) -> None:
+    """Find features by their descriptions, questions and tokens, and by meaning where it can."""
+    with said_plainly():
+        from feature_atlas.etl.labels.search import print_search
+
+        print_search(words, run, limit, output.value, sys.stdout, complaints)
+
+
+@app.command()
+def overlay(
+    run: Annotated[str, typer.Argument(help="slug, the start of one, or id")],
+    layer: Annotated[int, typer.Option(min=0, help="decoder layer of the feature")],
+    feature: Annotated[int, typer.Option(min=0, help="its index in the dictionary")],
+    image: Annotated[Path, typer.Option(help="any picture")],
+    question: Annotated[str, typer.Option(help="what to ask about it")],
+) -> None:
+    """Where a feature's heads look on a picture and question of your own; kept with the run."""
+    with said_plainly():
+        from feature_atlas.etl.custom_overlay import Asked, overlay_custom
+        from feature_atlas.etl.stages.features.neutral_prompt import Feature
+        from feature_atlas.etl.warehouse.migrate import open_atlas
+
+        asked = Asked(Feature(layer, feature), image, question)
+        overlay_custom(open_atlas(), atlas_home(), run, asked, console)
+
+
+@app.command()
+def embed(
+    run: Annotated[str | None, typer.Argument(help="slug or id; default: every run")] = None,
+) -> None:
+    """Embed descriptions for search by meaning; what has its vector is left alone."""
+    with said_plainly():
+        from feature_atlas.etl.labels.embedding import embed as embed_descriptions
+
+        embed_descriptions(run, console)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="TCP port on this machine")] = 8501,
+) -> None:
+    """Serve the dashboards on 127.0.0.1 until interrupted."""
+    with said_plainly():
+        from feature_atlas.etl.commands.serve import serve_dashboard
+
+        serve_dashboard(atlas_home(), port=port)
+
+
+@app.command()
+def figures(
+    run: Annotated[
+        str | None, typer.Argument(help="slug or id; default: the newest published run")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("docs/figures"),
+    picture: Annotated[Picture, typer.Option("--format", help="of the files")] = Picture.PNG,
+) -> None:
+    """Draw the paper's figures of a run from SQL alone; says which it has no data for."""
+    with said_plainly():
+        from feature_atlas.etl.commands.figures import draw_figures
+
+        code = draw_figures(run, out, picture.value)
+    raise typer.Exit(code)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Argument(help="also check this configuration")] = None,
+) -> None:
+    """Check Python, packages, database, disk, GPU and model paths, and say what to do."""
+    from feature_atlas.etl.commands.doctor import run_doctor
+
+    raise typer.Exit(0 if run_doctor(atlas_home(), config, console) else 1)
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded Postgres of this ATLAS_HOME."""
+    with said_plainly():
+        from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
+
+        stopped = EmbeddedPostgres(atlas_home()).stop()
+        console.print("stopped" if stopped else "no embedded server was running")
+
+
+@toy.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="folder for language_model, vlm and saes")],
+    seed: Annotated[int, typer.Option(help="everything random follows from it")] = 0,
+) -> None:
+    """Train the tiny language model, the tiny VLM and the base SAEs from nothing."""
+    with said_plainly():
+        from feature_atlas.toy.train import train_toy
+
+        train_toy(out, seed=seed)
+        console.print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    app()

@@ -1,0 +1,111 @@
+"""The demo: the shipped tiny world through the same pipeline as any other model."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from feature_atlas.etl.build import build_and_publish
+from feature_atlas.etl.commands.summary import print_summary
+from feature_atlas.etl.config.causes import (
+    AblationConfig,
+    AttributionConfig,
+    GroupAblationConfig,
+    InterpConfig,
+)
+from feature_atlas.etl.config.features import AdaptConfig
+from feature_atlas.etl.config.inputs import (
+    BaseModelConfig,
+    DataConfig,
+    SaeConfig,
+    StatedConfig,
+    VlmConfig,
+)
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.run_folder.artifacts import read_json, write_json
+from feature_atlas.toy.base_sae import D_SAE
+from feature_atlas.toy.weights import language_model_path, sae_path, training_record, vlm_path
+from feature_atlas.toy.world import write_world
+
+SEED = 0
+WORLD = {
+    "seed": SEED,
+    "n_train_images": 1200,
+    "n_val_images": 900,
+    "n_vsr_images": 2400,
+    "n_text_scenes": 600,
+}
+"""Size of the drawn world: 12,600 questions, 7,200 statements and 7,800 texts."""
+
+INSTANCES = ("vqa/instances_val2014.json", "vsr/instances_train2017.json")
+"""Where everything is in the pictures that heads are looked at on."""
+
+
+def run_demo(home: Path, console: Console, seed: int = SEED) -> None:
+    """Draw the world, build its atlas (or find it published), print what came out.
+
+    Another seed is another run beside it: of the same world, drawn and trained by other dice.
+    """
+    slug = build_and_publish(demo_config(draw_world(home, console), seed), home, console)
+    print_summary(slug, console)
+
+
+def draw_world(home: Path, console: Console) -> Path:
+    """Write the drawn world's files once; they are kept in the home folder."""
+    folder = home / "world"
+    marker = folder / "world.json"
+    needed = [marker, *(folder / name for name in INSTANCES)]  # earlier versions drew no instances
+    if not all(file.is_file() for file in needed) or read_json(marker) != WORLD:
+        console.print(f"drawing the tiny world into {folder}")
+        write_world(folder, **WORLD)
+        write_json(marker, WORLD)
+    return folder
+
+
+def demo_config(world: Path, seed: int = SEED) -> RunConfig:
+    """The tiny world's run: sizes for two cores and some minutes, everything else as always."""
+    n_layers = read_json(vlm_path() / "config.json")["text_config"]["num_hidden_layers"]
+    return RunConfig(
+        name="tiny-world",
+        seed=seed,
+        batch_size=64,
+        vlm=VlmConfig(
+            path=str(vlm_path()),
+            name="tiny-llava",
+            base=f"tiny-llama ({language_model_path().name})",
+        ),
+        sae=SaeConfig(
+            path=str(sae_path(0)).replace("layer_0", "layer_{layer}"),
+            release="tiny-scope",
+            layers=tuple(range(n_layers)),
+        ),
+        base_model=BaseModelConfig(
+            path=str(language_model_path()),
+            text=world / "text.jsonl",
+            # a scene is told once per question here, once per thirteen when the SAEs were trained,
+            # and the tokens of scenes are longer
+            norm_tolerance=0.6,
+            stated={
+                int(layer): StatedConfig(
+                    fvu=sae["fvu"], l0=sae["l0"], share_dead=sae["n_dead"] / D_SAE
+                )
+                for layer, sae in read_json(training_record())["saes"].items()
+            },
+        ),
+        data=DataConfig(
+            vqa_folder=world / "vqa",
+            vsr_folder=world / "vsr",
+            n_adapt=7200,
+            instances=tuple(world / name for name in INSTANCES),
+        ),
+        adapt=AdaptConfig(n_tokens=200_000, batch_size=1024, learning_rate=3e-4),
+        auto_interp=InterpConfig(max_features=80),
+        head_attribution=AttributionConfig(max_features=60),
+        ablation=AblationConfig(
+            max_features=14,
+            n_screened=8,
+            n_vqa=400,
+            n_random_controls=3,
+            n_direction_controls=3,
+        ),
+        group_ablation=GroupAblationConfig(n_statements=128, n_vqa=64),
+    )

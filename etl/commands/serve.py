@@ -1,0 +1,34 @@
+"""Serve the dashboards beside the database they read."""
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.warehouse.migrate import migrate
+from feature_atlas.models.session import make_engine
+
+
+def serve_dashboard(home: Path, *, port: int) -> None:
+    """Run Streamlit on 127.0.0.1 until interrupted; the database is started when needed."""
+    url = ensure_database()
+    migrate(make_engine(url))
+    app = files("feature_atlas.dashboards") / "app.py"
+    environment = {**os.environ, "ATLAS_HOME": str(home), "ATLAS_DATABASE_URL": url}
+    command = [
+        *(sys.executable, "-m", "streamlit", "run", str(app)),
+        *("--server.address", "127.0.0.1", "--server.port", str(port)),
+        *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
+        *("--client.toolbarMode", "minimal"),
+    ]
+    try:
+        finished = subprocess.run(command, env=environment, check=False)
+    except KeyboardInterrupt:
+        return
+    if finished.returncode not in (0, -2, -15, 130, 143):
+        raise RuntimeError(
+            f"Streamlit stopped with exit code {finished.returncode}: is port {port} taken? "
+            "Choose another with --port."
+        )

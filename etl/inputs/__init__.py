@@ -1,0 +1,1 @@
+"""What comes in: models, dictionaries, data sets, and their fingerprints."""

@@ -1,0 +1,77 @@
+"""Content hashes of what a run reads: the models, the dictionaries, the questions, the text."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from feature_atlas.etl.config.run_config import RunConfig, stable_hash
+from feature_atlas.etl.inputs.checkpoints import base_model_folder, instruct_folder, sae_folder
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.run_folder.artifacts import file_sha256, folder_fingerprint
+
+
+def fingerprint_base(config: RunConfig) -> dict[str, str]:
+    """Of the base model and its text; nothing without them."""
+    base = config.base_model
+    if base is None:
+        return {}
+    if not base.text.is_file():
+        raise FileNotFoundError(
+            f"no text at {base.text}: set base_model.text to a .txt or .jsonl file."
+        )
+    return {
+        "base_model": fingerprint_folder(base_model_folder(base)),
+        "base_text": file_sha256(base.text),
+    }
+
+
+def fingerprint_instruct(config: RunConfig) -> dict[str, str]:
+    """Of the model of the regime instruct; nothing without it."""
+    if config.instruct is None:
+        return {}
+    return {"instruct": fingerprint_folder(instruct_folder(config.instruct))}
+
+
+def fingerprint_instances(config: RunConfig) -> dict[str, str]:
+    """Of what is known of the pictures; nothing without it."""
+    files = config.data.instances
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"no {missing[0]}: data.instances names COCO's instances_*.json; correct it."
+        )
+    return {"instances": stable_hash([file_sha256(file) for file in files])} if files else {}
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """Of a model or SAE: its weights, settings, tokenizer and chat template."""
+    kinds = {".safetensors", ".json", ".jinja", ".model"}
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix in kinds]
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no .safetensors or .json files: not a checkpoint.")
+    return folder_fingerprint(files, folder)
+
+
+def fingerprint_saes(config: RunConfig) -> str:
+    """Of the dictionaries of all layers; of a release only its name."""
+    if config.sae.source == "sae_lens_release":
+        return stable_hash([config.sae.path, config.sae.sae_id, config.sae.layers])
+    folders = [sae_folder(config.sae, layer) for layer in config.sae.layers]
+    missing = [str(f) for f in folders if not f.is_dir()]
+    if missing:
+        raise FileNotFoundError(
+            f"no base SAE at {missing[0]}: sae.path is {config.sae.path!r}, expected a folder per "
+            "layer with {layer} in the path."
+        )
+    return stable_hash([fingerprint_folder(folder) for folder in folders])
+
+
+def fingerprint_samples(samples: Sequence[Sample]) -> str:
+    """Questions, answers and the pictures' contents; where they lie does not matter."""
+    digest = hashlib.sha256()
+    pictures: dict[Path, str] = {}
+    for sample in samples:
+        if sample.image not in pictures:
+            pictures[sample.image] = file_sha256(sample.image)
+        digest.update(repr((*sample._replace(image=Path(pictures[sample.image])),)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What people, other tools and embeddings say of features that are published; search."""

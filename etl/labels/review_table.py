@@ -1,0 +1,146 @@
+"""Reviews by spreadsheet: labels out as CSV, verdicts back in.
+
+A row is a feature. The reviewer fills in `verdict` (accept, edit, reject), `description` where it
+is edit, and `note`; rows without a verdict are passed over. What is in `label` when the file comes
+back is the label that was judged. A file that comes back as it went changes nothing.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, text
+
+from feature_atlas.etl.labels.review import Judgement, Reviewed, add_reviews, reviewed_run
+
+TOLD = ("run", "layer", "feature", "label", "label_source", "f1", "informative", "asked")
+"""What the reviewer is told."""
+SAID = ("verdict", "description", "note", "reviewer")
+"""What the reviewer says."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet would compute a cell that begins so; an apostrophe in front stops it."""
+ENCODING = "utf-8-sig"
+"""With the mark by which spreadsheets know UTF-8."""
+
+
+class ReviewTable(NamedTuple):
+    """What an export wrote."""
+
+    slug: str
+    """The run."""
+    n_rows: int
+    """Features in the file."""
+
+
+def export_reviews(
+    engine: Engine, named: str | None, file: Path, *, everything: bool
+) -> ReviewTable:
+    """Write the described features that nobody has reviewed; ``everything``: the others too."""
+    with engine.connect() as connection:
+        run = reviewed_run(connection, named)
+        rows = connection.execute(text(ROWS), {"run": run.id, "everything": everything}).mappings()
+        with file.open("w", encoding=ENCODING, newline="") as stream:
+            writer = csv.DictWriter(stream, (*TOLD, *SAID))
+            writer.writeheader()
+            n_rows = 0
+            for row in rows:
+                writer.writerow({name: _guarded(value) for name, value in row.items()})
+                n_rows += 1
+    return ReviewTable(run.slug, n_rows)
+
+
+def import_reviews(engine: Engine, named: str | None, file: Path, reviewer: str) -> Reviewed:
+    """Add the verdicts of a file, all or none; ``reviewer`` signs rows that name nobody."""
+    rows = list(_rows(file))
+    runs = {row["run"] for _, row in rows}
+    if len(runs) != 1:
+        raise ValueError(
+            f"{file}: its rows are of {len(runs)} runs; expected one. Nothing was written."
+        )
+    slug = runs.pop()
+    with engine.connect() as connection:
+        run = reviewed_run(connection, named or slug)
+    if run.slug != slug:
+        raise ValueError(
+            f"{file} reviews run {slug}, not {run.slug}: labels differ between runs. Nothing was "
+            "written."
+        )
+    said = [_judgement(file, n, row, reviewer) for n, row in rows if row["verdict"]]
+    return add_reviews(engine, slug, said)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers, cells without their guards."""
+    with file.open(encoding=ENCODING, newline="") as stream:
+        try:
+            reader = csv.DictReader(stream, strict=True)
+            missing = [n for n in ("run", "layer", "feature", "label", *SAID) if n not in
+                       (reader.fieldnames or [])]  # fmt: skip
+            if missing:
+                raise ValueError(
+                    f"{file} has no column {', '.join(missing)}: expected a file that "
+                    "`feature-atlas review export` wrote. Nothing was written."
+                )
+            for row in reader:
+                yield reader.line_num, {n: _plain(row[n]) for n in reader.fieldnames or []}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{file} is not CSV in UTF-8 ({error}). Nothing was written."
+            ) from None
+
+
+def _judgement(file: Path, line: int, row: dict[str, str], reviewer: str) -> Judgement:
+    where = f"{file}, line {line}"
+    try:
+        layer, feature = int(row["layer"]), int(row["feature"])
+    except ValueError:
+        raise ValueError(
+            f"{where}: layer {row['layer']!r} and feature {row['feature']!r}, expected whole "
+            "numbers. Nothing was written."
+        ) from None
+    return Judgement(
+        layer=layer,
+        feature=feature,
+        verdict=row["verdict"].lower(),
+        description=row["description"] or None,
+        note=row["note"] or None,
+        reviewer=row["reviewer"] or reviewer,
+        judged=row["label"] or None,
+        source=where,
+    )
+
+
+def _guarded(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith((*FORMULA, "'")) else value
+
+
+def _plain(cell: str | None) -> str:
+    """A cell as it was meant; a row that is too short has none."""
+    cell = (cell or "").strip()
+    return cell[1:] if cell.startswith("'") else cell
+
+
+ROWS = """
+SELECT run.slug AS run, labelled.layer, labelled.feature, labelled.label,
+       CASE WHEN newest.verdict IS NOT NULL THEN 'review'
+            WHEN best.is_imported THEN 'imported' ELSE 'auto_interp' END AS label_source,
+       best.f1, best.is_informative AS informative, asked.questions AS asked,
+       newest.verdict, newest.description, newest.note, newest.reviewer
+FROM atlas.feature_label AS labelled
+JOIN atlas.run ON run.id = labelled.run_id
+LEFT JOIN atlas.best_description AS best USING (run_id, layer, feature)
+LEFT JOIN (
+    SELECT DISTINCT ON (run_id, layer, feature) *
+    FROM atlas.review ORDER BY run_id, layer, feature, created_at DESC, id DESC
+) AS newest USING (run_id, layer, feature)
+LEFT JOIN LATERAL (
+    SELECT string_agg(question, ' | ' ORDER BY rank, source) AS questions
+    FROM atlas.top_example AS top
+    WHERE top.run_id = labelled.run_id AND top.layer = labelled.layer
+      AND top.feature = labelled.feature AND top.rank < 3
+) AS asked ON true
+WHERE labelled.run_id = :run AND (:everything OR newest.verdict IS NULL)
+ORDER BY labelled.layer, labelled.feature
+"""

@@ -1,0 +1,132 @@
+"""`feature-atlas search`: features by words, and by meaning where that is possible."""
+
+import csv
+import json
+from typing import Any, NamedTuple, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection, text
+
+from feature_atlas.etl.labels.embedding_model import NONE_CHOSEN, chosen_embedder
+from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.warehouse.migrate import migrate
+from feature_atlas.etl.warehouse.runs import resolve_run
+from feature_atlas.meaning.search_words import typed_words
+from feature_atlas.models.session import make_engine, make_reader_engine
+
+COLUMNS = ("layer", "feature", "label", "f1", "score", "matched", "snippet")
+NUMBERS = ("layer", "feature", "f1", "score")
+
+
+class Meaning(NamedTuple):
+    """What was typed, as a vector."""
+
+    vector: list[float] | None
+    """None: search has full text alone."""
+    model: str | None
+    """The embedding model."""
+    revision: str
+    """Hash over its files; empty for an endpoint."""
+    advice: str | None
+    """Why there is no vector, and what to do."""
+
+
+def print_search(
+    words: str, run: str | None, n_rows: int, output: str, stream: TextIO, complaints: Console
+) -> None:
+    """Search, print what is found, and say on `complaints` why meaning was left out."""
+    asked = typed_words(words)
+    if not asked:
+        raise ValueError('nothing to search for: pass words, e.g. feature-atlas search "left of".')
+    url = ensure_database()
+    migrate(make_engine(url))
+    meaning = meaning_of(asked)
+    with make_reader_engine(url).connect() as connection:
+        run_id = _current_run(connection) if run is None else _published_run(connection, run)
+        rows = find_features(connection, asked, run_id, n_rows, meaning)
+        advice = meaning.advice or _gap(connection, meaning, run_id)
+    if advice:
+        complaints.print(
+            f"full text only, or partly by meaning: {advice}", markup=False, style="yellow"
+        )
+    _print(rows, output, stream)
+    if not rows:
+        complaints.print("nothing found: try fewer or other words", style="yellow")
+
+
+def meaning_of(words: str) -> Meaning:
+    """The words as a vector of the chosen model; an endpoint that fails costs only the meaning."""
+    try:
+        embedder = chosen_embedder()
+        if embedder is None:
+            return Meaning(None, None, "", NONE_CHOSEN)
+        vector = embedder.embed([words])[0].tolist()
+    except (ValueError, RuntimeError, ConnectionError) as error:
+        return Meaning(None, None, "", str(error))
+    return Meaning(vector, embedder.model, embedder.revision, None)
+
+
+def find_features(
+    connection: Connection, words: str, run_id: int, n_rows: int, meaning: Meaning
+) -> list[dict[str, Any]]:
+    """Rows of the function atlas.search, best first."""
+    query = (
+        "SELECT layer, feature, label, f1, score, matched, snippet FROM atlas.search("
+        ":words, :run_id, :n_rows, cast(:vector AS real[]), :model, :revision)"
+    )
+    vector, model, revision, _ = meaning
+    asked = {"words": words, "run_id": run_id, "n_rows": n_rows}
+    of_model = {"vector": vector, "model": model, "revision": revision}
+    found = connection.execute(text(query), asked | of_model)
+    return [dict(row) for row in found.mappings()]
+
+
+def _current_run(connection: Connection) -> int:
+    found = connection.scalar(text("SELECT id FROM atlas.current_run"))
+    if found is None:
+        raise ValueError("no runs yet: `feature-atlas demo` builds the first one.")
+    return int(found)
+
+
+def _published_run(connection: Connection, named: str) -> int:
+    run = resolve_run(connection, named)
+    if run.state not in ("published", "superseded"):
+        raise ValueError(
+            f"run {run.slug} is {run.state}: only published runs can be searched. Publish it with "
+            "`feature-atlas ingest FOLDER`, or name another run (`feature-atlas runs list`)."
+        )
+    return run.id
+
+
+def _gap(connection: Connection, meaning: Meaning, run_id: int) -> str | None:
+    query = text("SELECT atlas.meaning_gap(:model, :revision, :run_id)")
+    found: str | None = connection.scalar(
+        query, {"model": meaning.model, "revision": meaning.revision, "run_id": run_id}
+    )
+    return found
+
+
+def _print(rows: list[dict[str, Any]], output: str, stream: TextIO) -> None:
+    if output == "json":
+        stream.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    elif output == "csv":
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**row, "matched": " ".join(row["matched"])} for row in rows)
+    elif rows:
+        Console(file=stream, width=None if stream.isatty() else 160).print(_table(rows))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """What was found; texts are data, so none is read as markup."""
+    table = Table()
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in NUMBERS else "left")
+    for row in rows:
+        f1 = "" if row["f1"] is None else f"{row['f1']:.2f}"
+        texts = (row["label"] or "", f1, f"{row['score']:.4f}", ", ".join(row["matched"]))
+        cells = (str(row["layer"]), str(row["feature"]), *texts, row["snippet"] or "")
+        table.add_row(*map(Text, cells))
+    return table

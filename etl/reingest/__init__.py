@@ -1,0 +1,1 @@
+"""New SAE runs found, built, published; and what changed by them."""

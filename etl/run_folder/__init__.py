@@ -1,0 +1,1 @@
+"""What stages leave on disk: artifacts, manifest, provenance."""

@@ -1,0 +1,228 @@
+"""The run folder: what each stage leaves on disk, and how a stage knows that it is done.
+
+    <run>/inputs.json               what was studied, with fingerprints
+    <run>/<stage>/<table>.<n>.parquet, ...
+    <run>/<stage>/stage.json        written last: key, times, files with sha256, warnings
+    <run>/manifest.json             written when every stage is done; what `ingest` loads
+
+A stage's key is the hash of its parameters and of the keys of the stages it reads. Same key and
+whole files: the stage is not run again, so a killed run resumes where it stopped.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_atlas.etl.config.run_config import stable_hash
+from feature_atlas.etl.run_folder.provenance import code_version, libraries
+
+FORMAT = 1
+"""Version of the run folder's layout and of the stages' meaning; part of every key."""
+
+
+class StageOutput:
+    """What a stage writes into its folder; tables are Parquet, one file per call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+
+    def table(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Write rows of one database table; arrays and lists of one length."""
+        n_before = sum(f.get("table") == name for f in self.files)
+        file = self.folder / f"{name}.{n_before}.parquet"
+        rows = pa.table(dict(columns))
+        _require_finite(name, rows)
+        pq.write_table(rows, file, compression="zstd")
+        types = {field.name: str(field.type) for field in rows.schema}
+        self._record(file, table=name, rows=rows.num_rows, columns=types)
+
+    def arrays(self, name: str, **arrays: np.ndarray) -> None:
+        """Keep intermediate arrays for later stages; not loaded into the database."""
+        file = self.folder / f"{name}.npz"
+        np.savez(file, allow_pickle=False, **arrays)
+        self._record(file)
+
+    def tree(self, folder: Path) -> None:
+        """Record every file below a folder that the stage wrote itself (SAE folders)."""
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            self._record(file)
+
+    def warn(self, text: str) -> None:
+        """Keep a sentence that a reader of the numbers must know; the stage goes on."""
+        self.warnings.append(text)
+
+    def _record(self, file: Path, **facts: Any) -> None:
+        self.files.append(
+            {
+                "path": str(file.relative_to(self.folder.parent)),
+                "bytes": file.stat().st_size,
+                "sha256": file_sha256(file),
+                **facts,
+            }
+        )
+
+
+class Stage(NamedTuple):
+    """A finished stage."""
+
+    name: str
+    """Folder of the stage inside the run."""
+    key: str
+    """Hash of its inputs."""
+    seconds: float
+    """How long it took when it ran."""
+    was_done: bool
+    """True when an earlier, whole result was found and nothing was run."""
+
+
+def run_stage(
+    run: Path,
+    name: str,
+    *,
+    params: Mapping[str, Any],
+    reads: Sequence[str],
+    body: Callable[[StageOutput], None],
+) -> Stage:
+    """Run ``body`` unless a whole result with the same key is there.
+
+    ``reads`` are the stages whose results the body uses.
+    """
+    key = stage_key(run, name, params, reads)
+    done = read_stage(run, name)
+    if done is not None and done["key"] == key and _is_whole(run, done):
+        return Stage(name, key, done["seconds"], was_done=True)
+    folder = run / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    output, started = StageOutput(folder), datetime.now(UTC)
+    body(output)
+    finished = datetime.now(UTC)
+    seconds = (finished - started).total_seconds()
+    commit, dirty = code_version()
+    write_json(
+        folder / "stage.json",
+        {
+            "key": key,
+            "stage": name,
+            "params": dict(params),
+            "reads": list(reads),
+            "code_version": commit,
+            "dirty": dirty,
+            "libraries": libraries(),
+            "started_at": started.isoformat(),
+            "finished_at": finished.isoformat(),
+            "seconds": seconds,
+            "files": output.files,
+            "warnings": output.warnings,
+        },
+    )
+    return Stage(name, key, seconds, was_done=False)
+
+
+def stage_key(run: Path, name: str, params: Mapping[str, Any], reads: Sequence[str]) -> str:
+    """The hash that decides whether a result may be used again."""
+    upstream = {read: require_stage(run, read)["key"] for read in reads}
+    inputs = read_json(run / "inputs.json")["config_hash"] if not reads else None
+    return stable_hash(
+        {"format": FORMAT, "name": name, "params": params, "reads": upstream, "inputs": inputs}
+    )
+
+
+def read_stage(run: Path, name: str) -> dict[str, Any] | None:
+    """A stage's record, or None when it has not finished."""
+    file = run / name / "stage.json"
+    return read_json(file) if file.is_file() else None
+
+
+def require_stage(run: Path, name: str) -> dict[str, Any]:
+    """A stage's record; an error when it has not finished."""
+    record = read_stage(run, name)
+    if record is None:
+        raise RuntimeError(f"stage {name!r} of {run} has not finished: run the flow again.")
+    return record
+
+
+def read_table(run: Path, stage: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows that a stage wrote for one table, in writing order; of some columns, or of all."""
+    files = [f["path"] for f in require_stage(run, stage)["files"] if f.get("table") == table]
+    if not files:
+        raise RuntimeError(f"stage {stage!r} of {run} wrote no table {table!r}.")
+    wanted = None if columns is None else list(columns)
+    return pa.concat_tables(pq.read_table(run / file, columns=wanted) for file in files)
+
+
+def read_rows(run: Path, stage: str, table: str) -> list[dict[str, Any]]:
+    """Rows of a small table as dictionaries; none when the stage found none."""
+    wrote = {f.get("table") for f in require_stage(run, stage)["files"]}
+    rows: list[dict[str, Any]] = read_table(run, stage, table).to_pylist() if table in wrote else []
+    return rows
+
+
+def read_arrays(run: Path, stage: str, name: str) -> dict[str, np.ndarray]:
+    """Arrays kept by an earlier stage."""
+    with np.load(run / stage / f"{name}.npz", allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def file_sha256(file: Path) -> str:
+    """Content hash of a file, hex; read once per process while size and time stay the same."""
+    facts = file.stat()
+    return _sha256(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _sha256(file: Path, _size: int, _time: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
+    """Content hash of some files with their names relative to ``root``."""
+    return stable_hash({str(f.relative_to(root)): file_sha256(f) for f in sorted(files)})
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write whole or not at all: a killed process leaves the old file."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1))
+    temporary.replace(file)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object, or an error that names the file."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{file} is not complete JSON ({error}): delete it and run again."
+        ) from error
+    return content
+
+
+def _is_whole(run: Path, record: dict[str, Any]) -> bool:
+    files = [(run / f["path"], f["bytes"]) for f in record["files"]]
+    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+
+def _require_finite(table: str, rows: pa.Table) -> None:
+    """NaN and infinity never leave a stage: not measured is null or a missing row."""
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_floating(column.type):
+            values = column.drop_null().to_numpy()
+            if not np.isfinite(values).all():
+                row = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise ValueError(
+                    f"{table}.{name} is {values[row]} in row {row}: expected a finite number; "
+                    "the stage computed something undefined."
+                )

@@ -1,0 +1,166 @@
+"""Stage `ablation`: what breaks without a feature (paper 5.3, D).
+
+Survivors of the neutral prompts are ablated, and beside them the candidates whose removal hurts
+most on VSR's train split: the neutral filter may drop features that reasoning needs. A feature's
+relation is read off its top statements of the train split too; every ablation is scored on the test
+split, so that choosing and scoring use different questions and different pictures. Controls of the
+same layer answer the same questions. The paper's own way, choosing and scoring on the same
+statements, is kept beside it under a name of its own.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import Progress
+
+from feature_atlas.ablation.ablation import AblatedMargins
+from feature_atlas.ablation.ablation_effect import (
+    Interaction,
+    ablation_effects,
+    answer_changes,
+    interactions,
+)
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.ablation.ablation_rows import Row, ablation_columns, outcome_columns
+from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, keep_costs, screen
+from feature_atlas.etl.stages.ablation.evaluation_sets import (
+    SCORED,
+    Evaluation,
+    evaluations_of,
+    images_of,
+    labels_of,
+)
+from feature_atlas.etl.stages.ablation.interventions import LayerRemovals, Removal
+from feature_atlas.etl.stages.ablation.yes_no_margins import blind_margins, margins_of
+from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of
+from feature_atlas.etl.stages.features.neutral_prompt import Feature, candidates_of, survivors_of
+from feature_atlas.etl.study import Study, open_study
+
+SKILL = "spatial"
+HELD_OUT = ("vsr_relation", "vqa_yes_no")
+"""Where the other interventions are made too."""
+
+
+class Scored(NamedTuple):
+    """What a layer's removals did to one set of questions."""
+
+    evaluation: Evaluation
+    features: list[int]
+    """The features in question."""
+    removals: list[Removal]
+    """What was removed, in the order of `margins`."""
+    margins: AblatedMargins
+
+
+def run_ablation(run: Path) -> Stage:
+    """Ablate every chosen feature on all its evaluations, and its controls on its relation."""
+    study = open_study(run)
+    return run_stage(
+        run,
+        "ablation",
+        params={
+            **study.config.ablation.model_dump(),
+            "skill": SKILL,
+            "direction": "adapted",
+            "scored_on": SCORED,
+        },
+        reads=[
+            *("samples", "mean_image", "neutral_prompt", "visual_energy", "harvest"),
+            *adapt_stages(study, "text"),
+        ],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    costs = screen(study, candidates_of(study, SKILL))
+    keep_costs(output, costs)
+    features = _targets(study, costs)
+    compared = set(by_cost(features, costs)[: study.config.ablation.n_compared])
+    rows: list[Row] = []
+    with Progress() as progress:
+        bar = progress.add_task("ablation", total=len(features))
+        for layer, numbers in by_layer_of(features).items():
+            few = [f for f in numbers if Feature(layer, f) in compared]
+            scored = _score_layer(study, LayerRemovals(study, layer, numbers), few)
+            for of_layer in scored:
+                rows.extend(_rows(output, study, layer, of_layer, scored))
+            progress.advance(bar, len(numbers))
+    if rows:
+        output.table("ablation", ablation_columns(study.config.seed, rows))
+
+
+def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
+    """The strongest survivors, then other candidates that cost accuracy on training statements."""
+    config = study.config.ablation
+    survivors = survivors_of(study, SKILL)
+    others = set(candidates_of(study, SKILL)) - set(survivors)
+    costly = by_cost([f for f in costs if f in others and costs[f].accuracy > 0], costs)
+    return survivors[: config.max_features] + costly[: config.n_screened]
+
+
+def _score_layer(study: Study, layer: LayerRemovals, compared: list[int]) -> list[Scored]:
+    """All evaluations of a layer's features."""
+    found = []
+    for evaluation, features in evaluations_of(study, layer.layer, layer.features):
+        removals = [Removal(f) for f in features]
+        if evaluation.name in HELD_OUT:
+            others = study.config.ablation.interventions
+            removals += [Removal(f, name) for f in features if f in compared for name in others]
+        if evaluation.name == "vsr_relation":
+            removals += [control for f in features for control in layer.controls(f)]
+        edits = [layer.edit(removal) for removal in removals]
+        margins = margins_of(study, layer.layer, edits, evaluation)
+        found.append(Scored(evaluation, features, removals, margins))
+    return found
+
+
+def _rows(
+    output: StageOutput, study: Study, layer: int, scored: Scored, others: list[Scored]
+) -> list[Row]:
+    """Rows of one evaluation; the answers to each question go to the output at once."""
+    evaluation, margins = scored.evaluation, scored.margins
+    label, images = labels_of(study, evaluation), images_of(study, evaluation)
+    before, after = margins.before.double().numpy(), margins.after.double().numpy()
+    effects = ablation_effects(
+        label, before, after, images,
+        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
+    )  # fmt: skip
+    blind = None if evaluation.name == "vsr_paper" else blind_margins(study, evaluation)
+    specific = _interactions(study, scored, others)
+    rows = []
+    for removal, effect, moved, share in zip(
+        scored.removals, effects, margins.after, margins.removed_norm.tolist(), strict=True
+    ):
+        of_feature = specific.get(removal.feature) if removal.control_no == 0 else None
+        interaction = of_feature if removal.intervention == "directional" else None
+        rows.append(Row(layer, removal, evaluation, effect, share, label, interaction, blind))
+        if removal.control_no == 0:
+            columns = outcome_columns(rows[-1], margins.before, moved)
+            output.table("ablation_outcome", columns)
+    return rows
+
+
+def _interactions(study: Study, scored: Scored, others: list[Scored]) -> dict[int, Interaction]:
+    """Of the relation's set with the set of other relations, by feature."""
+    if scored.evaluation.name != "vsr_relation":
+        return {}
+    wanted = ("vsr_other", scored.evaluation.relation)
+    other = next((s for s in others if s.evaluation[:2] == wanted), None)
+    if other is None:
+        return {}
+    found = interactions(
+        _flips(study, scored), images_of(study, scored.evaluation),
+        _flips(study, other), images_of(study, other.evaluation),
+        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
+    )  # fmt: skip
+    return dict(zip(scored.features, found, strict=True))
+
+
+def _flips(study: Study, scored: Scored) -> np.ndarray:
+    """Of the directional removal of each feature in question, [feature, sample]."""
+    n = len(scored.features)  # these come first
+    before, after = scored.margins.before.double().numpy(), scored.margins.after.double().numpy()
+    return answer_changes(labels_of(study, scored.evaluation), before, after[:n]).right

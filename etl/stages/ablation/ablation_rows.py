@@ -1,0 +1,150 @@
+"""Rows of tables `ablation` and `ablation_outcome`, and the columns of any effect on answers."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from feature_atlas.ablation.ablation_effect import AblationEffect, Interaction
+from feature_atlas.ablation.control import control_p_value
+from feature_atlas.etl.stages.ablation.evaluation_sets import Evaluation
+from feature_atlas.etl.stages.ablation.interventions import Removal
+from feature_atlas.etl.stages.ablation.yes_no_margins import BlindMargins
+from feature_atlas.statistics.paired_power import detectable_delta
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
+
+
+class Row(NamedTuple):
+    """One row of table `ablation`."""
+
+    layer: int
+    removal: Removal
+    evaluation: Evaluation
+    effect: AblationEffect
+    removed_norm: float
+    label: Bool[np.ndarray, " sample"]
+    """Whether yes is right, per question."""
+    interaction: Interaction | None
+    """With other relations; None where it is not of interest."""
+    blind: BlindMargins | None
+    """Without the pictures; None where nobody asked."""
+
+
+def ablation_columns(seed: int, rows: list[Row]) -> dict[str, Any]:
+    """All rows of the table."""
+    interactions = [row.interaction for row in rows]
+    return {
+        "layer": np.array([row.layer for row in rows], np.int16),
+        "feature": np.array([row.removal.feature for row in rows], np.int32),
+        "evaluation": [row.evaluation.name for row in rows],
+        "relation": [row.evaluation.relation for row in rows],
+        "intervention": [row.removal.intervention for row in rows],
+        "control_no": np.array([row.removal.control_no for row in rows], np.int16),
+        "control_kind": [row.removal.control_kind for row in rows],
+        "control_feature": [row.removal.control_feature for row in rows],
+        "control_p": _control_p_values(rows),
+        "interaction": [i and i.difference for i in interactions],
+        "interaction_low": [i and i.low for i in interactions],
+        "interaction_high": [i and i.high for i in interactions],
+        "accuracy_mean_image": [_accuracy(row, "mean_image") for row in rows],
+        "accuracy_no_image": [_accuracy(row, "no_image") for row in rows],
+        **effect_columns(seed, [row.effect for row in rows], [row.removed_norm for row in rows]),
+        "q_value": _q_values(rows),
+        "detectable_delta": [
+            _detectable(row.effect) if row.removal.control_no == 0 else None for row in rows
+        ],
+    }
+
+
+def effect_columns(
+    seed: int, effects: Sequence[AblationEffect], removed_norms: Sequence[float]
+) -> dict[str, Any]:
+    """The columns that every table of effects on answers has."""
+    return {
+        "seed": np.full(len(effects), seed, np.int32),
+        **{
+            name: np.array([getattr(effect, name) for effect in effects])
+            for name in AblationEffect._fields
+        },
+        "removed_norm": np.array(removed_norms, np.float64),
+    }
+
+
+def detectable_deltas(effects: Sequence[AblationEffect]) -> list[float | None]:
+    """What each set of answers could have shown."""
+    return [_detectable(effect) for effect in effects]
+
+
+def _detectable(effect: AblationEffect) -> float | None:
+    return detectable_delta(effect.n_samples, effect.right_to_wrong + effect.wrong_to_right)
+
+
+def outcome_columns(row: Row, before: Tensor, after: Tensor) -> dict[str, Any]:
+    """Every question of one removal, untouched and edited."""
+    n = len(row.label)
+    blind: dict[str, Any] = (
+        dict.fromkeys(("margin_mean_image", "margin_no_image"), pa.nulls(n, pa.float32()))
+        if row.blind is None
+        else {f"margin_{name}": _float32(m) for name, m in row.blind._asdict().items()}
+    )
+    return {
+        "layer": np.full(n, row.layer, np.int16),
+        "feature": np.full(n, row.removal.feature, np.int32),
+        "evaluation": [row.evaluation.name] * n,
+        "intervention": [row.removal.intervention] * n,
+        "sample": np.array(row.evaluation.numbers, np.int64),
+        "label": row.label,
+        "margin_before": _float32(before),
+        "margin_after": _float32(after),
+        **blind,
+    }
+
+
+def _float32(margins: Tensor) -> Float[np.ndarray, " sample"]:
+    numbers: np.ndarray = margins.float().numpy()
+    return numbers
+
+
+def _accuracy(row: Row, blind: str) -> float | None:
+    if row.blind is None:
+        return None
+    return float(((_float32(getattr(row.blind, blind)) > 0) == row.label).mean())
+
+
+def _q_values(rows: list[Row]) -> list[float | None]:
+    """Benjamini-Hochberg over the features of each evaluation and intervention."""
+    q_values: list[float | None] = [None] * len(rows)
+    families: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.removal.control_no == 0:
+            families.setdefault((row.evaluation.name, row.removal.intervention), []).append(i)
+    for members in families.values():
+        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in members])
+        for i, q in zip(members, adjusted, strict=True):
+            q_values[i] = float(q)
+    return q_values
+
+
+def _control_p_values(rows: list[Row]) -> list[float | None]:
+    """Where a feature lies among its matched controls on the same questions."""
+    of_controls: dict[tuple[int, int, str], list[float]] = {}
+    for row in rows:
+        if row.removal.control_kind == "matched":
+            of_controls.setdefault(_key(row), []).append(row.effect.delta_accuracy)
+    return [
+        control_p_value(row.effect.delta_accuracy, np.array(of_controls[_key(row)]))
+        if _is_feature(row) and _key(row) in of_controls
+        else None
+        for row in rows
+    ]
+
+
+def _is_feature(row: Row) -> bool:
+    return row.removal.control_no == 0 and row.removal.intervention == "directional"
+
+
+def _key(row: Row) -> tuple[int, int, str]:
+    return row.layer, row.removal.feature, row.evaluation.name

@@ -1,0 +1,75 @@
+"""Which candidates matter, judged on the training statements only (paper 5.3).
+
+The paper ablates what survives the neutral prompts. A feature that works out a relation need not
+fire when no relation is asked, so candidates are also screened by what their removal does. The
+winners are scored on other statements about other pictures: no selection effect is left.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import track
+
+from feature_atlas.ablation.ablation_effect import answer_changes
+from feature_atlas.ablation.intervention import directional
+from feature_atlas.dictionary.sae import unit_directions
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
+from feature_atlas.etl.stages.ablation.evaluation_sets import labels_of, relation_sets
+from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
+from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of
+from feature_atlas.etl.stages.features.harvest import STATEMENTS
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.study import Study
+
+
+class Cost(NamedTuple):
+    """What a feature's removal costs on training statements of its relation; above 0: it hurts."""
+
+    accuracy: float
+    """Share of answers lost."""
+    margin: float
+    """Mean loss of the margin towards the right answer, in logits: settles ties."""
+
+
+def screen(study: Study, candidates: list[Feature]) -> dict[Feature, Cost]:
+    """Cost of each candidate that has a relation."""
+    costs: dict[Feature, Cost] = {}
+    layers = by_layer_of(candidates)
+    for layer, numbers in track(layers.items(), "screening candidates"):
+        directions = unit_directions(adapted_sae(study, "text", layer))
+        for evaluation, features in relation_sets(study, layer, numbers, [STATEMENTS]):
+            few = evaluation.first(study.config.ablation.n_screen)
+            margins = margins_of(study, layer, [directional(directions[f]) for f in features], few)
+            before, after = margins.before.double().numpy(), margins.after.double().numpy()
+            changes = answer_changes(labels_of(study, few), before, after)
+            for f, right, margin in zip(features, changes.right, changes.margin, strict=True):
+                costs[Feature(layer, f)] = Cost(-float(right.mean()), -float(margin.mean()))
+    return costs
+
+
+def by_cost(features: list[Feature], costs: dict[Feature, Cost]) -> list[Feature]:
+    """Those whose removal cost most come first; those that have no relation last."""
+    nothing = Cost(-np.inf, -np.inf)
+    return sorted(features, key=lambda f: costs.get(f, nothing), reverse=True)
+
+
+def keep_costs(output: StageOutput, costs: dict[Feature, Cost]) -> None:
+    """For the stages that want the strongest first."""
+    output.arrays(
+        "screening",
+        layer=np.array([f.layer for f in costs], np.int64),
+        feature=np.array([f.feature for f in costs], np.int64),
+        accuracy=np.array([cost.accuracy for cost in costs.values()], np.float64),
+        margin=np.array([cost.margin for cost in costs.values()], np.float64),
+    )
+
+
+def read_costs(study: Study) -> dict[Feature, Cost]:
+    """What stage `ablation` found on the training statements."""
+    kept = read_arrays(study.run, "ablation", "screening")
+    columns = (kept[name].tolist() for name in ("layer", "feature", "accuracy", "margin"))
+    return {
+        Feature(layer, f): Cost(accuracy, margin)
+        for layer, f, accuracy, margin in zip(*columns, strict=True)
+    }

@@ -1,0 +1,122 @@
+"""Yes/no questions on which interventions are scored (paper 5.3, D).
+
+Statements of VSR's test split about a feature's own relation; about other relations, which tell
+what is specific; questions of VQAv2 answered yes or no. The relation is read off top statements of
+the train split. The paper chose and scored on the same statements, all of the relation: that is
+here too, under a name of its own.
+"""
+
+from collections.abc import Iterable
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.stages.features.feature_choice import relation_of, sample_of
+from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.study import Study
+
+SCORED = "vsr-test"
+
+
+class Evaluation(NamedTuple):
+    """Yes/no questions on which an intervention is scored."""
+
+    name: str
+    """`vsr_relation`, `vsr_other`, `vsr_all`, `vqa_yes_no` or `vsr_paper`."""
+    relation: str | None
+    """VSR's relation that it is about, or None."""
+    numbers: tuple[int, ...]
+    """Local numbers of the samples, as in the run's table `sample`."""
+
+    def first(self, n: int) -> "Evaluation":
+        """Only the first of its questions."""
+        return self._replace(numbers=self.numbers[:n])
+
+
+def evaluations_of(
+    study: Study, layer: int, features: list[int]
+) -> list[tuple[Evaluation, list[int]]]:
+    """Every set on which these features of a layer are scored, each with those it concerns."""
+    config, sets = study.config.ablation, []
+    for of_relation, chosen in relation_sets(study, layer, features, [SCORED]):
+        assert of_relation.relation is not None
+        sets.append((of_relation, chosen))
+        sets.append((other_relations(study, of_relation.relation, config.n_other), chosen))
+    if config.replicate_paper:
+        for of_relation, chosen in relation_sets(study, layer, features, [STATEMENTS, SCORED]):
+            sets.append((of_relation._replace(name="vsr_paper"), chosen))
+    questions = yes_no_questions(study, config.n_vqa)
+    return [*sets, (questions, features)] if questions.numbers else sets
+
+
+def relation_sets(
+    study: Study, layer: int, features: list[int], splits: Iterable[str]
+) -> list[tuple[Evaluation, list[int]]]:
+    """Statements of some splits about each feature's relation, with the features that share it."""
+    by_relation: dict[str, list[int]] = {}
+    for f in features:
+        relation = relation_of(study, Feature(layer, f))
+        if relation is not None:
+            by_relation.setdefault(relation, []).append(f)
+    found = {relation: statements_of(study, relation, splits) for relation in by_relation}
+    return [(found[relation], chosen) for relation, chosen in by_relation.items()
+            if found[relation].numbers]  # fmt: skip
+
+
+def statements_of(study: Study, relation: str, splits: Iterable[str]) -> Evaluation:
+    """Every statement of some splits about a relation."""
+    numbers = [
+        study.first_number[split] + row
+        for split in splits
+        for row, sample in enumerate(study.samples[split])
+        if sample.relation == relation
+    ]
+    return Evaluation("vsr_relation", relation, tuple(numbers))
+
+
+def other_relations(study: Study, relation: str, n: int) -> Evaluation:
+    """Test statements about any relation but one, drawn at random."""
+    rows = [i for i, s in enumerate(study.samples[SCORED]) if s.relation != relation]
+    return Evaluation("vsr_other", relation, _drawn(study, SCORED, rows, n))
+
+
+def all_relations(study: Study, n: int) -> Evaluation:
+    """Test statements about whatever relation, drawn at random."""
+    rows = list(range(len(study.samples[SCORED])))
+    return Evaluation("vsr_all", None, _drawn(study, SCORED, rows, n))
+
+
+def yes_no_questions(study: Study, n: int) -> Evaluation:
+    """Questions of VQAv2 that are answered yes or no, drawn at random."""
+    rows = [
+        i
+        for i, s in enumerate(study.samples[BASE])
+        if s.answer_type == "yes/no" and s.answer in ("yes", "no")
+    ]
+    return Evaluation("vqa_yes_no", None, _drawn(study, BASE, rows, n))
+
+
+def _drawn(study: Study, split: str, rows: list[int], n: int) -> tuple[int, ...]:
+    drawn = sorted(Random(study.config.seed).sample(rows, min(n, len(rows))))
+    return tuple(study.first_number[split] + row for row in drawn)
+
+
+def questions_of(study: Study, evaluation: Evaluation) -> list[Sample]:
+    """The questions themselves, in the order of `numbers`."""
+    return [sample_of(study, number) for number in evaluation.numbers]
+
+
+def labels_of(study: Study, evaluation: Evaluation) -> Bool[np.ndarray, " sample"]:
+    """Whether yes is right."""
+    return np.array([s.answer == "yes" for s in questions_of(study, evaluation)])
+
+
+def images_of(study: Study, evaluation: Evaluation) -> Int[np.ndarray, " sample"]:
+    """Number of each question's picture: the clusters of the bootstrap."""
+    of_split = {split: numbers.numpy() for split, numbers in study.image_numbers.items()}
+    every = np.concatenate([of_split[split] for split in study.first_number])
+    return every[list(evaluation.numbers)]

@@ -1,0 +1,88 @@
+"""Yes-no margins of a set of questions, untouched and with each of several edits (paper 5.3)."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from feature_atlas.ablation.ablation import AblatedMargins, ablated_margins
+from feature_atlas.ablation.intervention import Edit
+from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
+from feature_atlas.etl.stages.ablation.evaluation_sets import Evaluation, questions_of
+from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
+from feature_atlas.etl.study import Study
+from feature_atlas.vlm.residual_stream import input_embeddings, logits
+
+
+class BlindMargins(NamedTuple):
+    """Margins, untouched, of questions that do not see their picture."""
+
+    mean_image: Float[Tensor, " sample"]
+    """The mean image embedding in its place."""
+    no_image: Float[Tensor, " sample"]
+    """No image at all."""
+
+
+def margins_of(
+    study: Study, layer: int, edits: Sequence[Edit], evaluation: Evaluation
+) -> AblatedMargins:
+    """Margins of every question without and with each edit of one layer's text positions."""
+    return margins_of_groups(study, [{layer: edit} for edit in edits], evaluation)
+
+
+@torch.no_grad()
+def margins_of_groups(
+    study: Study, edits: Sequence[Mapping[int, Edit]], evaluation: Evaluation
+) -> AblatedMargins:
+    """Margins of every question without and with each set of edits, by layer."""
+    model, answers, parts, n_text = study.vlm.model, _answers(study), [], []
+    lowest = min(layer for of_layers in edits for layer in of_layers)
+    for batch in _shelf(study).batches(evaluation.numbers):
+        embeds, mask, text = batch.embeds, batch.attention_mask, batch.text_mask
+        parts.append(ablated_margins(model, embeds, mask, text, lowest, edits, answers))
+        n_text.append(int(text.sum()))
+    weights = torch.tensor(n_text, dtype=torch.float64) / sum(n_text)
+    removed = torch.stack([p.removed_norm.double().cpu() for p in parts])
+    return AblatedMargins(
+        torch.cat([p.before for p in parts]).cpu(),
+        torch.cat([p.after for p in parts], dim=1).cpu(),
+        (weights[:, None] * removed).sum(0),
+    )
+
+
+@lru_cache(maxsize=64)
+def blind_margins(study: Study, evaluation: Evaluation) -> BlindMargins:
+    """Of every question, what words alone and any picture at all would answer."""
+    return BlindMargins(_with_mean_image(study, evaluation), _without_image(study, evaluation))
+
+
+@torch.no_grad()
+def _with_mean_image(study: Study, evaluation: Evaluation) -> Float[Tensor, " sample"]:
+    model, parts = study.vlm.model, []
+    for batch in _shelf(study).batches(evaluation.numbers):
+        mean = study.mean_image.expand(len(batch.embeds), -1, -1).to(batch.embeds)
+        blind = batch.embeds.masked_scatter(batch.image_mask.unsqueeze(-1), mean)
+        parts.append(yes_no_margin(logits(model, blind, batch.attention_mask), _answers(study)))
+    return torch.cat(parts).cpu()
+
+
+@torch.no_grad()
+def _without_image(study: Study, evaluation: Evaluation) -> Float[Tensor, " sample"]:
+    model, parts = study.vlm.model, []
+    for batch, _ in study.prompts(questions_of(study, evaluation), with_image=False):
+        embeds = input_embeddings(model, batch)
+        parts.append(yes_no_margin(logits(model, embeds, batch.attention_mask), _answers(study)))
+    return torch.cat(parts).cpu()
+
+
+@lru_cache(maxsize=1)
+def _shelf(study: Study) -> PromptShelf:
+    return PromptShelf(study)
+
+
+@lru_cache(maxsize=1)
+def _answers(study: Study) -> AnswerIds:
+    return yes_no_ids(study.vlm.processor.tokenizer)

@@ -1,0 +1,1 @@
+"""Base dictionaries checked and adapted (paper 3.2, 4.1)."""

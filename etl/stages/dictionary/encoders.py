@@ -1,0 +1,42 @@
+"""Who encodes a pass: the float32 product, or the bfloat16 one with a proof for every token.
+
+Both give the same codes; `harvest.encoder` chooses by speed. The certified one counts the tokens
+it had to leave to the float32 product; the stage keeps these counts in `certified.npz`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from feature_atlas.dictionary.certified import CertifiedEncoder
+from feature_atlas.dictionary.sae import Encoder, TopKSae
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
+from feature_atlas.etl.study import Study
+
+log = logging.getLogger(__name__)
+
+AnyEncoder = Encoder | CertifiedEncoder
+ENCODERS: dict[str, Callable[[TopKSae], AnyEncoder]] = {
+    "exact": Encoder.of,
+    "certified": CertifiedEncoder.of,
+}
+
+
+def text_encoders(study: Study) -> dict[int, AnyEncoder]:
+    """The encoder of each layer's text-adapted dictionary, as the configuration wants it."""
+    encoder_of = ENCODERS[study.config.harvest.encoder]
+    return {layer: encoder_of(adapted_sae(study, "text", layer)) for layer in study.layers}
+
+
+def keep_fallbacks(output: StageOutput, encoders: Mapping[int, AnyEncoder]) -> None:
+    """Write down, per layer, how many tokens were encoded and how many could not be certified."""
+    certified = {i: e for i, e in encoders.items() if isinstance(e, CertifiedEncoder)}
+    if not certified:
+        return
+    tokens = np.array([int(e.tokens) for e in certified.values()])
+    fallbacks = np.array([int(e.fallbacks) for e in certified.values()])
+    output.arrays("certified", layer=np.array(list(certified)), tokens=tokens, fallbacks=fallbacks)
+    share = fallbacks.sum() / max(tokens.sum(), 1)
+    log.info("%.2f %% of %d codes were left to the float32 product", 100 * share, tokens.sum())

@@ -1,0 +1,188 @@
+"""Stage `gate_check`: do the base SAEs do on their own model's text what their release says? (3.2)
+
+Before anything else is computed. Out of bounds, the run stops and names the mistake that fits.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from feature_atlas.dictionary.gate_check import (
+    Bounds,
+    GateQuality,
+    GateSums,
+    Stated,
+    add_tokens,
+    bounds_of,
+    out_of_bounds,
+)
+from feature_atlas.dictionary.gate_mistake import Fit, diagnose
+from feature_atlas.etl.config.inputs import BaseModelConfig, SaeConfig
+from feature_atlas.etl.inputs.checkpoints import sae_folder
+from feature_atlas.etl.inputs.sae_release import find_released
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_json, run_stage
+from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.token_roles import Role
+
+UNCHECKED = (
+    "no base_model is configured: the base SAEs were not checked on text of their own model, and "
+    "there is no null of how far features turn when a dictionary is merely trained on"
+)
+
+
+def run_gate_check(run: Path) -> Stage:
+    """One row per layer; none without a base model, which is then a warning."""
+    study = open_study(run)
+    base = study.config.base_model
+    asked = base.model_dump(mode="json", exclude={"path", "text"}) if base else None
+    return run_stage(
+        run,
+        "gate_check",
+        params={"base_model": asked, "prompt": study.inputs["prompt"]},
+        reads=[],
+        body=lambda output: _write(output, study, base),
+    )
+
+
+def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> None:
+    if base is None:
+        output.warn(UNCHECKED)
+        return
+    qualities = _measure(study, base.n_gate_tokens)
+    stated = {layer: stated_quality(study, base, layer) for layer in study.layers}
+    bounds = {layer: _bounds(study, base, layer, stated[layer]) for layer in study.layers}
+    _require_within(study, base, qualities, bounds, stated)
+    n_tokens = qualities[study.layers[0]].n_tokens
+    if n_tokens < base.n_gate_tokens:
+        output.warn(
+            f"the gate check had {n_tokens} held-out tokens of plain text instead of "
+            f"{base.n_gate_tokens}: base_model.text is short"
+        )
+    output.table("gate_check", _columns(qualities, stated))
+
+
+def _measure(study: Study, n_tokens: int) -> dict[int, GateQuality]:
+    """One pass over held-out text feeds every layer."""
+    sums = {
+        layer: GateSums.empty(sae.w_enc.shape[0], sae.w_enc.shape[1], study.config.device)
+        for layer, sae in study.base.items()
+    }
+    left = n_tokens
+    batches = base_text_tokens(study, study.layers, part="held_out")
+    for tokens in track(batches, "gate check: plain text"):
+        counted = tokens.only((Role.QUESTION,))
+        for layer, residual in counted.residuals.items():
+            add_tokens(sums[layer], study.base[layer], residual[:left])
+        left -= len(counted.roles)
+        if left <= 0:
+            break
+    return {layer: of_layer.quality() for layer, of_layer in sums.items()}
+
+
+def stated_quality(study: Study, base: BaseModelConfig, layer: int) -> Stated:
+    """What the release says of a layer's dictionary: the configuration, or else its files."""
+    d_sae = len(study.base[layer].w_dec)
+    in_files = _stated_in_files(study.config.sae, layer, d_sae)
+    given = base.stated[layer].model_dump() if layer in base.stated else {}
+    return in_files._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def _stated_in_files(config: SaeConfig, layer: int, d_sae: int) -> Stated:
+    if config.source == "sae_lens_release":
+        entry = find_released(config, layer)
+        return Stated(l0=entry.l0, fvu=entry.fvu)
+    folder = sae_folder(config, layer)
+    if config.source == "llama_scope_folder":
+        return Stated(l0=read_json(folder / "hyperparams.json").get("top_k"))
+    metadata = read_json(folder / "cfg.json").get("metadata", {})
+    n_dead = metadata.get("num_dead_features")
+    return Stated(l0=metadata.get("l0"), share_dead=None if n_dead is None else n_dead / d_sae)
+
+
+def _bounds(study: Study, base: BaseModelConfig, layer: int, stated: Stated) -> Bounds:
+    return bounds_of(
+        study.base[layer],
+        stated,
+        max_fvu=base.max_fvu,
+        max_fvu_ratio=base.max_fvu_ratio,
+        max_dead=base.max_dead,
+        l0_tolerance=base.l0_tolerance,
+        norm_tolerance=base.norm_tolerance,
+    )
+
+
+def _require_within(
+    study: Study,
+    base: BaseModelConfig,
+    qualities: dict[int, GateQuality],
+    bounds: dict[int, Bounds],
+    stated: dict[int, Stated],
+) -> None:
+    """Stop the run where a layer's numbers cannot be, and say what explains the first of them."""
+    failed = {
+        layer: complaints
+        for layer, quality in qualities.items()
+        if (complaints := out_of_bounds(quality, bounds[layer]))
+    }
+    if not failed:
+        return
+    first = min(failed)
+    residual, place = _whole_documents(study, first, base.n_gate_tokens)
+    fits = diagnose(study.base[first], residual, place, bounds[first], stated[first])
+    said = "; ".join(f"layer {layer}: {', '.join(words)}" for layer, words in failed.items())
+    raise ValueError(
+        f"the base SAEs of {study.config.sae.release} do not do on text of {study.config.vlm.base} "
+        f"what they should ({said}). {_explanation(first, fits)} Nothing was computed."
+    )
+
+
+def _explanation(layer: int, fits: list[Fit]) -> str:
+    if not fits:
+        return (
+            "None of the usual mistakes (scale, decoder norm, bias, threshold, k, BOS) explains "
+            f"layer {layer}: is it the SAE of another layer or model, or is the text of another "
+            "kind? If it is all right, widen the bounds in base_model."
+        )
+    numbers = fits[0].quality
+    others = "".join(f" It would also fit: {fit.mistake}." for fit in fits[1:3])
+    return (
+        f"What fits layer {layer}: {fits[0].mistake}. Put right, its FVU is {numbers.fvu:.3g}, L0 "
+        f"{numbers.l0:.3g}, mean norm {numbers.mean_norm:.3g}.{others}"
+    )
+
+
+def _whole_documents(study: Study, layer: int, n_tokens: int) -> tuple[Tensor, Tensor]:
+    """Residuals of one layer with BOS, and each token's place in its document."""
+    parts: list[Tokens] = []
+    for tokens in base_text_tokens(study, [layer], part="held_out"):
+        parts.append(tokens)
+        if sum(len(part.roles) for part in parts) >= n_tokens:
+            break
+    roles = torch.cat([part.roles for part in parts])
+    residual = torch.cat([part.residuals[layer] for part in parts])
+    return residual, places(roles)
+
+
+def places(roles: Tensor) -> Tensor:
+    """Place of each token in its document; a document begins with its BOS, which has place 0."""
+    number = torch.arange(len(roles), device=roles.device)
+    return number - torch.where(roles == Role.BOS, number, 0).cummax(0).values
+
+
+def _columns(qualities: dict[int, GateQuality], stated: dict[int, Stated]) -> dict[str, Any]:
+    layers = list(qualities)
+    numbers = {
+        name: np.array([getattr(qualities[layer], name) for layer in layers])
+        for name in GateQuality._fields
+    }
+    release = {
+        f"stated_{name}": [getattr(stated[layer], name) for layer in layers]
+        for name in Stated._fields
+    }
+    return {"layer": np.array(layers, np.int16), **numbers, **release}

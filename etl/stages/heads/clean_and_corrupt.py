@@ -1,0 +1,126 @@
+"""Prompts with their own picture and with none in particular, and what is asked of them (5.2, C).
+
+Used by the stages `head_attribution`, `exact_patch` and `head_knockout`, which so agree on what a
+corrupt run is.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from feature_atlas.dictionary.sae import TopKSae, unit_directions
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
+from feature_atlas.etl.stages.features.feature_choice import sample_of
+from feature_atlas.etl.study import Study
+from feature_atlas.features.neutral_prompt import shuffled_samples
+from feature_atlas.heads.objective_positions import role_positions, strongest_positions
+from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
+from feature_atlas.vlm.token_roles import PromptBatch
+
+
+class BothPrompts(NamedTuple):
+    """Some prompts, embedded twice."""
+
+    numbers: list[int]
+    """Local numbers of their samples."""
+    batch: PromptBatch
+    """The prompts themselves."""
+    clean: Float[Tensor, "batch token d_model"]
+    """With their own picture."""
+    corrupt: Float[Tensor, "batch token d_model"]
+    """With what the configuration puts in its place."""
+
+
+class Aim(NamedTuple):
+    """J_f of the features that are asked about: one per prompt and round."""
+
+    positions: Bool[Tensor, "batch token"] | Bool[Tensor, "round batch token"]
+    """Tokens over which the projection is summed."""
+    directions: Float[Tensor, "round batch d_model"]
+    """Unit decoder rows; zero where a prompt has no feature left in a round."""
+
+
+@torch.no_grad()
+def both_prompts(study: Study, numbers: Sequence[int], at_once: int) -> Iterator[BothPrompts]:
+    """The samples of these local numbers, ``at_once`` or fewer at a time."""
+    model = study.vlm.model
+    for start in range(0, len(numbers), at_once):
+        chosen = numbers[start : start + at_once]
+        for batch, places in study.prompts([sample_of(study, number) for number in chosen]):
+            if batch.pixel_values is None:
+                raise ValueError("attribution patching needs prompts with images.")
+            here = [chosen[place] for place in places]
+            picture = image_embeddings(model, batch.pixel_values)
+            yield BothPrompts(
+                here,
+                batch,
+                input_embeddings(model, batch, picture),
+                input_embeddings(model, batch, _in_place(study, here, picture)),
+            )
+
+
+def aim(
+    study: Study,
+    layer: int,
+    features: Int[Tensor, "round batch"],
+    roles: Int[Tensor, "batch token"],
+    residual: Float[Tensor, "batch token d_model"],
+) -> Aim:
+    """What is asked of each prompt; -1: nothing. ``residual`` is the layer's, of the clean run."""
+    config = study.config.head_attribution
+    dictionary = _dictionary(study, layer)
+    numbers = features.to(residual.device)
+    directions = unit_directions(dictionary)[numbers.clamp_min(0)].to(residual)
+    directions = directions * (numbers >= 0).unsqueeze(-1)
+    positions = role_positions(roles, config.positions)
+    if config.positions == "strongest":
+        detectors = dictionary.w_enc.T[numbers.clamp_min(0)]
+        positions = strongest_positions(residual, positions, detectors)
+    return Aim(positions, directions)
+
+
+def asked(study: Study) -> dict[str, object]:
+    """What the rows of these stages hang on, for their parameters."""
+    config = study.config.head_attribution
+    return config.model_dump(include={"corruption", "positions", "direction", "n_mean_images"})
+
+
+def _dictionary(study: Study, layer: int) -> TopKSae:
+    if study.config.head_attribution.direction == "base":
+        return study.base[layer]
+    return adapted_sae(study, "text", layer)
+
+
+def _in_place(
+    study: Study, numbers: Sequence[int], picture: Float[Tensor, "batch patch d_model"]
+) -> Float[Tensor, "batch patch d_model"]:
+    """What stands for each picture in the corrupt run."""
+    corruption, mean = study.config.head_attribution.corruption, study.mean_image
+    if corruption == "resample":
+        [(batch, _)] = study.prompts([_with_other_picture(study, number) for number in numbers])
+        assert batch.pixel_values is not None
+        return image_embeddings(study.vlm.model, batch.pixel_values)
+    if corruption == "global_mean":
+        mean = mean.float().mean(0, keepdim=True).to(mean)
+    return mean.expand_as(picture)
+
+
+def _with_other_picture(study: Study, number: int) -> Sample:
+    """The sample, with the picture of another one of its split, chosen by hash."""
+    for split, first in study.first_number.items():
+        row = number - first
+        if 0 <= row < len(study.samples[split]):
+            other = study.samples[split][_other_rows(study, split)[row]]
+            return study.samples[split][row]._replace(image=other.image)
+    raise ValueError(f"no sample {number} in {', '.join(study.first_number)}.")
+
+
+@lru_cache(maxsize=4)
+def _other_rows(study: Study, split: str) -> list[int]:
+    """For each row another one about another picture."""
+    return [int(r) for r in shuffled_samples(study.image_numbers[split], study.config.seed)]

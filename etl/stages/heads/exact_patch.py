@@ -1,0 +1,241 @@
+"""Stage `exact_patch`: heads swapped for real, the referee of attribution patching (paper 5.2, C).
+
+Of every attributed feature its strongest heads and a random sample of the others; of some features
+every head, on which estimates and exact effects are compared. Both are taken on the same samples.
+"""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float64
+from rich.progress import track
+
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of, top_samples
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, aim, asked, both_prompts
+from feature_atlas.etl.stages.heads.head_attribution import METHODS
+from feature_atlas.etl.stages.heads.head_drives import Drive, attributed, strongest
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
+from feature_atlas.heads.exact_patch import exact_patch_heads
+from feature_atlas.heads.head_attribution import head_scores, run_both
+from feature_atlas.statistics.mean_effect import mean_effect
+from feature_atlas.statistics.uncertainty import benjamini_hochberg
+from feature_atlas.vlm.head_probe import Head, Part
+
+SWAPPED: dict[str, tuple[Part, ...]] = {"qk": ("q", "k"), "v": ("v",), "z": ("z",)}
+DRIVES = np.array([-1.0, 1.0])
+"""What turns a score or effect of methods A and B so that above 0 drives the feature."""
+
+
+class Patched(NamedTuple):
+    """One part of one feature's heads, swapped both ways."""
+
+    feature: Feature
+    part: str
+    """As in SWAPPED."""
+    heads: list[Head]
+    """Those that were swapped."""
+    why: list[str]
+    """Why each was: top, random or full."""
+    effect: Float64[np.ndarray, "sample method head"]
+    """Change of J_f; A: corrupt into clean, B: clean into corrupt."""
+    estimates: dict[str, Float64[np.ndarray, "sample method head"]]
+    """score: first order; fix: through the softmax, for queries and keys."""
+
+
+def run_exact_patch(run: Path) -> Stage:
+    """One row per feature, swapped part, method and patched head; and how estimates agree."""
+    study = open_study(run)
+    return run_stage(
+        run,
+        "exact_patch",
+        params={**study.config.exact_patch.model_dump(), **asked(study)},
+        reads=["head_attribution", "mean_image", "harvest", *adapt_stages(study, "text")],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    config = study.config.exact_patch
+    full: list[Patched] = []
+    by_score, by_fix = attributed(study, "score"), attributed(study, "qk_fix")
+    wanted = _in_turns(list(by_score))[: config.n_full_features]
+    for feature in track(by_score, "exact patching"):
+        numbers = top_samples(study, feature, "vqav2", config.n_samples)
+        rankings = [*by_score[feature], by_fix[feature].mean(0)]
+        chosen = _chosen(study, feature, rankings, feature in wanted)
+        for patched in _patch(study, feature, numbers, chosen):
+            output.table("head_exact", _columns(patched, config.max_q))
+            if feature in wanted:
+                full.append(patched)
+    if full:
+        output.table("attribution_agreement", _agreements(full, config.n_samples))
+    if len(wanted) < config.n_full_features:
+        output.warn(
+            f"{len(wanted)} features had every head patched, {config.n_full_features} wanted: no "
+            "more were attributed"
+        )
+
+
+def _in_turns(features: list[Feature]) -> list[Feature]:
+    """The layers' first features, then their second ones, and so on: a sample of all layers."""
+    layers = by_layer_of(features)
+    ranked = ([Feature(layer, f) for f in layers[layer]] for layer in sorted(layers))
+    return [f for turn in zip_longest(*ranked) for f in turn if f is not None]
+
+
+def _chosen(
+    study: Study, feature: Feature, rankings: list[Drive], is_full: bool
+) -> dict[Head, str]:
+    """Heads to patch with the reason."""
+    config = study.config.exact_patch
+    top = [head for drive in rankings for head in strongest(drive, config.n_top)]
+    others = [h for h in np.ndindex(*rankings[0].shape) if h not in set(top)]
+    random = np.random.default_rng([study.config.seed, feature.layer, feature.feature])
+    drawn = random.permutation(len(others))[: config.n_random]
+    chosen = dict.fromkeys(top, "top") | {others[i]: "random" for i in sorted(drawn.tolist())}
+    return chosen | {h: "full" for h in others if is_full and h not in chosen}
+
+
+def _patch(
+    study: Study, feature: Feature, numbers: list[int], chosen: dict[Head, str]
+) -> list[Patched]:
+    """Every configured part of the chosen heads, on these samples."""
+    at_once = study.config.head_attribution.samples_at_once
+    batches = [
+        _patch_batch(study, feature, prompts, list(chosen))
+        for prompts in both_prompts(study, numbers, at_once)
+    ]
+    return [
+        Patched(
+            feature,
+            part,
+            list(chosen),
+            list(chosen.values()),
+            np.concatenate([batch[part]["effect"] for batch in batches]),
+            {
+                name: np.concatenate([batch[part][name] for batch in batches])
+                for name in batches[0][part]
+                if name != "effect"
+            },
+        )
+        for part in study.config.exact_patch.parts
+    ]
+
+
+def _patch_batch(
+    study: Study, feature: Feature, prompts: BothPrompts, heads: list[Head]
+) -> dict[str, dict[str, Float64[np.ndarray, "sample method head"]]]:
+    """By part, the effect and its estimates."""
+    model, n = study.vlm.model, len(prompts.numbers)
+    mask, layer = prompts.batch.attention_mask, feature.layer
+    both = run_both(model, prompts.clean, prompts.corrupt, mask, [layer])
+    residual = both.heads.residual.detach()[:n]
+    of_all = torch.full((1, n), feature.feature)
+    positions, directions = aim(study, layer, of_all, prompts.batch.roles, residual)
+    scores = head_scores(both, positions, layer, directions)
+    del both  # the graph
+    positions = positions if positions.ndim == 2 else positions[0]
+    at = tuple(torch.tensor(heads, device=mask.device).T)
+
+    def of_heads(part: torch.Tensor) -> np.ndarray:
+        """[method, 1, sample, layer, head] to [sample, method, chosen head]."""
+        return part[:, 0][(..., *at)].transpose(0, 1).double().cpu().numpy()
+
+    estimates = {
+        "qk": {"score": of_heads(scores.q + scores.k), "fix": of_heads(scores.qk_fix)},
+        "v": {"score": of_heads(scores.v)},
+        "z": {"score": of_heads(scores.z)},
+    }
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for part in study.config.exact_patch.parts:
+        effect = exact_patch_heads(  # both ways in one batch
+            model,
+            torch.cat([prompts.clean, prompts.corrupt]),
+            torch.cat([prompts.corrupt, prompts.clean]),
+            torch.cat([mask, mask]),
+            torch.cat([positions, positions]),
+            layer,
+            torch.cat([directions, directions], dim=1),
+            heads=heads,
+            parts=SWAPPED[part],
+        )[0]
+        both_ways = effect.unflatten(0, (2, n)).transpose(0, 1).double().cpu().numpy()
+        found[part] = {"effect": both_ways, **estimates[part]}
+    return found
+
+
+def _columns(patched: Patched, max_q: float) -> dict[str, object]:
+    """Rows of table head_exact."""
+    n_samples, n_methods, n_heads = patched.effect.shape
+    effect = mean_effect(patched.effect)
+    q = np.stack([benjamini_hochberg(of_method) for of_method in effect.p_value])
+    q = np.maximum(q, effect.p_value)  # rounding may say less
+    score = patched.estimates["score"].mean(0)
+    n = n_methods * n_heads
+    fix = patched.estimates["fix"].mean(0).ravel() if "fix" in patched.estimates else [None] * n
+    is_causal = (q <= max_q) & (np.sign(effect.mean) == np.sign(score)) & (score != 0)
+    return {
+        "layer": np.full(n, patched.feature.layer, np.int16),
+        "feature": np.full(n, patched.feature.feature, np.int32),
+        "part": [patched.part] * n,
+        "method": np.repeat(METHODS, n_heads).tolist(),
+        "head_layer": np.tile(np.array([h[0] for h in patched.heads], np.int16), n_methods),
+        "head": np.tile(np.array([h[1] for h in patched.heads], np.int16), n_methods),
+        "why": patched.why * n_methods,
+        "effect": effect.mean.ravel().astype(np.float32),
+        "standard_error": effect.standard_error.ravel().astype(np.float32),
+        "effect_low": effect.low.ravel().astype(np.float32),
+        "effect_high": effect.high.ravel().astype(np.float32),
+        "p_value": effect.p_value.ravel(),
+        "q_value": q.ravel(),
+        "estimate": score.ravel().astype(np.float32),
+        "estimate_fix": pa.array(fix, pa.float32()),
+        "is_causal": is_causal.ravel(),
+        "n_samples": np.full(n, n_samples, np.int32),
+    }
+
+
+def _agreements(full: list[Patched], n_samples: int) -> dict[str, object]:
+    """Rows of table attribution_agreement, of the features with every head patched."""
+    rows: list[dict[str, object]] = []
+    for part in dict.fromkeys(patched.part for patched in full):
+        of_part = [patched for patched in full if patched.part == part]
+        for name, pairs in _compared(of_part):
+            for scope, compare in (("all", agreement), ("within_layer", agreement_within_layers)):
+                rows.append(
+                    {
+                        "part": part,
+                        "estimate": name,
+                        "scope": scope,
+                        **compare(pairs)._asdict(),
+                        "n_features": len(of_part),
+                        "n_pairs": len(pairs.exact),
+                        "n_samples": n_samples,
+                    }
+                )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _compared(full: list[Patched]) -> Iterator[tuple[str, Pairs]]:
+    """Every estimate beside its exact effect: A, B, the mean of B and -A; first order and fixed."""
+    n_heads = [len(patched.heads) for patched in full]
+    layer = np.repeat([patched.feature.layer for patched in full], n_heads)
+    feature = np.repeat([patched.feature.feature for patched in full], n_heads)
+    exact = np.concatenate([DRIVES[:, None] * p.effect.mean(0) for p in full], axis=1)
+    for kind in full[0].estimates:
+        estimate = np.concatenate(
+            [DRIVES[:, None] * p.estimates[kind].mean(0) for p in full], axis=1
+        )
+        suffix = "" if kind == "score" else f"_{kind}"
+        for number, method in enumerate(METHODS):
+            yield method + suffix, Pairs(layer, feature, estimate[number], exact[number])
+        yield "mean" + suffix, Pairs(layer, feature, estimate.mean(0), exact.mean(0))

@@ -1,0 +1,124 @@
+"""Stage `head_attribution`: which heads drive each surviving or ablated feature (paper 5.2, C).
+
+A sample that is a top sample of several features, of whatever layers, is run once for all of them.
+Samples that are asked about alike go through together, so that few backward passes are half empty.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from rich.progress import track
+from torch import Tensor
+
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
+from feature_atlas.etl.stages.features.feature_choice import studied_features, top_samples
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, aim, asked, both_prompts
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.heads.head_attribution import HeadScores, head_scores, run_both, summarise_heads
+
+METHODS = ("A", "B")
+MIN_SAMPLES = 2
+
+Wanted = dict[int, list[Feature]]
+"""Features by the number of a sample on which they are asked about."""
+
+
+def run_head_attribution(run: Path) -> Stage:
+    """One row per feature, method and head up to the feature's layer."""
+    study = open_study(run)
+    config = study.config.head_attribution
+    return run_stage(
+        run,
+        "head_attribution",
+        params={
+            **config.model_dump(include={"n_samples", "max_features"}),
+            **asked(study),
+        },
+        reads=["mean_image", "neutral_prompt", "ablation", "harvest", *adapt_stages(study, "text")],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    config = study.config.head_attribution
+    features = studied_features(study)[: config.max_features]
+    wanted: Wanted = defaultdict(list)
+    for feature in features:
+        for number in top_samples(study, feature, "vqav2", config.n_samples):
+            wanted[number].append(feature)
+    scores = _scores(study, wanted)
+    for feature in features:
+        if len(scores[feature]) >= MIN_SAMPLES:  # a standard error needs two
+            parts = zip(*scores[feature], strict=True)
+            of_feature = HeadScores(*(torch.cat(part, dim=2) for part in parts))
+            output.table("head_attribution", _columns(feature, of_feature))
+
+
+def _scores(study: Study, wanted: Wanted) -> dict[Feature, list[HeadScores]]:
+    """Scores of every feature on each of its samples."""
+    scores: dict[Feature, list[HeadScores]] = defaultdict(list)
+    numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
+    at_once = study.config.head_attribution.samples_at_once
+    n_batches = -(-len(numbers) // at_once)
+    batches = both_prompts(study, numbers, at_once)
+    for prompts in track(batches, "attribution patching", total=n_batches):
+        for feature, of_sample in _batch_scores(study, prompts, wanted):
+            scores[feature].append(of_sample)
+    return scores
+
+
+def _profile(study: Study, features: list[Feature]) -> tuple[int, ...]:
+    """How many features of each layer, the highest first: what a sample costs."""
+    return tuple(sum(f.layer == layer for f in features) for layer in reversed(study.layers))
+
+
+def _batch_scores(
+    study: Study, prompts: BothPrompts, wanted: Wanted
+) -> list[tuple[Feature, HeadScores]]:
+    asked_of = [wanted[number] for number in prompts.numbers]
+    layers = sorted({feature.layer for features in asked_of for feature in features})
+    both = run_both(
+        study.vlm.model, prompts.clean, prompts.corrupt, prompts.batch.attention_mask, layers
+    )
+    done = []
+    for layer in layers:
+        rounds = _rounds([[f.feature for f in of if f.layer == layer] for of in asked_of])
+        residual = both.heads.residuals[layer].detach()[: len(asked_of)]
+        positions, directions = aim(study, layer, rounds, prompts.batch.roles, residual)
+        scores = head_scores(both, positions, layer, directions)
+        for turn, place in (rounds >= 0).nonzero().tolist():
+            one = (slice(None), slice(turn, turn + 1), slice(place, place + 1))
+            own = HeadScores(*(part[one].cpu() for part in scores))
+            done.append((Feature(layer, int(rounds[turn, place])), own))
+    return done
+
+
+def _rounds(features: list[list[int]]) -> Int[Tensor, "round batch"]:
+    """Feature numbers by turn and sample; -1 where a sample has none left."""
+    n_rounds = max(map(len, features))
+    padded = [of + [-1] * (n_rounds - len(of)) for of in features]
+    return torch.tensor(padded).T
+
+
+def _columns(feature: Feature, scores: HeadScores) -> dict[str, object]:
+    summary = summarise_heads(scores)
+    n_methods, _, n_layers, n_heads = summary.score.shape
+    method, head_layer, head = np.indices((n_methods, n_layers, n_heads)).reshape(3, -1)
+    n = len(method)
+    return {
+        "layer": np.full(n, feature.layer, np.int16),
+        "feature": np.full(n, feature.feature, np.int32),
+        "method": [METHODS[m] for m in method],
+        "head_layer": head_layer.astype(np.int16),
+        "head": head.astype(np.int16),
+        **{
+            name: getattr(summary, name).flatten().float().numpy()
+            for name in ("score", *HeadScores._fields, "standard_error")
+        },
+        "n_samples": np.full(n, summary.n_samples, np.int32),
+    }

@@ -1,0 +1,276 @@
+"""Stage `head_knockout`: a feature's strongest heads taken away together (paper 5.2, C; 5.3).
+
+Scored on the statements of the test split about the feature's relation, as an ablation is. Random
+sets of heads that look at the picture as much are taken away for comparison.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.yes_no import yes_no_ids
+from feature_atlas.dictionary.sae import Encoder, unit_directions
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.ablation.evaluation_sets import (
+    SCORED,
+    Evaluation,
+    images_of,
+    labels_of,
+    relation_sets,
+)
+from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of, relation_of
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, asked, both_prompts
+from feature_atlas.etl.stages.heads.exact_patch import SWAPPED
+from feature_atlas.etl.stages.heads.head_drives import Drives, attributed, strongest
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.heads.head_knockout import (
+    Question,
+    Readout,
+    image_mass,
+    matched_heads,
+    read_out,
+    read_out_without,
+)
+from feature_atlas.heads.objective_positions import role_positions
+from feature_atlas.statistics.uncertainty import Interval, benjamini_hochberg, clustered_bootstrap
+from feature_atlas.vlm.head_probe import Head, record_heads
+from feature_atlas.vlm.token_roles import Role
+
+UNTOUCHED, CORRUPT = "untouched", "corrupt"
+STORED = (
+    "n_samples", "accuracy_before", "accuracy_after", "delta_accuracy", "delta_low", "delta_high",
+    "right_to_wrong", "wrong_to_right", "mcnemar_p", "probability_delta", "margin_delta",
+    "margin_low", "margin_high", "yes_rate_before", "yes_rate_after", "balanced_accuracy_before",
+    "balanced_accuracy_after",
+)  # fmt: skip
+"""Of AblationEffect."""
+
+
+class Cut(NamedTuple):
+    """One set of heads and what is taken of them; a row of table head_knockout."""
+
+    part: str
+    control_no: int
+    heads: tuple[Head, ...]
+    mass: float
+
+
+class Row(NamedTuple):
+    """One row of table head_knockout."""
+
+    feature: Feature
+    relation: str | None
+    cut: Cut
+    effect: AblationEffect
+    projection: Interval
+    means: dict[str, float]
+
+
+def run_head_knockout(run: Path) -> Stage:
+    """Knock out the strongest heads of some attributed features, and their controls."""
+    study = open_study(run)
+    return run_stage(
+        run,
+        "head_knockout",
+        params={
+            **study.config.head_knockout.model_dump(),
+            **asked(study),
+            "scored_on": SCORED,
+            "n_bootstrap": study.config.ablation.n_bootstrap,
+        },
+        reads=[
+            "samples",
+            "head_attribution",
+            "mean_image",
+            "harvest",
+            *adapt_stages(study, "text"),
+        ],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    drives = attributed(study, "qk_fix")
+    related = [feature for feature in drives if relation_of(study, feature) is not None]
+    features = related[: study.config.head_knockout.max_features]
+    rows: list[Row] = []
+    with Progress() as progress:
+        bar = progress.add_task("head knock-out", total=len(features))
+        for layer, numbers in by_layer_of(features).items():
+            for evaluation, of_evaluation in relation_sets(study, layer, numbers, [SCORED]):
+                for number in of_evaluation:
+                    feature = Feature(layer, number)
+                    rows.extend(_knock_out(study, feature, drives[feature], evaluation))
+                    progress.advance(bar)
+    if rows:
+        output.table("head_knockout", _columns(study, rows))
+    _warn_of_controls(output, rows)
+
+
+def _knock_out(study: Study, feature: Feature, drives: Drives, evaluation: Evaluation) -> list[Row]:
+    """The strongest heads and every control, on all statements."""
+    question = _question(study, feature)
+    cuts: list[Cut] = []
+    parts: dict[Cut | str, list[Readout]] = {}
+    for prompts in both_prompts(study, evaluation.numbers, study.config.batch_size):
+        cuts = cuts or _cuts(study, feature, drives, prompts)
+        for cut, found in _read_batch(study, question, prompts, cuts).items():
+            parts.setdefault(cut, []).append(found)
+    runs = {
+        cut: Readout(*(torch.cat(column).cpu() for column in zip(*found, strict=True)))
+        for cut, found in parts.items()
+    }
+    return _rows(study, feature, evaluation, cuts, runs)
+
+
+def _question(study: Study, feature: Feature) -> Question:
+    dictionary = adapted_sae(study, "text", feature.layer)
+    return Question(
+        feature.layer,
+        feature.feature,
+        unit_directions(dictionary)[feature.feature],
+        Encoder.of(dictionary),
+        yes_no_ids(study.vlm.processor.tokenizer),
+    )
+
+
+def _cuts(study: Study, feature: Feature, drives: Drives, prompts: BothPrompts) -> list[Cut]:
+    """The strongest heads by the mean of both methods with the QK fix, and matched sets."""
+    config = study.config.head_knockout
+    drive = drives.mean(0)
+    top = strongest(drive, min(config.n_heads, drive.size // 2))
+    roles = prompts.batch.roles
+    mass = image_mass(
+        study.vlm.model,
+        prompts.clean,
+        prompts.batch.attention_mask,
+        role_positions(roles, "text"),
+        roles == Role.IMAGE,
+        feature.layer,
+    ).cpu()
+    seed = study.config.seed + feature.feature
+    sets = [top, *matched_heads(top, mass.numpy(), n_sets=config.n_controls, seed=seed)]
+    return [
+        Cut(part, number, tuple(heads), float(np.mean([float(mass[head]) for head in heads])))
+        for part in config.parts
+        for number, heads in enumerate(sets)
+    ]
+
+
+@torch.no_grad()
+def _read_batch(
+    study: Study, question: Question, prompts: BothPrompts, cuts: list[Cut]
+) -> dict[Cut | str, Readout]:
+    """Feature and answers, untouched, without the picture, and under every cut."""
+    model, mask = study.vlm.model, prompts.batch.attention_mask
+    text = role_positions(prompts.batch.roles, "text")
+    donor = record_heads(model, prompts.corrupt, mask, [question.layer])
+    found: dict[Cut | str, Readout] = {
+        UNTOUCHED: read_out(model, prompts.clean, mask, text, question),
+        CORRUPT: read_out(model, prompts.corrupt, mask, text, question),
+    }
+    for cut in cuts:
+        found[cut] = read_out_without(
+            model, prompts.clean, donor, mask, text, question,
+            heads=cut.heads, parts=SWAPPED[cut.part],
+        )  # fmt: skip
+    return found
+
+
+def _rows(
+    study: Study,
+    feature: Feature,
+    evaluation: Evaluation,
+    cuts: list[Cut],
+    runs: dict[Cut | str, Readout],
+) -> list[Row]:
+    before, corrupt = runs[UNTOUCHED], runs[CORRUPT]
+    images = images_of(study, evaluation)
+    draws = {"seed": study.config.seed, "n_draws": study.config.ablation.n_bootstrap}
+    effects = ablation_effects(
+        labels_of(study, evaluation),
+        before.margin.float().numpy(),
+        torch.stack([runs[cut].margin for cut in cuts]).float().numpy(),
+        images,
+        **draws,
+    )
+    changes = torch.stack([runs[cut].projection - before.projection for cut in cuts], dim=1)
+    ends = clustered_bootstrap(changes.double().numpy(), images, **draws)
+    return [
+        Row(
+            feature,
+            evaluation.relation,
+            cut,
+            effects[i],
+            Interval(ends.low[i], ends.high[i]),
+            _means(before, runs[cut], corrupt),
+        )
+        for i, cut in enumerate(cuts)
+    ]
+
+
+def _means(before: Readout, after: Readout, corrupt: Readout) -> dict[str, float]:
+    """Over statements: what the feature was, became, and would be without the picture."""
+
+    def mean(values: Tensor) -> float:
+        return float(values.double().mean())
+
+    return {
+        "projection_before": mean(before.projection),
+        "projection_after": mean(after.projection),
+        "projection_corrupt": mean(corrupt.projection),
+        "activation_before": mean(before.activation),
+        "activation_after": mean(after.activation),
+        "activation_corrupt": mean(corrupt.activation),
+    }
+
+
+def _warn_of_controls(output: StageOutput, rows: list[Row]) -> None:
+    """Where few heads look at the picture, there may be no others to match the strongest with."""
+    masses: dict[tuple[Feature, str], list[float]] = {}
+    for row in rows:
+        masses.setdefault((row.feature, row.cut.part), []).append(row.cut.mass)
+    n_poor = sum(np.mean(mass[1:]) < mass[0] / 2 for mass in masses.values() if len(mass) > 1)
+    if n_poor:
+        output.warn(
+            f"of {len(masses)} knock-outs {n_poor} have controls that look at the picture less "
+            "than half as much: no other heads look at it more"
+        )
+
+
+def _columns(study: Study, rows: list[Row]) -> dict[str, object]:
+    n = len(rows)
+    effects = {name: np.array([getattr(row.effect, name) for row in rows]) for name in STORED}
+    return {
+        "layer": np.array([row.feature.layer for row in rows], np.int16),
+        "feature": np.array([row.feature.feature for row in rows], np.int32),
+        "part": [row.cut.part for row in rows],
+        "control_no": np.array([row.cut.control_no for row in rows], np.int16),
+        "relation": [row.relation for row in rows],
+        "heads": [[f"L{layer}H{head}" for layer, head in row.cut.heads] for row in rows],
+        "image_mass": np.array([row.cut.mass for row in rows]),
+        **{name: np.array([row.means[name] for row in rows]) for name in rows[0].means},
+        "projection_delta_low": np.array([float(row.projection.low) for row in rows]),
+        "projection_delta_high": np.array([float(row.projection.high) for row in rows]),
+        "seed": np.full(n, study.config.seed, np.int32),
+        **effects,
+        "q_value": _q_values(rows),
+    }
+
+
+def _q_values(rows: list[Row]) -> list[float | None]:
+    """Benjamini-Hochberg over the features of each part; controls have none."""
+    q_values: list[float | None] = [None] * len(rows)
+    for part in {row.cut.part for row in rows}:
+        own = [i for i, row in enumerate(rows) if row.cut[:2] == (part, 0)]
+        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in own])
+        for i, q in zip(own, adjusted, strict=True):
+            q_values[i] = float(q)
+    return q_values

@@ -1,0 +1,169 @@
+"""Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2).
+
+Each map is stored with the place of its patches on the picture, and, where it is known what the
+question is about, with how much of it lies there.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
+from feature_atlas.etl.inputs.instances import Instances, read_instances
+from feature_atlas.etl.inputs.samples import open_image
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.features.feature_choice import sample_of, top_samples
+from feature_atlas.etl.stages.features.harvest_sums import SOURCES
+from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.heads.attention_map import (
+    Map,
+    Place,
+    batch_attention,
+    map_columns,
+    place_of,
+)
+from feature_atlas.etl.stages.heads.head_attribution import METHODS
+from feature_atlas.etl.stages.heads.head_drives import attributed
+from feature_atlas.etl.stages.heads.localisation import Pair, localisation_columns, located_pairs
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.heads.overlay import ImageAttention, blend, choose_heads
+from feature_atlas.vlm.head_probe import Head
+from feature_atlas.vlm.processor_geometry import geometry, grid_shape, on_picture
+from feature_atlas.vlm.token_roles import encode_prompts
+
+METHOD = "B"
+"""The method whose ranking picks the heads; the paper finds it sharper (C.2)."""
+SCORE: Literal["qk_fix"] = "qk_fix"
+"""With the softmax computed anew: the plain score foretells real patching poorly
+(`attribution_agreement`)."""
+
+
+def run_overlay(run: Path) -> Stage:
+    """One row per feature, sample and shown head; and whether heads of a kind localise."""
+    study = open_study(run)
+    config = study.config.head_attribution
+    return run_stage(
+        run,
+        "overlay",
+        params={
+            **config.model_dump(include={"n_overlay_heads", "n_overlay_samples"}),
+            "method": METHOD,
+            "score": SCORE,
+            "random": "matched on image mass and layer",
+        },
+        reads=["head_attribution", "harvest"],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    instances = _instances(study)
+    pairs: list[Pair] = []
+    for feature, of_feature in track(_scores(study).items(), "attention overlays"):
+        n = study.config.head_attribution.n_overlay_samples
+        numbers = [*top_samples(study, feature, "vqav2", n), *top_samples(study, feature, "vsr", n)]
+        if not numbers:
+            continue
+        maps = _maps(study, feature, of_feature, numbers, instances)
+        output.table("overlay", _columns(feature, maps))
+        pairs += located_pairs(study, feature, maps)
+    summary = localisation_columns(pairs, study.config.seed)
+    if summary is not None:
+        output.table("localisation", summary)
+
+
+@torch.no_grad()
+def overlaid_pictures(
+    study: Study, questions: Sequence[str], pictures: Sequence[Image.Image], head: Head
+) -> Iterator[Image.Image]:
+    """Each picture under the attention of one head while its question is read."""
+    step = study.config.batch_size
+    for start in range(0, len(questions), step):
+        asked, shown = questions[start : start + step], pictures[start : start + step]
+        batch = encode_prompts(
+            study.vlm.processor, asked, shown, suffix=study.config.vlm.suffix
+        ).to(study.config.device)
+        attention = batch_attention(study, batch, [head])
+        for picture, weights in zip(shown, attention.weights[:, 0].cpu(), strict=True):
+            seen = geometry(study.vlm.processor.image_processor, *picture.size)
+            grid = weights.reshape(grid_shape(len(weights), seen)).float().numpy()
+            yield blend(picture, on_picture(grid, seen, *picture.size))
+
+
+def _columns(feature: Feature, maps: Sequence[Map]) -> dict[str, object]:
+    """Rows of the table overlay."""
+    n, scores = len(maps), [one.on_objects for one in maps]
+    return {
+        "layer": np.full(n, feature.layer, np.int16),
+        "feature": np.full(n, feature.feature, np.int32),
+        "sample": np.array([one.sample for one in maps], np.int64),
+        "method": [METHOD] * n,
+        **map_columns(maps),
+        "object_share": pa.array([s and s.share for s in scores], pa.float32()),
+        "object_area": pa.array([s and s.area for s in scores], pa.float32()),
+        "lift": pa.array([s and s.lift for s in scores], pa.float32()),
+    }
+
+
+def _instances(study: Study) -> Instances | None:
+    """What is known of the pictures that features are shown on."""
+    files = study.config.data.instances
+    pictures = {s.image for split in SOURCES.values() for s in study.samples[split]}
+    return read_instances(files, pictures) if files else None
+
+
+def _scores(study: Study) -> dict[Feature, Tensor]:
+    """Each attributed feature's scores as [layer, head]."""
+    return {
+        feature: torch.from_numpy(drives[METHODS.index(METHOD)]).float()
+        for feature, drives in attributed(study, SCORE).items()
+    }
+
+
+def _maps(
+    study: Study,
+    feature: Feature,
+    scores: Tensor,
+    numbers: list[int],
+    instances: Instances | None,
+) -> list[Map]:
+    """Maps of a feature's shown heads on each of its samples."""
+    attention = _attention(study, feature, numbers)
+    n_layers, n_heads = scores.shape
+    heads = choose_heads(
+        scores,
+        attention.image_mass.mean(0).reshape(n_layers, n_heads),
+        n=study.config.head_attribution.n_overlay_heads,
+        seed=study.config.seed,
+    )
+    kinds = [(kind, head) for kind, shown in heads._asdict().items() for head in shown]
+    maps: list[Map] = []
+    for number, of_sample in zip(numbers, attention.weights.float().numpy(), strict=True):
+        place = _place(study, number, of_sample.shape[-1], instances)
+        for kind, (layer, head) in kinds:
+            weights = of_sample[layer * n_heads + head]
+            maps.append(Map(number, kind, (layer, head), weights, place))
+    return maps
+
+
+def _place(study: Study, number: int, n_patches: int, instances: Instances | None) -> Place:
+    """Where the patches of a sample lie, and which of them show what its question names."""
+    sample = sample_of(study, number)
+    asked = None if instances is None else instances.asked_about(sample)
+    return place_of(study, open_image(sample.image).size, n_patches, asked)
+
+
+@torch.no_grad()
+def _attention(study: Study, feature: Feature, numbers: list[int]) -> ImageAttention:
+    """Attention of every head up to the feature's layer on its top samples."""
+    n_heads = study.inputs["vlm"]["n_heads"]
+    heads = [(layer, head) for layer in range(feature.layer + 1) for head in range(n_heads)]
+    batches = study.prompts([sample_of(study, number) for number in numbers])
+    parts = [batch_attention(study, batch, heads) for batch, _ in batches]
+    return ImageAttention(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))

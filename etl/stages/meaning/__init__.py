@@ -1,0 +1,1 @@
+"""What features mean (paper 5.1, B)."""

@@ -1,0 +1,1 @@
+"""Samples, prompts and pictures as the model takes them (paper 3.1)."""

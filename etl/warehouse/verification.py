@@ -1,0 +1,151 @@
+"""Whether a run folder may be loaded: its files, its tables, their columns, values and keys.
+
+The loader asks before it writes anything; `feature-atlas ingest --dry-run` asks and stops. No
+database is needed. Files are read batch by batch.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from feature_atlas.etl.run_folder.manifest import Manifest
+from feature_atlas.etl.run_folder.run_files import FileChecked, unreadable, verify_files
+from feature_atlas.etl.warehouse.column_kinds import verify_columns
+from feature_atlas.etl.warehouse.progress import Progress
+from feature_atlas.etl.warehouse.row_keys import DenseKeys, SparseKeys
+from feature_atlas.etl.warehouse.row_rules import verify_rules
+from feature_atlas.etl.warehouse.row_values import verify_values
+from feature_atlas.etl.warehouse.table_rows import (
+    DENSE,
+    REGIMES,
+    REQUIRED,
+    SPARSE,
+    WHAT,
+    Batch,
+    Known,
+    read_batches,
+)
+
+
+class TableChecked(NamedTuple):
+    """A table whose every row may be loaded."""
+
+    table: str
+    """Its name."""
+    n_files: int
+    """Files of the folder that hold its rows."""
+    n_rows: int
+    """Rows in all of them."""
+    n_columns: int
+    """Columns of each."""
+
+    @property
+    def n_values(self) -> int:
+        """Values that were looked at."""
+        return self.n_rows * self.n_columns
+
+
+class Checked(NamedTuple):
+    """What a verification looked at and found right."""
+
+    files: list[FileChecked]
+    """Every file of the manifest."""
+    tables: list[TableChecked]
+    """Every table that the folder has files for."""
+
+
+def verify(folder: Path, manifest: Manifest, progress: Progress) -> Checked:
+    """Check everything that can be known of a folder without a database, or say what is wrong."""
+    files, n_bytes, total = [], 0, sum(file.bytes for file in manifest.files)
+    for file in verify_files(folder, manifest):
+        files.append(file)
+        n_bytes += file.n_bytes
+        progress("hash", n_bytes, total)
+    done, total = 0, sum(file.rows for file in manifest.files)
+    for n_rows in verify_tables(folder, manifest):
+        done += n_rows
+        progress("verify", done, total)
+    return Checked(files, _tables(manifest))
+
+
+def _tables(manifest: Manifest) -> list[TableChecked]:
+    return [
+        TableChecked(table, len(files), sum(f.rows for f in files), len(files[0].columns))
+        for table, files in sorted(manifest.tables.items())
+    ]
+
+
+def verify_tables(folder: Path, manifest: Manifest) -> Iterator[int]:
+    """Check every row of every table; yields the number of rows checked, batch by batch."""
+    _verify_names(folder, manifest.tables)
+    _verify_sizes(folder, manifest)
+    yield from verify_rows(folder, manifest, (*WHAT, *DENSE, *SPARSE))
+
+
+def verify_rows(folder: Path, manifest: Manifest, tables: Collection[str]) -> Iterator[int]:
+    """Check every row of some tables; what rows refer to comes first."""
+    numbers = {"dataset": np.array([d.key for d in manifest.datasets], np.int64)}
+    known = Known(
+        tuple(manifest.sae_set.layers), manifest.sae_set.d_sae, {"regime": REGIMES}, numbers
+    )
+    for name in tables:
+        yield from _verify_table(folder, manifest, name, known)
+
+
+def _verify_names(folder: Path, names: Collection[str]) -> None:
+    unknown = sorted(set(names) - {*DENSE, *SPARSE, *WHAT})
+    if unknown:
+        raise ValueError(
+            f"{folder / 'manifest.json'} lists files for unknown tables {unknown}; "
+            f"known are {sorted({*DENSE, *SPARSE, *WHAT})}. The folder was written by another "
+            "version, or the file is damaged: build the run again."
+        )
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise ValueError(
+            f"{folder / 'manifest.json'} lists no rows for {', '.join(missing)}: every run needs "
+            "them. Finish the run with `feature-atlas build`."
+        )
+
+
+def _verify_sizes(folder: Path, manifest: Manifest) -> None:
+    """Refuse a number of features that the rows are far from, before memory is taken for them."""
+    layers, d_sae = len(manifest.sae_set.layers), manifest.sae_set.d_sae
+    for name in REQUIRED:
+        n_rows = sum(file.rows for file in manifest.tables[name])
+        if 2 * n_rows < layers * d_sae:
+            raise ValueError(
+                f"{folder / 'manifest.json'} says {layers} layers of {d_sae} features and "
+                f"{n_rows} rows of {name}, expected {layers * d_sae}: parts of two runs, or "
+                "a damaged file. Build the run again."
+            )
+
+
+def _verify_table(folder: Path, manifest: Manifest, name: str, known: Known) -> Iterator[int]:
+    """One table; the local numbers of images and samples are known to the tables after it."""
+    keys = DenseKeys(name, known) if name in DENSE else SparseKeys(name)
+    local = []
+    for file in manifest.tables.get(name, []):
+        verify_columns(folder, file, name)
+        for batch in read_batches(folder, file):
+            verify_batch(batch, name, known)
+            keys.add(batch)
+            if name in WHAT:
+                local.append(batch.column(name).to_numpy(zero_copy_only=False))
+            yield batch.rows.num_rows
+    keys.verify(folder)
+    if name in WHAT:
+        known.numbers[name] = np.concatenate(local) if local else np.empty(0, np.int64)
+
+
+def verify_batch(batch: Batch, name: str, known: Known) -> None:
+    """Refuse the first of some rows of a table that may not be loaded."""
+    try:
+        batch.rows.validate(full=True)
+    except pa.ArrowException as error:
+        raise unreadable(batch.path, error) from None
+    verify_values(batch, name, known)
+    verify_rules(batch, name)
