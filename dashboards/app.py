@@ -7,8 +7,10 @@ from feature_atlas.dashboards.palette import ICON
 st.set_page_config(page_title="Feature atlas", page_icon=ICON, layout="wide")
 pages = [
     st.Page("overview.py", title="Overview", icon=":material/scatter_plot:", default=True),
-    st.Page("feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
-    st.Page("search.py", title="Search", icon=":material/search:", url_path="search"),
-    st.Page("ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"),
+    st.Page("features/feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
+    st.Page("meaning/search.py", title="Search", icon=":material/search:", url_path="search"),
+    st.Page(
+        "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"
+    ),
 ]
 st.navigation(pages, position="top").run()

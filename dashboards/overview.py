@@ -6,19 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.facts import show_facts
-from feature_atlas.dashboards.feature_choice import survivors_of
-from feature_atlas.dashboards.feature_table import feature_table
-from feature_atlas.dashboards.figures import FIGURES
-from feature_atlas.dashboards.funnel import funnel_chart
-from feature_atlas.dashboards.layer_curves import (
+from feature_atlas.dashboards.dictionary.layer_curves import (
     adapted_per_layer,
     cosine_per_layer,
     training_curve,
 )
-from feature_atlas.dashboards.palette import draw
-from feature_atlas.dashboards.run_choice import choose_run
-from feature_atlas.dashboards.scatter import (
+from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.features.feature_choice import survivors_of
+from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.features.funnel import funnel_chart
+from feature_atlas.dashboards.features.scatter import (
     MAX_POINTS,
     N_BINS,
     chosen_box,
@@ -26,6 +23,9 @@ from feature_atlas.dashboards.scatter import (
     half_bin,
     scatter,
 )
+from feature_atlas.dashboards.figures import FIGURES
+from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.run_choice import choose_run
 
 COLUMNS = {
     "layer": st.column_config.NumberColumn("layer", width="small"),

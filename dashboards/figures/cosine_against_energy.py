@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.features.scatter import MAX_POINTS, energy_floor
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
 from feature_atlas.dashboards.figures.skill_shift import (
     controlled,
@@ -15,7 +16,6 @@ from feature_atlas.dashboards.figures.skill_shift import (
     shifts_of,
 )
 from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, NEUTRAL, OCR, SPATIAL
-from feature_atlas.dashboards.scatter import MAX_POINTS, energy_floor
 
 N_BINS = 200
 """Bins per axis of a cloud that is too large to draw point by point."""

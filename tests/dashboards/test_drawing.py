@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from feature_atlas.dashboards.attention_overlay import Seen, crisp, overlay
-from feature_atlas.dashboards.feature_table import with_links
-from feature_atlas.dashboards.head_map import top_heads
-from feature_atlas.dashboards.marked_text import marked_text
-from feature_atlas.dashboards.scatter import chosen_box, energy_floor, half_bin, scatter
+from feature_atlas.dashboards.features.feature_table import with_links
+from feature_atlas.dashboards.features.marked_text import marked_text
+from feature_atlas.dashboards.features.scatter import chosen_box, energy_floor, half_bin, scatter
+from feature_atlas.dashboards.heads.attention_overlay import Seen, crisp, overlay
+from feature_atlas.dashboards.heads.head_map import top_heads
 
 
 def png(pixels: np.ndarray) -> bytes:

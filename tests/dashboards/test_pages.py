@@ -6,7 +6,7 @@ import pytest
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.figures import FIGURES
 
-PAGES = ["overview.py", "feature.py", "ablation.py"]
+PAGES = ["overview.py", "features/feature.py", "ablation/ablation.py"]
 
 
 def html(app) -> str:
@@ -79,7 +79,7 @@ def test_overview_names_the_command_that_draws_the_papers_figures(full_atlas, op
 def test_feature_shows_turn_and_preference_beside_their_nulls(
     full_atlas, open_page, written
 ) -> None:
-    app = open_page("feature.py", run=1, layer=1, feature=0)
+    app = open_page("features/feature.py", run=1, layer=1, feature=0)
 
     (turning,) = [table.value for table in app.dataframe if "null_cosine" in table.value]
     assert turning.excess_rotation[0] == pytest.approx(0.5)
@@ -90,7 +90,7 @@ def test_feature_shows_turn_and_preference_beside_their_nulls(
 
 
 def test_feature_shows_everything_of_the_feature_in_the_address(full_atlas, open_page) -> None:
-    app = open_page("feature.py", run=1, layer=1, feature=0)
+    app = open_page("features/feature.py", run=1, layer=1, feature=0)
 
     assert not app.exception
     assert headings(app) == [
@@ -113,7 +113,7 @@ def test_feature_shows_everything_of_the_feature_in_the_address(full_atlas, open
 
 
 def test_feature_says_whether_strong_heads_look_at_what_is_asked(full_atlas, open_page) -> None:
-    app = open_page("feature.py", run=1, layer=1, feature=0)
+    app = open_page("features/feature.py", run=1, layer=1, feature=0)
 
     said = [caption.value for caption in app.caption if "strongest heads' lift" in caption.value]
     assert said == [
@@ -125,20 +125,20 @@ def test_feature_says_whether_strong_heads_look_at_what_is_asked(full_atlas, ope
 
 
 def test_feature_without_custom_prompts_does_not_speak_of_them(full_atlas, open_page) -> None:
-    app = open_page("feature.py", run=1, layer=1, feature=1)
+    app = open_page("features/feature.py", run=1, layer=1, feature=1)
 
     assert "Where they look" in headings(app)
     assert "On prompts of your own" not in headings(app)
 
 
 def test_feature_without_an_address_is_the_first_survivor(full_atlas, open_page) -> None:
-    app = open_page("feature.py")
+    app = open_page("features/feature.py")
 
     assert app.title[0].value == "Layer 0, feature 0"
 
 
 def test_feature_says_what_to_run_for_what_was_not_measured(full_atlas, open_page) -> None:
-    app = open_page("feature.py", layer=0, feature=40)
+    app = open_page("features/feature.py", layer=0, feature=40)
 
     assert not app.exception
     advice = " ".join(info.value for info in app.info)
@@ -158,14 +158,14 @@ def test_feature_says_what_to_run_for_what_was_not_measured(full_atlas, open_pag
     ],
 )
 def test_a_bad_address_is_told_the_valid_ranges(full_atlas, open_page, address, message) -> None:
-    app = open_page("feature.py", **address)
+    app = open_page("features/feature.py", **address)
 
     assert not app.exception
     assert message in app.error[0].value
 
 
 def test_choosing_another_feature_changes_the_address(full_atlas, open_page) -> None:
-    app = open_page("feature.py", layer=0, feature=0)
+    app = open_page("features/feature.py", layer=0, feature=0)
 
     app.number_input(key="feature_widget").set_value(3).run()
 
@@ -187,7 +187,7 @@ def test_a_run_without_candidates_is_no_error(full_atlas, open_page, monkeypatch
 
 
 def test_questions_and_tokens_are_escaped(full_atlas, open_page) -> None:
-    app = open_page("feature.py", layer=0, feature=0)
+    app = open_page("features/feature.py", layer=0, feature=0)
 
     assert "left&quot;of" in html(app)
     assert 'left"of' not in html(app)

@@ -27,7 +27,7 @@ def texts(app) -> str:
 
 
 def test_the_words_of_the_address_are_searched(full_atlas, open_page) -> None:
-    app = open_page("search.py", run=1, q="left of")
+    app = open_page("meaning/search.py", run=1, q="left of")
 
     assert not app.exception
     assert app.title[0].value == "Search"
@@ -44,7 +44,7 @@ def test_the_words_of_the_address_are_searched(full_atlas, open_page) -> None:
 
 
 def test_typing_changes_the_address_and_the_table(full_atlas, open_page) -> None:
-    app = open_page("search.py")
+    app = open_page("meaning/search.py")
     assert "Type words" in app.info[0].value
     assert not app.dataframe
 
@@ -60,7 +60,7 @@ def test_typing_changes_the_address_and_the_table(full_atlas, open_page) -> None
 
 
 def test_nothing_found_is_no_error(full_atlas, open_page) -> None:
-    app = open_page("search.py", q="zebra")
+    app = open_page("meaning/search.py", q="zebra")
 
     assert not app.exception
     assert "No feature of this run matches" in app.info[0].value
@@ -70,7 +70,7 @@ def test_nothing_found_is_no_error(full_atlas, open_page) -> None:
     "words", ["<script>alert(1)</script>", "**left** [x](http://a.b)", "a\0b", "'; --", "(" * 3000]
 )
 def test_hostile_words_are_data(full_atlas, open_page, words: str) -> None:
-    app = open_page("search.py", q=words)
+    app = open_page("meaning/search.py", q=words)
 
     assert not app.exception
     shown = [element.value for kind in ("markdown", "info", "text") for element in app.get(kind)]
@@ -78,14 +78,14 @@ def test_hostile_words_are_data(full_atlas, open_page, words: str) -> None:
 
 
 def test_an_empty_atlas_says_what_to_run(empty_atlas, open_page) -> None:
-    app = open_page("search.py", q="left")
+    app = open_page("meaning/search.py", q="left")
 
     assert not app.exception
     assert "feature-atlas demo" in app.info[0].value
 
 
 def test_a_model_without_vectors_says_what_to_run(full_atlas, open_page, endpoint) -> None:
-    app = open_page("search.py", q="left of")
+    app = open_page("meaning/search.py", q="left of")
 
     assert not app.exception
     assert len(app.dataframe[0].value) == 12
@@ -96,7 +96,7 @@ def test_a_model_without_vectors_says_what_to_run(full_atlas, open_page, endpoin
 def test_an_endpoint_that_fails_costs_only_the_meaning(full_atlas, open_page, endpoint) -> None:
     endpoint.replies = [(401, '{"error": {"message": "bad key"}}')]
 
-    app = open_page("search.py", q="left of")
+    app = open_page("meaning/search.py", q="left of")
 
     assert not app.exception
     assert len(app.dataframe[0].value) == 12
@@ -106,7 +106,7 @@ def test_an_endpoint_that_fails_costs_only_the_meaning(full_atlas, open_page, en
 def test_a_local_model_serves_the_command_alone(full_atlas, open_page, monkeypatch, tmp_path):
     monkeypatch.setenv("ATLAS_EMBEDDING_MODEL", str(tmp_path))
 
-    app = open_page("search.py", q="left of")
+    app = open_page("meaning/search.py", q="left of")
 
     assert not app.exception
     assert "pages ask an endpoint" in texts(app)
@@ -115,7 +115,7 @@ def test_a_local_model_serves_the_command_alone(full_atlas, open_page, monkeypat
 def test_half_a_choice_is_said_on_the_page(full_atlas, open_page, monkeypatch) -> None:
     monkeypatch.setenv("ATLAS_EMBEDDING_URL", "http://127.0.0.1:9/v1")
 
-    app = open_page("search.py", q="left of")
+    app = open_page("meaning/search.py", q="left of")
 
     assert not app.exception
     assert "ATLAS_EMBEDDING_MODEL is not set" in texts(app)

@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.attention_overlay import crisp
-from feature_atlas.dashboards.feature_reviews import show_reviews
-from feature_atlas.dashboards.marked_text import marked_text
+from feature_atlas.dashboards.features.marked_text import marked_text
+from feature_atlas.dashboards.heads.attention_overlay import crisp
+from feature_atlas.dashboards.meaning.feature_reviews import show_reviews
 
 SOURCES = {"vqav2": "Questions (VQAv2)", "vsr": "Statements (VSR)"}
 N_RANKS = 6

@@ -4,9 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.ablation.forest import EVALUATIONS, forest
 from feature_atlas.dashboards.facts import show_facts
-from feature_atlas.dashboards.forest import EVALUATIONS, forest
-from feature_atlas.dashboards.head_map import PARTS, head_map, top_heads
+from feature_atlas.dashboards.heads.head_map import PARTS, head_map, top_heads
 from feature_atlas.dashboards.palette import draw
 
 NUMBER = st.column_config.NumberColumn

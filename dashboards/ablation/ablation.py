@@ -4,10 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.beside_paper import beside_paper
+from feature_atlas.dashboards.ablation.beside_paper import beside_paper
+from feature_atlas.dashboards.ablation.forest import forest
 from feature_atlas.dashboards.facts import show_facts
-from feature_atlas.dashboards.feature_table import feature_table
-from feature_atlas.dashboards.forest import forest
+from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.run_choice import choose_run
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from feature_atlas.dashboards.run_choice import quoted
 
-PAGE = "feature.py"
+PAGE = "features/feature.py"
 
 
 def choose_feature(run: pd.Series, marked: pd.DataFrame) -> tuple[int, int]:

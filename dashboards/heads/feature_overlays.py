@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.attention_overlay import Seen, crisp, overlay
-from feature_atlas.dashboards.marked_text import marked_text
+from feature_atlas.dashboards.features.marked_text import marked_text
+from feature_atlas.dashboards.heads.attention_overlay import Seen, crisp, overlay
 
 KINDS = {"top": "Strongest heads", "random": "Matched heads", "bottom": "Weakest heads"}
 DIFFERENCES = {"top - bottom": "weakest", "top - random": "matched"}

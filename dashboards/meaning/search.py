@@ -3,9 +3,9 @@
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.feature_table import feature_table
+from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.meaning.search_meaning import meaning_of
 from feature_atlas.dashboards.run_choice import choose_run
-from feature_atlas.dashboards.search_meaning import meaning_of
 from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
 N_ROWS = 50

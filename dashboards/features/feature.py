@@ -7,16 +7,20 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.facts import show_facts
-from feature_atlas.dashboards.feature_causes import show_ablation, show_heads
-from feature_atlas.dashboards.feature_choice import choose_feature, show_neighbours, survivors_of
-from feature_atlas.dashboards.feature_meaning import show_descriptions, show_examples
-from feature_atlas.dashboards.feature_numbers import (
+from feature_atlas.dashboards.features.feature_choice import (
+    choose_feature,
+    show_neighbours,
+    survivors_of,
+)
+from feature_atlas.dashboards.features.feature_numbers import (
     show_decoder_cosine,
     show_firing_shift,
     show_neutral_prompts,
     show_visual_energy,
 )
-from feature_atlas.dashboards.feature_overlays import show_custom_prompts, show_overlays
+from feature_atlas.dashboards.heads.feature_causes import show_ablation, show_heads
+from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
+from feature_atlas.dashboards.meaning.feature_meaning import show_descriptions, show_examples
 from feature_atlas.dashboards.run_choice import choose_run
 
 

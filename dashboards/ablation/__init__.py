@@ -1,0 +1,1 @@
+"""What breaks without features (paper 5.3)."""

@@ -1,0 +1,1 @@
+"""Heads that drive a feature, and where they look (paper 5.2)."""

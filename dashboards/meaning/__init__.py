@@ -1,0 +1,1 @@
+"""What features mean, and search by words (paper 5.1)."""
