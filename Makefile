@@ -26,8 +26,8 @@ lint: $(VENV)/installed-dev ## style, types and import contracts alone
 	$(VENV)/bin/python -m pytest tests/test_quality.py $(ARGS)
 
 faults: $(VENV)/installed-dev ## kill 50 loads and 10 database servers, and damage 1,000 folders
-	ATLAS_FAULTS=50,10 $(VENV)/bin/python -m pytest tests/etl/test_faults.py $(ARGS)
-	ATLAS_EXAMPLES=500 $(VENV)/bin/python -m pytest tests/etl/bad_folders/test_damage.py $(ARGS)
+	ATLAS_FAULTS=50,10 $(VENV)/bin/python -m pytest tests/etl/warehouse/test_faults.py $(ARGS)
+	ATLAS_EXAMPLES=500 $(VENV)/bin/python -m pytest tests/etl/warehouse/bad_folders/test_damage.py $(ARGS)
 
 format: $(VENV)/installed-dev ## put the code into its form
 	$(VENV)/bin/ruff check --fix .

@@ -13,7 +13,7 @@ from feature_atlas.etl.warehouse.load import IngestReport, ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the folder that tests load
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # what tests share
 import run_folder
 
 D_SAE = 32_768

@@ -1,30 +1,23 @@
 """A real PostgreSQL for the whole session, and a fresh database for every test that asks.
 
 `engine`: a database of its own with the newest schema, empty.
-`loaded_engine`: a database with one published synthetic run (`tests/run_folder.py`), shared by
-the session; only read it.
+`loaded_engine`: a database with one published synthetic run (`tests/support/run_folder.py`), shared
+by the session; only read it.
 """
 
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
+from databases import SETTINGS, create_database, temporary_database
 from run_folder import write_run_folder
 from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
 
 from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
-
-# a crash may lose what tests wrote: no waiting for the disk
-SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
-            "shared_buffers": "64MB"}  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,30 +36,6 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=SETTINGS)
     yield server.start()
     server.stop()
-
-
-def database(server_url: str, name: str) -> str:
-    """Address of another database of the same server."""
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
-def create_database(server_url: str, name: str, template: str = "template0") -> str:
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    return database(server_url, name)
-
-
-def drop_database(server_url: str, name: str) -> None:
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
-@contextmanager
-def temporary_database(server_url: str, template: str = "template0") -> Iterator[str]:
-    """Address of a copy of a database, dropped afterwards."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield create_database(server_url, name, template)
-    drop_database(server_url, name)
 
 
 @pytest.fixture(scope="session")

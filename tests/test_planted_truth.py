@@ -1,7 +1,7 @@
 """The pipeline's functions, in worlds where the fate of every feature is known.
 
-Five worlds of 384 features each; `python tests/planted_world.py` prints the tables behind these
-tests, and how they depend on the angle.
+Five worlds of 384 features each; `python tests/support/planted_world.py` prints the tables behind
+these tests, and how they depend on the angle.
 """
 
 import numpy as np

@@ -47,7 +47,7 @@ class Written:
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """Runs one page as a browser would open it: `open_page("features/feature.py", layer=1, feature=2)`."""
+    """Runs one page as a browser would: `open_page("features/feature.py", layer=1, feature=2)`."""
 
     def open_page(page: str = "overview.py", **address: object) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=120)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from pandas.testing import assert_frame_equal
 from run_folder import read_rows, replace_value, write_run_folder
 from sqlalchemy import Engine

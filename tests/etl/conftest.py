@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import create_database
+from databases import create_database
 from sqlalchemy import Engine
 
 from feature_atlas.etl.commands.demo import demo_config

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from psycopg import sql
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text

@@ -42,7 +42,7 @@ def test_up_and_down_and_up_again(empty: Engine):
 def test_every_revision_goes_down_and_up_alone(empty: Engine):
     migrate(empty)
     for folder_entry in sorted(
-        Path(migration.__file__).parents[1].glob("migrations/versions/2*.py")
+        Path(migration.__file__).parents[2].glob("migrations/versions/2*.py")
     )[::-1]:
         downgrade(empty, "-1")
         assert current_revision(empty) != folder_entry.stem

@@ -1,4 +1,4 @@
-"""The views on a run whose numbers are known (tests/run_folder.py)."""
+"""The views on a run whose numbers are known (tests/support/run_folder.py)."""
 
 from collections.abc import Iterator
 

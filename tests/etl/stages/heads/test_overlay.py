@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import temporary_database
+from databases import temporary_database
 from PIL import Image
 from rich.console import Console
 from run_folder import write_run_folder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from fact_checksums import Facts, run_facts
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from run_folder import read_rows, replace_rows, write_run_folder
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError

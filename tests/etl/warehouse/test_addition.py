@@ -15,7 +15,7 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 import pytest
-from conftest import create_database, temporary_database
+from databases import create_database, temporary_database
 from rich.console import Console
 from run_folder import read_rows, replace_rows, seal, sha256, table_file, write_run_folder
 from sqlalchemy import Engine, text

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from doomed_load import INSIDE_PUBLISH, Death, start_load, wait_for_death
 from fact_checksums import Facts, run_facts, visible_facts
 from loading import staging_tables, states

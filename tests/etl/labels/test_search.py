@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from embedding_endpoint import EmbeddingEndpoint, embeddings, running_endpoint, vector_of
 from sqlalchemy import Engine, text
 from transformers import BertConfig, BertModel, BertTokenizerFast

@@ -32,7 +32,7 @@ from feature_atlas.etl.run_folder.artifacts import read_table, require_stage
 from feature_atlas.etl.stages.meaning.auto_interp import NO_DESCRIPTION, in_order
 from feature_atlas.meaning.spending import BudgetSpentError
 
-ROOT = Path(__file__).parents[1]
+SUPPORT = Path(__file__).parents[3] / "support"
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_second_model_can_grade(chat: ChatServer, tmp_path: Path) -> None:
 def test_a_killed_stage_resumes_without_paying_twice(chat: ChatServer, tmp_path: Path) -> None:
     chat.delay_s = 0.03
     run, ledger = tmp_path / "killed", tmp_path / "killed/replies/auto_interp.jsonl"
-    script = str(ROOT / "interp_stage.py")
+    script = str(SUPPORT / "interp_stage.py")
     process = subprocess.Popen([sys.executable, script, str(run), chat.url])
     deadline = time.monotonic() + 120
     while len(chat.requests) < 15:

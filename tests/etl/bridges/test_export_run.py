@@ -10,7 +10,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from delphi_folder import write_delphi
 from run_folder import read_rows
 from sqlalchemy import Engine, text

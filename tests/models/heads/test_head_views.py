@@ -1,4 +1,4 @@
-"""Views about heads, on a run whose numbers are known (tests/run_folder.py)."""
+"""Views about heads, on a run whose numbers are known (tests/support/run_folder.py)."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Search in SQL on a run whose texts are known (tests/run_folder.py)."""
+"""Search in SQL on a run whose texts are known (tests/support/run_folder.py)."""
 
 from collections.abc import Iterator
 from typing import Any

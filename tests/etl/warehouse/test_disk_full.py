@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import create_database
+from databases import create_database
 from fact_checksums import visible_facts
 from loading import staging_tables, states
 from run_folder import write_run_folder

@@ -1,4 +1,4 @@
-"""How often the atlas is right where the truth is known: `python tests/planted_world.py`.
+"""How often the atlas is right where the truth is known: `python tests/support/planted_world.py`.
 
 Prints, over five worlds, which kinds of features get which label, the precision and recall of every
 label, and how both depend on the angle of the turns and on the width of the model.

@@ -23,7 +23,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def url(postgres_url: str, template_database: str, folders: tuple[Path, Path]) -> Iterator[str]:
-    from conftest import create_database, drop_database
+    from databases import create_database, drop_database
 
     url = create_database(postgres_url, "run_diff", template_database)
     engine = make_engine(url)

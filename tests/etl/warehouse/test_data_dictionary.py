@@ -11,7 +11,7 @@ from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
-DICTIONARY = Path(__file__).parents[2] / "docs" / "data_dictionary.md"
+DICTIONARY = Path(__file__).parents[3] / "docs" / "data_dictionary.md"
 
 
 def test_the_data_dictionary_is_current(engine: Engine):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from conftest import SETTINGS
+from databases import SETTINGS
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
 from typer.testing import CliRunner

@@ -72,7 +72,7 @@ def hurt(rows: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def url(postgres_url: str, template_database: str, folders: tuple[Path, Path]):
-    from conftest import create_database, drop_database
+    from databases import create_database, drop_database
 
     url = create_database(postgres_url, "drift", template_database)
     engine = make_engine(url)

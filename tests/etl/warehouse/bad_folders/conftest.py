@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import create_database, drop_database
+from databases import create_database, drop_database
 from loading import change
 from sqlalchemy import Engine
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import psycopg
 import pytest
-from conftest import create_database, temporary_database
+from databases import create_database, temporary_database
 from run_folder import read_rows, write_run_folder
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
