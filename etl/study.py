@@ -197,7 +197,8 @@ def open_run(config: RunConfig, home: Path) -> Path:
         open_study.cache_clear()
     study = open_study(run)
     _ = study.base  # a width or format that does not fit fails here, before any work
-    prompt = describe_prompt(study)
+    first, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
+    prompt = describe_prompt(study.vlm.processor, first)
     require_same_prompt(study.inputs.get("prompt", prompt), prompt, file)
     study.inputs |= describe_inputs(study) | {"prompt": prompt}
     write_json(file, study.inputs)

@@ -7,20 +7,18 @@ in every activation.
 import hashlib
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from feature_atlas.vlm.token_roles import Role, chat_template
+from transformers import ProcessorMixin
 
-if TYPE_CHECKING:  # a study describes its own prompts
-    from feature_atlas.etl.study import Study
+from feature_atlas.vlm.token_roles import PromptBatch, Role, chat_template
 
 
-def describe_prompt(study: "Study") -> dict[str, Any]:
-    """The first validation question: its token ids, and its roles as (name, how many) in order."""
-    batch, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
+def describe_prompt(processor: ProcessorMixin, batch: PromptBatch) -> dict[str, Any]:
+    """The first prompt of a batch: its token ids, and its roles as (name, how many) in order."""
     names = [Role(role).name.lower() for role in batch.roles[0].tolist()]
     return {
-        "template_sha256": hashlib.sha256(chat_template(study.vlm.processor).encode()).hexdigest(),
+        "template_sha256": hashlib.sha256(chat_template(processor).encode()).hexdigest(),
         "token_ids": batch.input_ids[0].tolist(),
         "roles": [[name, len(list(tokens))] for name, tokens in groupby(names)],
     }
