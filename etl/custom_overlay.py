@@ -24,7 +24,7 @@ from feature_atlas.etl.run_folder.artifacts import require_stage
 from feature_atlas.etl.run_folder.manifest import MeasurementEntry
 from feature_atlas.etl.run_folder.provenance import libraries
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.attention_map import Map, batch_attention, map_columns, place_of
 from feature_atlas.etl.stages.vlm.samples_table import image_row
 from feature_atlas.etl.study import Study, open_study

@@ -16,7 +16,7 @@ from feature_atlas.etl.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.reingest.drift import Drift, headline, layer_rows
 from feature_atlas.etl.reingest.drift_report import as_markdown
 from feature_atlas.etl.reingest.reingest import Outcome, print_outcomes, reingest, require_all_taken
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.warehouse.migrate import open_atlas
 from feature_atlas.models.session import atlas_home
 

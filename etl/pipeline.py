@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.run_folder.artifacts import Stage
-from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.ablation.ablation import run_ablation
 from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
 from feature_atlas.etl.stages.ablation.steering import run_steering
@@ -67,7 +67,7 @@ def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     stage(run_head_knockout, run)  # 5.2, 5.3  what breaks without these heads
     stage(run_overlay, run)  # 5.2  what those heads look at
     stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
-    return publish(seal(run))
+    return publish(write_manifest(run))
 
 
 def stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> Stage:
@@ -89,9 +89,9 @@ def run_one_stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> S
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def seal(run: Path) -> Path:
+def write_manifest(run: Path) -> Path:
     """Write the manifest: every file with its shape, hash and provenance."""
-    return seal_run(run)
+    return write_run_manifest(run)
 
 
 @task(retries=1, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)

@@ -28,7 +28,7 @@ class Picture(StrEnum):
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
     """Errors that the user can act on become one message and exit code 1; bugs keep a traceback."""
     import psycopg
     from sqlalchemy.exc import DBAPIError

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from feature_atlas.etl.terminal import console, said_plainly
+from feature_atlas.etl.terminal import console, plain_errors
 
 export = typer.Typer(help="Write what the atlas holds for other tools.", no_args_is_help=True)
 import_ = typer.Typer(help="Take in what other tools wrote.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def export_query_(
     file: File,
 ) -> None:
     """Write what a read-only SQL query returns, types kept in Parquet."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_query import export_query
 
         console.print(f"{export_query(_reader(), sql, file):,} rows written to {file}")
@@ -37,7 +37,7 @@ def export_table_(
     file: File,
 ) -> None:
     """Write a whole table or view, types kept in Parquet."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_query import export_table
 
         console.print(f"{export_table(_reader(), name, file):,} rows written to {file}")
@@ -46,7 +46,7 @@ def export_table_(
 @export.command("run")
 def export_run_(run: Run, folder: NewFolder) -> None:
     """Write a whole run from the database as a folder that another atlas ingests."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_run import export_run
 
         done = export_run(_reader(), run, folder)
@@ -64,7 +64,7 @@ def export_neuronpedia_(
     ] = None,
 ) -> None:
     """Write a run as a bundle for Neuronpedia: features, activations, explanations."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_neuronpedia import CREATOR, export_neuronpedia
 
         done = export_neuronpedia(_reader(), run, folder, creator or CREATOR)
@@ -77,7 +77,7 @@ def export_neuronpedia_(
 @export.command("delphi")
 def export_delphi_(run: Run, folder: NewFolder) -> None:
     """Write a run's descriptions and scores as Delphi's results."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_delphi import export_delphi
 
         done = export_delphi(_reader(), run, folder)
@@ -90,7 +90,7 @@ def export_delphi_(run: Run, folder: NewFolder) -> None:
 @export.command("latent-df")
 def export_latent_df_(run: Run, folder: NewFolder) -> None:
     """Write a run's features as latent_df.csv of diffing-toolkit, a file per layer."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_latent_df import export_latent_df
 
         done = export_latent_df(_reader(), run, folder)
@@ -103,7 +103,7 @@ def export_saes_(
     folder: NewFolder,
 ) -> None:
     """Copy the adapted SAEs of a build as SAELens folders."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.export_saes import export_saes
 
         done = export_saes(run_folder, folder)
@@ -121,7 +121,7 @@ def import_neuronpedia_(
     ] = None,
 ) -> None:
     """Import explanations of the base features, e.g. of llama3.1-8b/<L>-llamascope-res-32k."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.import_neuronpedia import import_neuronpedia
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
@@ -138,7 +138,7 @@ def import_delphi_(
     folder: Annotated[Path, typer.Argument(help="a folder of Delphi's results")],
 ) -> None:
     """Add Delphi's explanations and scores to a published run."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.bridges.import_delphi import import_delphi
         from feature_atlas.etl.warehouse.migrate import open_atlas
 

@@ -12,7 +12,7 @@ from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
 from feature_atlas.etl.commands.skills import skills
-from feature_atlas.etl.terminal import Format, Picture, complaints, console, said_plainly
+from feature_atlas.etl.terminal import Format, Picture, complaints, console, plain_errors
 from feature_atlas.models.session import atlas_home
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ def demo(
     ] = 0,
 ) -> None:
     """Build the atlas of the shipped tiny world, end to end, and show it."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.demo import run_demo
         from feature_atlas.etl.commands.serve import serve_dashboard
 
@@ -59,7 +59,7 @@ def build(
     config: Annotated[Path, typer.Argument(help="YAML configuration of the run")],
 ) -> None:
     """Run every stage of a configuration (or find it done) and publish the result."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.build import build_and_publish
         from feature_atlas.etl.config.run_config import load_config
 
@@ -77,7 +77,7 @@ def ingest(
     ] = False,
 ) -> None:
     """Verify a run folder and publish it; a run that is published already is left alone."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.ingest import check_folder, ingest_folder
 
         if dry_run:
@@ -97,10 +97,10 @@ def reingest(
 
     Exit code 1: one of them could not be taken; the others are published all the same.
     """
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.config.run_config import load_config
         from feature_atlas.etl.reingest.reingest import (
-            is_anything_new,
+            any_new,
             leave,
             look,
             print_outcomes,
@@ -110,7 +110,7 @@ def reingest(
 
         engine, base = open_atlas(), None if config is None else load_config(config)
         found = look(source, base, atlas_home(), engine)
-        if not is_anything_new(found):
+        if not any_new(found):
             outcomes = [leave(one, engine) for one in found]
             print_outcomes(outcomes, console)
             require_all_taken(outcomes)
@@ -123,7 +123,7 @@ def reingest(
 @app.command()
 def migrate() -> None:
     """Bring the database schema to this version; ATLAS_READER_PASSWORD becomes its readers'."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.reader_password import set_reader_password
 
@@ -137,7 +137,7 @@ def migrate() -> None:
 @app.command()
 def status() -> None:
     """Which runs are in the atlas, and where it lives."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.summary import print_status
 
         print_status(console)
@@ -149,7 +149,7 @@ def query(
     output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
 ) -> None:
     """Run one read-only SQL query and print the rows."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.summary import print_query
 
         print_query(sql, output.value, sys.stdout)
@@ -160,7 +160,7 @@ def dictionary(
     output: Annotated[Path | None, typer.Option(help="write to this file, not the screen")] = None,
 ) -> None:
     """Say in Markdown what every view, table, column and function of the atlas holds."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.postgres.embedded import ensure_database
         from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
         from feature_atlas.models.session import make_engine
@@ -181,7 +181,7 @@ def search(
     output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
 ) -> None:
     """Find features by their descriptions, questions and tokens, and by meaning where it can."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.labels.search import print_search
 
         print_search(words, run, limit, output.value, sys.stdout, complaints)
@@ -196,9 +196,9 @@ def overlay(
     question: Annotated[str, typer.Option(help="what to ask about it")],
 ) -> None:
     """Where a feature's heads look on a picture and question of your own; kept with the run."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.custom_overlay import Asked, overlay_custom
-        from feature_atlas.etl.stages.features.neutral_prompt import Feature
+        from feature_atlas.etl.stages.features.feature_choice import Feature
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
         asked = Asked(Feature(layer, feature), image, question)
@@ -210,7 +210,7 @@ def embed(
     run: Annotated[str | None, typer.Argument(help="slug or id; default: every run")] = None,
 ) -> None:
     """Embed descriptions for search by meaning; what has its vector is left alone."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.labels.embedding import embed as embed_descriptions
 
         embed_descriptions(run, console)
@@ -221,7 +221,7 @@ def dashboard(
     port: Annotated[int, typer.Option(help="TCP port on this machine")] = 8501,
 ) -> None:
     """Serve the dashboards on 127.0.0.1 until interrupted."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.serve import serve_dashboard
 
         serve_dashboard(atlas_home(), port=port)
@@ -236,7 +236,7 @@ def figures(
     picture: Annotated[Picture, typer.Option("--format", help="of the files")] = Picture.PNG,
 ) -> None:
     """Draw the paper's figures of a run from SQL alone; says which it has no data for."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.figures import draw_figures
 
         code = draw_figures(run, out, picture.value)
@@ -256,7 +256,7 @@ def doctor(
 @app.command()
 def stop() -> None:
     """Stop the embedded Postgres of this ATLAS_HOME."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 
         stopped = EmbeddedPostgres(atlas_home()).stop()
@@ -269,7 +269,7 @@ def train(
     seed: Annotated[int, typer.Option(help="everything random follows from it")] = 0,
 ) -> None:
     """Train the tiny language model, the tiny VLM and the base SAEs from nothing."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.toy.train import train_toy
 
         train_toy(out, seed=seed)

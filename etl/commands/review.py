@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from feature_atlas.etl.terminal import console, said_plainly
+from feature_atlas.etl.terminal import console, plain_errors
 
 
 class FeatureFirst(TyperGroup):
@@ -43,7 +43,7 @@ def review_feature(
     reviewer: Reviewer = None,
 ) -> None:
     """Say what you think of a feature's label. Earlier verdicts are kept; the newest counts."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.labels.review import Judgement, add_reviews, label_now, read_place
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
@@ -64,7 +64,7 @@ def review_export(
     everything: Annotated[bool, typer.Option("--all", help="reviewed features too")] = False,
 ) -> None:
     """Write the labels that nobody has reviewed, to be judged in a spreadsheet."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.labels.review_table import export_reviews
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
@@ -79,7 +79,7 @@ def review_import(
     reviewer: Reviewer = None,
 ) -> None:
     """Add the verdicts of a spreadsheet; what was said before is not said again."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.labels.review_table import import_reviews
         from feature_atlas.etl.warehouse.migrate import open_atlas
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from feature_atlas.etl.terminal import Format, console, said_plainly
+from feature_atlas.etl.terminal import Format, console, plain_errors
 
 runs = typer.Typer(
     help="The versions of the atlas: list, show, compare, add to, promote, drop.",
@@ -21,7 +21,7 @@ def list_all(context: typer.Context) -> None:
     """Without a command: every run, newest first."""
     if context.invoked_subcommand is not None:
         return
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.summary import print_rows
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.runs import list_runs
@@ -36,7 +36,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="everything, nothing shortened")] = False,
 ) -> None:
     """What one run is, where its numbers come from, and how many there are."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.runs_shown import print_run
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.runs import describe_run, resolve_run
@@ -58,7 +58,7 @@ def add(
     ] = False,
 ) -> None:
     """Add a measurement to a published run: another skill, new labels. What is there stays."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.warehouse.addition import add_to_run
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
@@ -71,7 +71,7 @@ def add(
 @runs.command()
 def promote(run: Named) -> None:
     """Make a superseded run the published one of its lineage again."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.promote import promote_run
 
@@ -96,7 +96,7 @@ def diff(
     ] = 2.0,
 ) -> None:
     """What changed from one published run to another, beyond its interval: drift by layer."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.config.run_config import DriftConfig
         from feature_atlas.etl.reingest.drift_report import drift_between, print_drift
         from feature_atlas.etl.warehouse.migrate import open_atlas
@@ -115,7 +115,7 @@ def drop(
     ] = False,
 ) -> None:
     """Remove one run for good: its facts, its measurements, its row. Images and samples stay."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.warehouse.drop import drop_run
         from feature_atlas.etl.warehouse.migrate import open_atlas
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from feature_atlas.etl.terminal import console, said_plainly
+from feature_atlas.etl.terminal import console, plain_errors
 
 if TYPE_CHECKING:
     from feature_atlas.etl.inputs.samples import Sample
@@ -21,7 +21,7 @@ def list_all(context: typer.Context) -> None:
     """Without a command: the skills that ship."""
     if context.invoked_subcommand is not None:
         return
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.commands.summary import print_rows
         from feature_atlas.etl.config.skill_files import shipped_skills
         from feature_atlas.features.skill import has_skill_word
@@ -53,7 +53,7 @@ def check(
     out: Annotated[Path | None, typer.Option(help="file; default: skill-NAME.csv here")] = None,
 ) -> None:
     """Write hits and near misses of a filter to a sheet, to be filled in by eye."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.config.skill_files import find_skill
         from feature_atlas.etl.stages.features.skill_check import HIT, sheet_of, write_sheet
 
@@ -69,7 +69,7 @@ def check(
 @skills.command()
 def score(file: Annotated[Path, typer.Argument(help="the sheet, is_right filled in")]) -> None:
     """Print how often the filter was right, with 95 % intervals."""
-    with said_plainly():
+    with plain_errors():
         from feature_atlas.etl.stages.features.skill_check import HIT, score_sheet
 
         for one in score_sheet(file):

@@ -32,8 +32,8 @@ from feature_atlas.etl.reingest.source_ledger import (
     note,
     note_seen,
     note_waiting,
-    only_reingestion,
     read_ledger,
+    reingestion_lock,
 )
 from feature_atlas.etl.run_folder.artifacts import file_sha256
 from feature_atlas.etl.warehouse.load import ingest
@@ -94,7 +94,7 @@ def look(source: str, config: RunConfig | None, home: Path, engine: Engine) -> l
     ]
 
 
-def is_anything_new(found: list[Found]) -> bool:
+def any_new(found: list[Found]) -> bool:
     """Whether there is something to do; reading on costs seconds to minutes."""
     return any(one.status == "new" for one in found)
 
@@ -109,7 +109,7 @@ def reingest(
 ) -> list[Outcome]:
     """Publish what is new at a place; one outcome for everything that lies there."""
     engine = open_atlas()
-    with only_reingestion(engine):
+    with reingestion_lock(engine):
         return [
             _take(one, engine, home, drift, build) for one in look(source, config, home, engine)
         ]

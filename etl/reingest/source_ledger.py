@@ -57,7 +57,7 @@ def note_seen(engine: Engine, uri: str) -> None:
 
 
 @contextmanager
-def only_reingestion(engine: Engine) -> Iterator[None]:
+def reingestion_lock(engine: Engine) -> Iterator[None]:
     """Hold the lock of re-ingestion; it goes when this process ends, however it ends."""
     with engine.connect() as connection:
         # builds take hours: no transaction may stay open that long

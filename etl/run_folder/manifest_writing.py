@@ -8,7 +8,7 @@ from feature_atlas.etl.run_folder.artifacts import FORMAT, read_json, write_json
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
 
 
-def seal_run(run: Path) -> Path:
+def write_run_manifest(run: Path) -> Path:
     """Write ``manifest.json`` from the stages' records; the folder then loads anywhere."""
     inputs = read_json(run / "inputs.json")
     records = [read_json(f) for f in sorted(run.glob("*/stage.json"), key=_finished)]

@@ -27,9 +27,9 @@ from feature_atlas.etl.warehouse.addition_folder import (
     read_addition,
     write_addition,
 )
-from feature_atlas.etl.warehouse.database_errors import told_plainly
+from feature_atlas.etl.warehouse.database_errors import plain_database_errors
 from feature_atlas.etl.warehouse.feature_record import refresh_record
-from feature_atlas.etl.warehouse.loader_lock import only_loader
+from feature_atlas.etl.warehouse.loader_lock import loader_lock
 from feature_atlas.etl.warehouse.progress import silent
 from feature_atlas.etl.warehouse.publish import move_rows, move_samples
 from feature_atlas.etl.warehouse.registry import registry_ids
@@ -111,8 +111,8 @@ def add_folder(folder: Path, engine: Engine, *, wait: bool = False) -> AdditionR
         run_id, slug = _published_run(connection, folder, manifest)
         hash_ = str(manifest.adds_to)
         with (
-            told_plainly(f"the addition to {slug}"),
-            only_loader(connection, hash_, slug, wait=wait),
+            plain_database_errors(f"the addition to {slug}"),
+            loader_lock(connection, hash_, slug, wait=wait),
         ):
             new = _new_part(connection, folder, manifest, run_id)
             if not new.measurements:

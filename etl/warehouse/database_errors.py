@@ -12,7 +12,7 @@ UNSEEN = "Readers see what they saw before, nothing of this run; the next load c
 
 
 @contextmanager
-def told_plainly(slug: str) -> Iterator[None]:
+def plain_database_errors(slug: str) -> Iterator[None]:
     """Turn the database's errors during a load into ones that the user can act on."""
     try:
         yield
@@ -50,7 +50,7 @@ def _explained(error: psycopg.Error) -> str:
 
 
 @contextmanager
-def naming_the_row(path: Path) -> Iterator[None]:
+def row_in_errors(path: Path) -> Iterator[None]:
     """A value that verification let pass and the database refuses: say where it stands."""
     try:
         yield

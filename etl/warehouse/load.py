@@ -23,15 +23,15 @@ import psycopg
 from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import Manifest, read_run_manifest
-from feature_atlas.etl.warehouse.database_errors import told_plainly
+from feature_atlas.etl.warehouse.database_errors import plain_database_errors
 from feature_atlas.etl.warehouse.feature_record import build_record
-from feature_atlas.etl.warehouse.loader_lock import only_loader
+from feature_atlas.etl.warehouse.loader_lock import loader_lock
 from feature_atlas.etl.warehouse.progress import Progress, silent
 from feature_atlas.etl.warehouse.publish import publish
 from feature_atlas.etl.warehouse.registry import Found, Ids, find_run, open_run, registry_ids
 from feature_atlas.etl.warehouse.staged_rows import copy_rows
 from feature_atlas.etl.warehouse.staging import Connection, Load, create_staged, index_staged
-from feature_atlas.etl.warehouse.staging_cleanup import drop_abandoned, fail_run
+from feature_atlas.etl.warehouse.staging_cleanup import clean_up_staging, fail_run
 from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, WHAT
 from feature_atlas.etl.warehouse.verification import Checked, verify
 
@@ -63,9 +63,9 @@ def ingest(
     ``wait``: when another process loads the same run, wait for it instead of refusing.
     """
     manifest = read_run_manifest(folder)
-    with _connected(engine) as connection, told_plainly(manifest.slug):
-        with only_loader(connection, manifest.config_hash, manifest.slug, wait=wait):
-            drop_abandoned(connection)
+    with _connected(engine) as connection, plain_database_errors(manifest.slug):
+        with loader_lock(connection, manifest.config_hash, manifest.slug, wait=wait):
+            clean_up_staging(connection)
             found = find_run(connection, manifest)
             if found is not None and found.state in ("published", "superseded"):
                 return _already_published(folder, manifest, found)

@@ -41,7 +41,7 @@ class Holder(NamedTuple):
 
 
 @contextmanager
-def only_loader(
+def loader_lock(
     connection: Connection, config_hash: str, slug: str, *, wait: bool = False
 ) -> Iterator[None]:
     """Hold a run's lock; if another has it, refuse, or wait if asked."""
@@ -64,7 +64,7 @@ def only_loader(
 
 
 @contextmanager
-def if_abandoned(connection: Connection, config_hash: str) -> Iterator[bool]:
+def try_loader_lock(connection: Connection, config_hash: str) -> Iterator[bool]:
     """Whether nobody else loads the run; while this lasts nobody else begins to."""
     is_ours = _take(connection, config_hash)
     try:

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 
 from feature_atlas.etl.run_folder.manifest import FileEntry
 from feature_atlas.etl.warehouse.binary_copy import HEADER, TRAILER, BinaryRows
-from feature_atlas.etl.warehouse.database_errors import naming_the_row
+from feature_atlas.etl.warehouse.database_errors import row_in_errors
 from feature_atlas.etl.warehouse.registry import Ids
 from feature_atlas.etl.warehouse.staging import Load
 from feature_atlas.etl.warehouse.table_rows import (
@@ -49,7 +49,7 @@ def copy_rows(load: Load, ids: Ids) -> dict[str, int]:
         rows[table] = 0
         copy = _copy_dense if table in DENSE else _copy_sparse
         for file in load.manifest.tables.get(table, []):
-            with naming_the_row(load.folder / file.path), load.connection.transaction():
+            with row_in_errors(load.folder / file.path), load.connection.transaction():
                 for n_rows in copy(load, ids, table, file):
                     rows[table] += n_rows
                     done += n_rows

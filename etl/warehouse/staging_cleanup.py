@@ -6,7 +6,7 @@ whose lock is free belong to nobody.
 
 from psycopg import sql
 
-from feature_atlas.etl.warehouse.loader_lock import if_abandoned
+from feature_atlas.etl.warehouse.loader_lock import try_loader_lock
 from feature_atlas.etl.warehouse.staging import STAGING, Connection, drop_staging
 
 LEFT = """
@@ -20,7 +20,7 @@ LEFT = """
 """
 
 
-def drop_abandoned(connection: Connection) -> None:
+def clean_up_staging(connection: Connection) -> None:
     """Drop the staging tables of every dead loader, and mark their runs as failed."""
     left = connection.execute(LEFT, (STAGING,)).fetchall()
     connection.commit()
@@ -28,7 +28,7 @@ def drop_abandoned(connection: Connection) -> None:
         if config_hash is None:  # the run itself was dropped
             drop_staging(connection, run_id)
             continue
-        with if_abandoned(connection, config_hash) as is_abandoned:
+        with try_loader_lock(connection, config_hash) as is_abandoned:
             if is_abandoned:
                 fail_run(connection, run_id)
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from feature_atlas.etl.config.causes import EndpointConfig, InterpConfig
 from feature_atlas.etl.run_folder.artifacts import Stage, run_stage, write_json
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.meaning.auto_interp import _ask_endpoint
-from feature_atlas.etl.stages.meaning.interp_material import Gathered, Material
+from feature_atlas.etl.stages.meaning.interp_material import Material, Materials
 from feature_atlas.meaning.interp_samples import Sample, Scored
 
 WORDS = ("above", "below", "left of", "right of", "behind", "near")
@@ -67,7 +67,7 @@ def run_interp(run: Path, url: str, *, endpoint: Any = None, **config: Any) -> S
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "inputs.json", {"config_hash": "0"})
     run_stage(run, "overlay", params={}, reads=[], body=write_heads)
-    gathered = Gathered([material(word, n) for n, word in enumerate(WORDS)], {}, [])
+    gathered = Materials([material(word, n) for n, word in enumerate(WORDS)], {}, [])
     return run_stage(
         run,
         "auto_interp",

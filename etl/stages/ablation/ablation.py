@@ -23,19 +23,23 @@ from feature_atlas.ablation.ablation_effect import (
 )
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.ablation.ablation_rows import Row, ablation_columns, outcome_columns
-from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, keep_costs, screen
+from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, screen, write_costs
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
-    Evaluation,
-    evaluations_of,
+    EvaluationSet,
+    evaluation_sets,
     images_of,
     labels_of,
 )
-from feature_atlas.etl.stages.ablation.interventions import LayerRemovals, Removal
+from feature_atlas.etl.stages.ablation.interventions import Intervention, LayerInterventions
 from feature_atlas.etl.stages.ablation.yes_no_margins import blind_margins, margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature, candidates_of, survivors_of
+from feature_atlas.etl.stages.features.feature_choice import (
+    Feature,
+    by_layer_of,
+    candidates_of,
+    survivors_of,
+)
 from feature_atlas.etl.study import Study, open_study
 
 SKILL = "spatial"
@@ -46,10 +50,10 @@ HELD_OUT = ("vsr_relation", "vqa_yes_no")
 class Scored(NamedTuple):
     """What a layer's removals did to one set of questions."""
 
-    evaluation: Evaluation
+    evaluation: EvaluationSet
     features: list[int]
     """The features in question."""
-    removals: list[Removal]
+    removals: list[Intervention]
     """What was removed, in the order of `margins`."""
     margins: AblatedMargins
 
@@ -76,7 +80,7 @@ def run_ablation(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     costs = screen(study, candidates_of(study, SKILL))
-    keep_costs(output, costs)
+    write_costs(output, costs)
     features = _targets(study, costs)
     compared = set(by_cost(features, costs)[: study.config.ablation.n_compared])
     rows: list[Row] = []
@@ -84,7 +88,7 @@ def _write(output: StageOutput, study: Study) -> None:
         bar = progress.add_task("ablation", total=len(features))
         for layer, numbers in by_layer_of(features).items():
             few = [f for f in numbers if Feature(layer, f) in compared]
-            scored = _score_layer(study, LayerRemovals(study, layer, numbers), few)
+            scored = _score_layer(study, LayerInterventions(study, layer, numbers), few)
             for of_layer in scored:
                 rows.extend(_rows(output, study, layer, of_layer, scored))
             progress.advance(bar, len(numbers))
@@ -101,14 +105,16 @@ def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
     return survivors[: config.max_features] + costly[: config.n_screened]
 
 
-def _score_layer(study: Study, layer: LayerRemovals, compared: list[int]) -> list[Scored]:
+def _score_layer(study: Study, layer: LayerInterventions, compared: list[int]) -> list[Scored]:
     """All evaluations of a layer's features."""
     found = []
-    for evaluation, features in evaluations_of(study, layer.layer, layer.features):
-        removals = [Removal(f) for f in features]
+    for evaluation, features in evaluation_sets(study, layer.layer, layer.features):
+        removals = [Intervention(f) for f in features]
         if evaluation.name in HELD_OUT:
             others = study.config.ablation.interventions
-            removals += [Removal(f, name) for f in features if f in compared for name in others]
+            removals += [
+                Intervention(f, name) for f in features if f in compared for name in others
+            ]
         if evaluation.name == "vsr_relation":
             removals += [control for f in features for control in layer.controls(f)]
         edits = [layer.edit(removal) for removal in removals]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from feature_atlas.ablation.ablation_effect import AblationEffect, Interaction
 from feature_atlas.ablation.control import control_p_value
-from feature_atlas.etl.stages.ablation.evaluation_sets import Evaluation
-from feature_atlas.etl.stages.ablation.interventions import Removal
+from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet
+from feature_atlas.etl.stages.ablation.interventions import Intervention
 from feature_atlas.etl.stages.ablation.yes_no_margins import BlindMargins
 from feature_atlas.statistics.paired_power import detectable_delta
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
@@ -21,8 +21,8 @@ class Row(NamedTuple):
     """One row of table `ablation`."""
 
     layer: int
-    removal: Removal
-    evaluation: Evaluation
+    removal: Intervention
+    evaluation: EvaluationSet
     effect: AblationEffect
     removed_norm: float
     label: Bool[np.ndarray, " sample"]

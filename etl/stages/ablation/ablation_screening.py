@@ -17,9 +17,8 @@ from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
 from feature_atlas.etl.stages.ablation.evaluation_sets import labels_of, relation_sets
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of
+from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
 from feature_atlas.etl.stages.features.harvest import STATEMENTS
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
 from feature_atlas.etl.study import Study
 
 
@@ -54,7 +53,7 @@ def by_cost(features: list[Feature], costs: dict[Feature, Cost]) -> list[Feature
     return sorted(features, key=lambda f: costs.get(f, nothing), reverse=True)
 
 
-def keep_costs(output: StageOutput, costs: dict[Feature, Cost]) -> None:
+def write_costs(output: StageOutput, costs: dict[Feature, Cost]) -> None:
     """For the stages that want the strongest first."""
     output.arrays(
         "screening",

@@ -14,15 +14,16 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from feature_atlas.etl.inputs.samples import Sample
-from feature_atlas.etl.stages.features.feature_choice import relation_of, sample_of
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.top_samples import relation_of
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 
 SCORED = "vsr-test"
 
 
-class Evaluation(NamedTuple):
+class EvaluationSet(NamedTuple):
     """Yes/no questions on which an intervention is scored."""
 
     name: str
@@ -32,14 +33,14 @@ class Evaluation(NamedTuple):
     numbers: tuple[int, ...]
     """Local numbers of the samples, as in the run's table `sample`."""
 
-    def first(self, n: int) -> "Evaluation":
+    def first(self, n: int) -> "EvaluationSet":
         """Only the first of its questions."""
         return self._replace(numbers=self.numbers[:n])
 
 
-def evaluations_of(
+def evaluation_sets(
     study: Study, layer: int, features: list[int]
-) -> list[tuple[Evaluation, list[int]]]:
+) -> list[tuple[EvaluationSet, list[int]]]:
     """Every set on which these features of a layer are scored, each with those it concerns."""
     config, sets = study.config.ablation, []
     for of_relation, chosen in relation_sets(study, layer, features, [SCORED]):
@@ -55,7 +56,7 @@ def evaluations_of(
 
 def relation_sets(
     study: Study, layer: int, features: list[int], splits: Iterable[str]
-) -> list[tuple[Evaluation, list[int]]]:
+) -> list[tuple[EvaluationSet, list[int]]]:
     """Statements of some splits about each feature's relation, with the features that share it."""
     by_relation: dict[str, list[int]] = {}
     for f in features:
@@ -67,7 +68,7 @@ def relation_sets(
             if found[relation].numbers]  # fmt: skip
 
 
-def statements_of(study: Study, relation: str, splits: Iterable[str]) -> Evaluation:
+def statements_of(study: Study, relation: str, splits: Iterable[str]) -> EvaluationSet:
     """Every statement of some splits about a relation."""
     numbers = [
         study.first_number[split] + row
@@ -75,29 +76,29 @@ def statements_of(study: Study, relation: str, splits: Iterable[str]) -> Evaluat
         for row, sample in enumerate(study.samples[split])
         if sample.relation == relation
     ]
-    return Evaluation("vsr_relation", relation, tuple(numbers))
+    return EvaluationSet("vsr_relation", relation, tuple(numbers))
 
 
-def other_relations(study: Study, relation: str, n: int) -> Evaluation:
+def other_relations(study: Study, relation: str, n: int) -> EvaluationSet:
     """Test statements about any relation but one, drawn at random."""
     rows = [i for i, s in enumerate(study.samples[SCORED]) if s.relation != relation]
-    return Evaluation("vsr_other", relation, _drawn(study, SCORED, rows, n))
+    return EvaluationSet("vsr_other", relation, _drawn(study, SCORED, rows, n))
 
 
-def all_relations(study: Study, n: int) -> Evaluation:
+def all_relations(study: Study, n: int) -> EvaluationSet:
     """Test statements about whatever relation, drawn at random."""
     rows = list(range(len(study.samples[SCORED])))
-    return Evaluation("vsr_all", None, _drawn(study, SCORED, rows, n))
+    return EvaluationSet("vsr_all", None, _drawn(study, SCORED, rows, n))
 
 
-def yes_no_questions(study: Study, n: int) -> Evaluation:
+def yes_no_questions(study: Study, n: int) -> EvaluationSet:
     """Questions of VQAv2 that are answered yes or no, drawn at random."""
     rows = [
         i
         for i, s in enumerate(study.samples[BASE])
         if s.answer_type == "yes/no" and s.answer in ("yes", "no")
     ]
-    return Evaluation("vqa_yes_no", None, _drawn(study, BASE, rows, n))
+    return EvaluationSet("vqa_yes_no", None, _drawn(study, BASE, rows, n))
 
 
 def _drawn(study: Study, split: str, rows: list[int], n: int) -> tuple[int, ...]:
@@ -105,17 +106,17 @@ def _drawn(study: Study, split: str, rows: list[int], n: int) -> tuple[int, ...]
     return tuple(study.first_number[split] + row for row in drawn)
 
 
-def questions_of(study: Study, evaluation: Evaluation) -> list[Sample]:
+def questions_of(study: Study, evaluation: EvaluationSet) -> list[Sample]:
     """The questions themselves, in the order of `numbers`."""
     return [sample_of(study, number) for number in evaluation.numbers]
 
 
-def labels_of(study: Study, evaluation: Evaluation) -> Bool[np.ndarray, " sample"]:
+def labels_of(study: Study, evaluation: EvaluationSet) -> Bool[np.ndarray, " sample"]:
     """Whether yes is right."""
     return np.array([s.answer == "yes" for s in questions_of(study, evaluation)])
 
 
-def images_of(study: Study, evaluation: Evaluation) -> Int[np.ndarray, " sample"]:
+def images_of(study: Study, evaluation: EvaluationSet) -> Int[np.ndarray, " sample"]:
     """Number of each question's picture: the clusters of the bootstrap."""
     of_split = {split: numbers.numpy() for split, numbers in study.image_numbers.items()}
     every = np.concatenate([of_split[split] for split in study.first_number])

@@ -21,7 +21,7 @@ from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, e
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
-    Evaluation,
+    EvaluationSet,
     all_relations,
     images_of,
     labels_of,
@@ -29,11 +29,11 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import (
     statements_of,
     yes_no_questions,
 )
-from feature_atlas.etl.stages.ablation.interventions import LayerRemovals
+from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of_groups
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of, relation_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature, survivors_of
+from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of, survivors_of
+from feature_atlas.etl.stages.features.top_samples import relation_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
@@ -62,7 +62,7 @@ class Row(NamedTuple):
     """One row of table `ablation_group`."""
 
     group: Group
-    evaluation: Evaluation
+    evaluation: EvaluationSet
     n_features: int
     control_no: int
     effect: AblationEffect
@@ -122,7 +122,7 @@ def _with_controls(
     ]
     directions: dict[Feature, Tensor] = {}
     for layer, numbers in by_layer_of(survivors).items():
-        removals = LayerRemovals(study, layer, numbers)
+        removals = LayerInterventions(study, layer, numbers)
         for group, of_group in zip(groups, sets, strict=True):
             members = [f for f in group.sets[0] if f.layer == layer]
             used = members + _match(removals, members, of_group)
@@ -131,7 +131,9 @@ def _with_controls(
     return with_sets, directions
 
 
-def _match(removals: LayerRemovals, members: list[Feature], sets: list[Matched]) -> list[Feature]:
+def _match(
+    removals: LayerInterventions, members: list[Feature], sets: list[Matched]
+) -> list[Feature]:
     """One matched feature per member goes into each set, none of them twice; all that were drawn.
 
     Where a layer has none left, a set stays smaller.
@@ -151,7 +153,7 @@ def _with_sets(group: Group, sets: list[Matched]) -> Group:
     return group._replace(sets=[members, *([s[f] for f in members if f in s] for s in sets)])
 
 
-def _evaluations(study: Study, group: Group) -> list[Evaluation]:
+def _evaluations(study: Study, group: Group) -> list[EvaluationSet]:
     config = study.config.group_ablation
     questions = yes_no_questions(study, config.n_vqa)
     if group.kind == "layer":
@@ -165,7 +167,7 @@ def _evaluations(study: Study, group: Group) -> list[Evaluation]:
 
 
 def _score(
-    study: Study, directions: dict[Feature, Tensor], group: Group, evaluation: Evaluation
+    study: Study, directions: dict[Feature, Tensor], group: Group, evaluation: EvaluationSet
 ) -> list[Row]:
     plan = [
         (n, number, members[:n])

@@ -29,7 +29,7 @@ N_PROJECTION = 256
 """Base questions over which projections are averaged: for controls, and for the mean."""
 
 
-class Removal(NamedTuple):
+class Intervention(NamedTuple):
     """One edit made for a feature."""
 
     feature: int
@@ -44,7 +44,7 @@ class Removal(NamedTuple):
     """Whose direction is removed instead."""
 
 
-class LayerRemovals:
+class LayerInterventions:
     """The edits of one layer; what they need is computed once."""
 
     def __init__(self, study: Study, layer: int, features: list[int]) -> None:
@@ -89,7 +89,7 @@ class LayerRemovals:
             exclude=[*self.features, *taken],
         ).features
 
-    def controls(self, feature: int) -> list[Removal]:
+    def controls(self, feature: int) -> list[Intervention]:
         """Every control of a feature, numbered from 1."""
         config = self.study.config.ablation
         drawn: list[tuple[str, int | None]] = [
@@ -104,11 +104,11 @@ class LayerRemovals:
         drawn += [("random", f) for f in at_random]
         drawn += [("direction", None)] * config.n_direction_controls
         return [
-            Removal(feature, "directional", number, kind, control)
+            Intervention(feature, "directional", number, kind, control)
             for number, (kind, control) in enumerate(drawn, start=1)
         ]
 
-    def edit(self, removal: Removal) -> Edit:
+    def edit(self, removal: Intervention) -> Edit:
         """What is done to the layer's output."""
         feature = removal.feature if removal.control_feature is None else removal.control_feature
         direction = self.directions[feature]
@@ -122,7 +122,7 @@ class LayerRemovals:
             return directional(unit_directions(self.study.base[self.layer])[feature])
         return directional(direction)
 
-    def _random_edit(self, removal: Removal) -> Edit:
+    def _random_edit(self, removal: Intervention) -> Edit:
         n, seed = removal.control_no, self._seed(removal.feature)
         other = random_directions(self.directions.shape[1], n=n, seed=seed)[-1].to(self.directions)
         direction = self.directions[removal.feature]

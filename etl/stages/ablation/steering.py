@@ -19,15 +19,14 @@ from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, e
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
-    Evaluation,
+    EvaluationSet,
     images_of,
     labels_of,
     relation_sets,
 )
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
 from feature_atlas.etl.stages.features.selection import by_layer
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
@@ -37,7 +36,7 @@ class Row(NamedTuple):
     """One row of table `steering`."""
 
     feature: Feature
-    evaluation: Evaluation
+    evaluation: EvaluationSet
     alpha: float
     length: float
     effect: AblationEffect
@@ -75,7 +74,7 @@ def _write(output: StageOutput, study: Study) -> None:
 
 
 def _steer(
-    output: StageOutput, study: Study, feature: Feature, evaluation: Evaluation
+    output: StageOutput, study: Study, feature: Feature, evaluation: EvaluationSet
 ) -> list[Row]:
     sae = adapted_sae(study, "text", feature.layer)
     direction = unit_directions(sae)[feature.feature]

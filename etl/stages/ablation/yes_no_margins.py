@@ -11,7 +11,7 @@ from torch import Tensor
 from feature_atlas.ablation.ablation import AblatedMargins, ablated_margins
 from feature_atlas.ablation.intervention import Edit
 from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
-from feature_atlas.etl.stages.ablation.evaluation_sets import Evaluation, questions_of
+from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet, questions_of
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.residual_stream import input_embeddings, logits
@@ -27,7 +27,7 @@ class BlindMargins(NamedTuple):
 
 
 def margins_of(
-    study: Study, layer: int, edits: Sequence[Edit], evaluation: Evaluation
+    study: Study, layer: int, edits: Sequence[Edit], evaluation: EvaluationSet
 ) -> AblatedMargins:
     """Margins of every question without and with each edit of one layer's text positions."""
     return margins_of_groups(study, [{layer: edit} for edit in edits], evaluation)
@@ -35,7 +35,7 @@ def margins_of(
 
 @torch.no_grad()
 def margins_of_groups(
-    study: Study, edits: Sequence[Mapping[int, Edit]], evaluation: Evaluation
+    study: Study, edits: Sequence[Mapping[int, Edit]], evaluation: EvaluationSet
 ) -> AblatedMargins:
     """Margins of every question without and with each set of edits, by layer."""
     model, answers, parts, n_text = study.vlm.model, _answers(study), [], []
@@ -54,13 +54,13 @@ def margins_of_groups(
 
 
 @lru_cache(maxsize=64)
-def blind_margins(study: Study, evaluation: Evaluation) -> BlindMargins:
+def blind_margins(study: Study, evaluation: EvaluationSet) -> BlindMargins:
     """Of every question, what words alone and any picture at all would answer."""
     return BlindMargins(_with_mean_image(study, evaluation), _without_image(study, evaluation))
 
 
 @torch.no_grad()
-def _with_mean_image(study: Study, evaluation: Evaluation) -> Float[Tensor, " sample"]:
+def _with_mean_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " sample"]:
     model, parts = study.vlm.model, []
     for batch in _shelf(study).batches(evaluation.numbers):
         mean = study.mean_image.expand(len(batch.embeds), -1, -1).to(batch.embeds)
@@ -70,7 +70,7 @@ def _with_mean_image(study: Study, evaluation: Evaluation) -> Float[Tensor, " sa
 
 
 @torch.no_grad()
-def _without_image(study: Study, evaluation: Evaluation) -> Float[Tensor, " sample"]:
+def _without_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " sample"]:
     model, parts = study.vlm.model, []
     for batch, _ in study.prompts(questions_of(study, evaluation), with_image=False):
         embeds = input_embeddings(model, batch)

@@ -30,7 +30,7 @@ def text_encoders(study: Study) -> dict[int, AnyEncoder]:
     return {layer: encoder_of(adapted_sae(study, "text", layer)) for layer in study.layers}
 
 
-def keep_fallbacks(output: StageOutput, encoders: Mapping[int, AnyEncoder]) -> None:
+def write_fallbacks(output: StageOutput, encoders: Mapping[int, AnyEncoder]) -> None:
     """Write down, per layer, how many tokens were encoded and how many could not be certified."""
     certified = {i: e for i, e in encoders.items() if isinstance(e, CertifiedEncoder)}
     if not certified:

@@ -19,11 +19,11 @@ from feature_atlas.dictionary.sae import SparseCodes
 from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.dictionary.encoders import AnyEncoder, keep_fallbacks, text_encoders
+from feature_atlas.etl.stages.dictionary.encoders import AnyEncoder, text_encoders, write_fallbacks
 from feature_atlas.etl.stages.features.harvest_sums import (
-    Gathered,
-    nothing_gathered,
-    write_gathered,
+    LayerHarvest,
+    empty_sums,
+    write_sums,
 )
 from feature_atlas.etl.stages.features.shift_counts import add_counts
 from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
@@ -60,13 +60,13 @@ def run_harvest(run: Path) -> Stage:
 
 def _gather_and_write(output: StageOutput, study: Study) -> None:
     encoders = text_encoders(study)
-    write_gathered(output, gather(study, encoders))
-    keep_fallbacks(output, encoders)
+    write_sums(output, gather(study, encoders))
+    write_fallbacks(output, encoders)
 
 
-def gather(study: Study, encoders: Mapping[int, AnyEncoder]) -> dict[int, Gathered]:
+def gather(study: Study, encoders: Mapping[int, AnyEncoder]) -> dict[int, LayerHarvest]:
     """Run the conditions over their samples and return what was gathered of each layer."""
-    gathered = {layer: nothing_gathered(study, e.d_sae) for layer, e in encoders.items()}
+    gathered = {layer: empty_sums(study, e.d_sae) for layer, e in encoders.items()}
     every_row = {split: range(len(study.samples[split])) for split in (BASE, STATEMENTS)}
     controls = draw(every_row[BASE], study.config.harvest.n_control, study.config.seed)
     control_rows = torch.tensor(controls, device=study.config.device)
@@ -121,7 +121,7 @@ def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[i
 
 
 def _add_base(
-    gathered: Gathered, layer: int, codes: SparseCodes, batch: Batch, study: Study
+    gathered: LayerHarvest, layer: int, codes: SparseCodes, batch: Batch, study: Study
 ) -> None:
     roles = batch.tokens.roles
     gathered.sums.energy["real"].add(codes, roles)
@@ -131,7 +131,7 @@ def _add_base(
 
 
 def _add_control(
-    gathered: Gathered,
+    gathered: LayerHarvest,
     codes: SparseCodes,
     batch: Batch,
     is_control: Bool[Tensor, " token"],
@@ -144,7 +144,7 @@ def _add_control(
 
 
 def _add_condition(
-    gathered: Gathered,
+    gathered: LayerHarvest,
     condition: str,
     layer: int,
     codes: SparseCodes,
@@ -157,6 +157,6 @@ def _add_condition(
     gathered.draws.replicates[condition].add(codes, batch.image, seed)
 
 
-def _add_examples(gathered: Gathered, source: str, codes: SparseCodes, batch: Batch) -> None:
+def _add_examples(gathered: LayerHarvest, source: str, codes: SparseCodes, batch: Batch) -> None:
     gathered.sums.examples[source].add(codes, batch.sample, batch.image)
     gathered.draws.spread[source].add(codes, batch.sample, batch.image)

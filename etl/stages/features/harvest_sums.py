@@ -38,7 +38,7 @@ class LayerDraws(NamedTuple):
     """By source: vqav2, vsr."""
 
 
-class Gathered(NamedTuple):
+class LayerHarvest(NamedTuple):
     """Everything that one pass gathers about one layer."""
 
     sums: LayerSums
@@ -47,11 +47,11 @@ class Gathered(NamedTuple):
     """How often features fire on a skill's questions and on others."""
 
 
-def nothing_gathered(study: Study, d_sae: int) -> Gathered:
+def empty_sums(study: Study, d_sae: int) -> LayerHarvest:
     """Of one layer, before the first batch."""
     config, device = study.config, study.config.device
     m, n_drawn = config.example.n_per_source, config.example.n_reservoir
-    return Gathered(
+    return LayerHarvest(
         LayerSums(
             {name: EnergySums.empty(d_sae, device) for name in ("real", "control", "mean", "none")},
             {name: TopExamples.empty(d_sae, m, device) for name in SOURCES},
@@ -68,7 +68,7 @@ def nothing_gathered(study: Study, d_sae: int) -> Gathered:
     )
 
 
-def write_gathered(output: StageOutput, gathered: dict[int, Gathered]) -> None:
+def write_sums(output: StageOutput, gathered: dict[int, LayerHarvest]) -> None:
     """One file of each kind per layer."""
     for layer, of_layer in gathered.items():
         for file, kinds in of_layer._asdict().items():
@@ -105,6 +105,6 @@ def read_draws(study: Study, layer: int) -> LayerDraws:
 def _stored(
     stored: dict[str, np.ndarray], kind: str, fields: tuple[str, ...]
 ) -> Iterator[tuple[str, list[Tensor]]]:
-    """Name and tensors of everything of one kind, as `write_gathered` keeps them."""
+    """Name and tensors of everything of one kind, as `write_sums` keeps them."""
     for name in sorted({key.split("/")[1] for key in stored if key.startswith(f"{kind}/")}):
         yield name, [torch.from_numpy(stored[f"{kind}/{name}/{field}"]) for field in fields]

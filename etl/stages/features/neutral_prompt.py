@@ -8,26 +8,17 @@ several skills share is run once for all of their candidates.
 
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_rows, run_stage
-from feature_atlas.etl.stages.features.firing_shift import LOW
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of, candidates_of
 from feature_atlas.etl.stages.features.neutral_count import Counted, count_prompt
-from feature_atlas.etl.stages.features.selection import by_layer, is_adapted
 from feature_atlas.etl.stages.features.skills import skills_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.features.neutral_prompt import NeutralCounts, survives
 from feature_atlas.features.skill import Skill, has_skill_word
-
-
-class Feature(NamedTuple):
-    """One feature of the run."""
-
-    layer: int
-    feature: int
 
 
 def run_neutral_prompt(run: Path) -> Stage:
@@ -45,27 +36,9 @@ def run_neutral_prompt(run: Path) -> Stage:
     )
 
 
-def candidates_of(study: Study, skill: str) -> list[Feature]:
-    """Adapted features that the skill recruits, by layer and feature."""
-    shifted = by_layer(study, "firing_shift", "firing_shift", "is_candidate", skill=skill)
-    where = np.argwhere(shifted & is_adapted(study))
-    return [Feature(study.layers[row], int(feature)) for row, feature in where]
-
-
-def survivors_of(study: Study, skill: str) -> list[Feature]:
-    """Candidates that survive neutral prompts, those with the highest odds ratio first."""
-    rows = read_rows(study.run, "neutral_prompt", "candidate")
-    kept = [
-        Feature(r["layer"], r["feature"]) for r in rows if r["skill"] == skill and r["survives"]
-    ]
-    column = LOW[study.config.selection.interval]
-    low = by_layer(study, "firing_shift", "firing_shift", column, skill=skill)
-    return sorted(kept, key=lambda f: -low[study.layers.index(f.layer), f.feature])
-
-
 def _write(output: StageOutput, study: Study) -> None:
     skills = skills_of(study)
-    chosen = {name: _by_layer(candidates_of(study, name)) for name in skills}
+    chosen = {name: by_layer_of(candidates_of(study, name)) for name in skills}
     asked: dict[str, list[str]] = defaultdict(list)
     for name, skill in skills.items():
         for prompt in skill.neutral_prompts:
@@ -77,14 +50,6 @@ def _write(output: StageOutput, study: Study) -> None:
         for layer, features in chosen[name].items():
             counts = [counted[prompt][layer] for prompt in skill.neutral_prompts]
             _write_layer(output, study, skill, layer, features, counts)
-
-
-def _by_layer(features: list[Feature]) -> dict[int, list[int]]:
-    """Feature numbers by layer."""
-    grouped: dict[int, list[int]] = defaultdict(list)
-    for layer, feature in features:
-        grouped[layer].append(feature)
-    return grouped
 
 
 def _together(chosen: list[dict[int, list[int]]]) -> dict[int, list[int]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from feature_atlas.dictionary.sae import TopKSae, unit_directions
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
-from feature_atlas.etl.stages.features.feature_choice import sample_of
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
@@ -23,7 +23,7 @@ from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
 from feature_atlas.vlm.token_roles import PromptBatch
 
 
-class BothPrompts(NamedTuple):
+class CleanAndCorrupt(NamedTuple):
     """Some prompts, embedded twice."""
 
     numbers: list[int]
@@ -46,7 +46,9 @@ class Aim(NamedTuple):
 
 
 @torch.no_grad()
-def both_prompts(study: Study, numbers: Sequence[int], at_once: int) -> Iterator[BothPrompts]:
+def clean_and_corrupt(
+    study: Study, numbers: Sequence[int], at_once: int
+) -> Iterator[CleanAndCorrupt]:
     """The samples of these local numbers, ``at_once`` or fewer at a time."""
     model = study.vlm.model
     for start in range(0, len(numbers), at_once):
@@ -56,7 +58,7 @@ def both_prompts(study: Study, numbers: Sequence[int], at_once: int) -> Iterator
                 raise ValueError("attribution patching needs prompts with images.")
             here = [chosen[place] for place in places]
             picture = image_embeddings(model, batch.pixel_values)
-            yield BothPrompts(
+            yield CleanAndCorrupt(
                 here,
                 batch,
                 input_embeddings(model, batch, picture),

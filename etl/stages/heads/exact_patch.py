@@ -17,15 +17,20 @@ from rich.progress import track
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of, top_samples
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
-from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, aim, asked, both_prompts
+from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
+from feature_atlas.etl.stages.features.top_samples import top_samples
+from feature_atlas.etl.stages.heads.clean_and_corrupt import (
+    CleanAndCorrupt,
+    aim,
+    asked,
+    clean_and_corrupt,
+)
 from feature_atlas.etl.stages.heads.head_attribution import METHODS
-from feature_atlas.etl.stages.heads.head_drives import Drive, attributed, strongest
+from feature_atlas.etl.stages.heads.head_drives import Drive, head_drives, strongest
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
 from feature_atlas.heads.exact_patch import exact_patch_heads
-from feature_atlas.heads.head_attribution import head_scores, run_both
+from feature_atlas.heads.head_attribution import head_scores, run_clean_and_corrupt
 from feature_atlas.statistics.mean_effect import mean_effect
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.vlm.head_probe import Head, Part
@@ -66,7 +71,7 @@ def run_exact_patch(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     config = study.config.exact_patch
     full: list[Patched] = []
-    by_score, by_fix = attributed(study, "score"), attributed(study, "qk_fix")
+    by_score, by_fix = head_drives(study, "score"), head_drives(study, "qk_fix")
     wanted = _in_turns(list(by_score))[: config.n_full_features]
     for feature in track(by_score, "exact patching"):
         numbers = top_samples(study, feature, "vqav2", config.n_samples)
@@ -112,7 +117,7 @@ def _patch(
     at_once = study.config.head_attribution.samples_at_once
     batches = [
         _patch_batch(study, feature, prompts, list(chosen))
-        for prompts in both_prompts(study, numbers, at_once)
+        for prompts in clean_and_corrupt(study, numbers, at_once)
     ]
     return [
         Patched(
@@ -132,12 +137,12 @@ def _patch(
 
 
 def _patch_batch(
-    study: Study, feature: Feature, prompts: BothPrompts, heads: list[Head]
+    study: Study, feature: Feature, prompts: CleanAndCorrupt, heads: list[Head]
 ) -> dict[str, dict[str, Float64[np.ndarray, "sample method head"]]]:
     """By part, the effect and its estimates."""
     model, n = study.vlm.model, len(prompts.numbers)
     mask, layer = prompts.batch.attention_mask, feature.layer
-    both = run_both(model, prompts.clean, prompts.corrupt, mask, [layer])
+    both = run_clean_and_corrupt(model, prompts.clean, prompts.corrupt, mask, [layer])
     residual = both.heads.residual.detach()[:n]
     of_all = torch.full((1, n), feature.feature)
     positions, directions = aim(study, layer, of_all, prompts.batch.roles, residual)

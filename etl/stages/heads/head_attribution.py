@@ -15,11 +15,21 @@ from torch import Tensor
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.features.feature_choice import studied_features, top_samples
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
-from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, aim, asked, both_prompts
+from feature_atlas.etl.stages.features.feature_choice import Feature, studied_features
+from feature_atlas.etl.stages.features.top_samples import top_samples
+from feature_atlas.etl.stages.heads.clean_and_corrupt import (
+    CleanAndCorrupt,
+    aim,
+    asked,
+    clean_and_corrupt,
+)
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.heads.head_attribution import HeadScores, head_scores, run_both, summarise_heads
+from feature_atlas.heads.head_attribution import (
+    HeadScores,
+    head_scores,
+    run_clean_and_corrupt,
+    summarise_heads,
+)
 
 METHODS = ("A", "B")
 MIN_SAMPLES = 2
@@ -65,7 +75,7 @@ def _scores(study: Study, wanted: Wanted) -> dict[Feature, list[HeadScores]]:
     numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
     at_once = study.config.head_attribution.samples_at_once
     n_batches = -(-len(numbers) // at_once)
-    batches = both_prompts(study, numbers, at_once)
+    batches = clean_and_corrupt(study, numbers, at_once)
     for prompts in track(batches, "attribution patching", total=n_batches):
         for feature, of_sample in _batch_scores(study, prompts, wanted):
             scores[feature].append(of_sample)
@@ -78,11 +88,11 @@ def _profile(study: Study, features: list[Feature]) -> tuple[int, ...]:
 
 
 def _batch_scores(
-    study: Study, prompts: BothPrompts, wanted: Wanted
+    study: Study, prompts: CleanAndCorrupt, wanted: Wanted
 ) -> list[tuple[Feature, HeadScores]]:
     asked_of = [wanted[number] for number in prompts.numbers]
     layers = sorted({feature.layer for features in asked_of for feature in features})
-    both = run_both(
+    both = run_clean_and_corrupt(
         study.vlm.model, prompts.clean, prompts.corrupt, prompts.batch.attention_mask, layers
     )
     done = []

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from feature_atlas.etl.run_folder.artifacts import read_rows
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.head_probe import Head
 
@@ -16,7 +16,7 @@ Drives = Float64[np.ndarray, "method layer head"]
 """-A and B."""
 
 
-def attributed(study: Study, column: Literal["score", "qk_fix"]) -> dict[Feature, Drives]:
+def head_drives(study: Study, column: Literal["score", "qk_fix"]) -> dict[Feature, Drives]:
     """Every attributed feature, in the order of its stage; the paper's score or the QK fix."""
     drives: dict[Feature, Drives] = {}
     n_heads = study.inputs["vlm"]["n_heads"]

@@ -18,17 +18,21 @@ from feature_atlas.dictionary.sae import Encoder, unit_directions
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
-    Evaluation,
+    EvaluationSet,
     images_of,
     labels_of,
     relation_sets,
 )
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
-from feature_atlas.etl.stages.features.feature_choice import by_layer_of, relation_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
-from feature_atlas.etl.stages.heads.clean_and_corrupt import BothPrompts, asked, both_prompts
+from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
+from feature_atlas.etl.stages.features.top_samples import relation_of
+from feature_atlas.etl.stages.heads.clean_and_corrupt import (
+    CleanAndCorrupt,
+    asked,
+    clean_and_corrupt,
+)
 from feature_atlas.etl.stages.heads.exact_patch import SWAPPED
-from feature_atlas.etl.stages.heads.head_drives import Drives, attributed, strongest
+from feature_atlas.etl.stages.heads.head_drives import Drives, head_drives, strongest
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.head_knockout import (
     Question,
@@ -97,7 +101,7 @@ def run_head_knockout(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    drives = attributed(study, "qk_fix")
+    drives = head_drives(study, "qk_fix")
     related = [feature for feature in drives if relation_of(study, feature) is not None]
     features = related[: study.config.head_knockout.max_features]
     rows: list[Row] = []
@@ -114,12 +118,14 @@ def _write(output: StageOutput, study: Study) -> None:
     _warn_of_controls(output, rows)
 
 
-def _knock_out(study: Study, feature: Feature, drives: Drives, evaluation: Evaluation) -> list[Row]:
+def _knock_out(
+    study: Study, feature: Feature, drives: Drives, evaluation: EvaluationSet
+) -> list[Row]:
     """The strongest heads and every control, on all statements."""
     question = _question(study, feature)
     cuts: list[Cut] = []
     parts: dict[Cut | str, list[Readout]] = {}
-    for prompts in both_prompts(study, evaluation.numbers, study.config.batch_size):
+    for prompts in clean_and_corrupt(study, evaluation.numbers, study.config.batch_size):
         cuts = cuts or _cuts(study, feature, drives, prompts)
         for cut, found in _read_batch(study, question, prompts, cuts).items():
             parts.setdefault(cut, []).append(found)
@@ -141,7 +147,7 @@ def _question(study: Study, feature: Feature) -> Question:
     )
 
 
-def _cuts(study: Study, feature: Feature, drives: Drives, prompts: BothPrompts) -> list[Cut]:
+def _cuts(study: Study, feature: Feature, drives: Drives, prompts: CleanAndCorrupt) -> list[Cut]:
     """The strongest heads by the mean of both methods with the QK fix, and matched sets."""
     config = study.config.head_knockout
     drive = drives.mean(0)
@@ -166,7 +172,7 @@ def _cuts(study: Study, feature: Feature, drives: Drives, prompts: BothPrompts) 
 
 @torch.no_grad()
 def _read_batch(
-    study: Study, question: Question, prompts: BothPrompts, cuts: list[Cut]
+    study: Study, question: Question, prompts: CleanAndCorrupt, cuts: list[Cut]
 ) -> dict[Cut | str, Readout]:
     """Feature and answers, untouched, without the picture, and under every cut."""
     model, mask = study.vlm.model, prompts.batch.attention_mask
@@ -187,7 +193,7 @@ def _read_batch(
 def _rows(
     study: Study,
     feature: Feature,
-    evaluation: Evaluation,
+    evaluation: EvaluationSet,
     cuts: list[Cut],
     runs: dict[Cut | str, Readout],
 ) -> list[Row]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_atlas.etl.inputs.instances import coco_id
-from feature_atlas.etl.stages.features.feature_choice import sample_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.attention_map import Map
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.heads.localisation import KINDS, Located, compare
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from feature_atlas.etl.inputs.instances import Instances, read_instances
 from feature_atlas.etl.inputs.samples import open_image
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.stages.features.feature_choice import sample_of, top_samples
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest_sums import SOURCES
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.attention_map import (
     Map,
     Place,
@@ -29,8 +29,9 @@ from feature_atlas.etl.stages.heads.attention_map import (
     place_of,
 )
 from feature_atlas.etl.stages.heads.head_attribution import METHODS
-from feature_atlas.etl.stages.heads.head_drives import attributed
+from feature_atlas.etl.stages.heads.head_drives import head_drives
 from feature_atlas.etl.stages.heads.localisation import Pair, localisation_columns, located_pairs
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.overlay import ImageAttention, blend, choose_heads
 from feature_atlas.vlm.head_probe import Head
@@ -122,7 +123,7 @@ def _scores(study: Study) -> dict[Feature, Tensor]:
     """Each attributed feature's scores as [layer, head]."""
     return {
         feature: torch.from_numpy(drives[METHODS.index(METHOD)]).float()
-        for feature, drives in attributed(study, SCORE).items()
+        for feature, drives in head_drives(study, SCORE).items()
     }
 
 

@@ -17,14 +17,13 @@ import pyarrow as pa
 from rich.progress import track
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.stages.features.feature_choice import chosen_features
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature, chosen_features
 from feature_atlas.etl.stages.meaning.explainers import Pair, offline_pair, open_endpoints
 from feature_atlas.etl.stages.meaning.interp_estimate import announce
 from feature_atlas.etl.stages.meaning.interp_material import (
     Album,
-    Gathered,
     Material,
+    Materials,
     gather,
     top_heads,
 )
@@ -99,7 +98,7 @@ def _write(output: StageOutput, study: Study) -> None:
         _ask_endpoint(output, study, album, gathered)
 
 
-def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Gathered) -> None:
+def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Materials) -> None:
     """Every variant, after an estimate of what all of them cost."""
     config, heads = study.config.auto_interp, top_heads(study)
     of_variant: dict[Variant, list[Material]] = {

@@ -14,9 +14,9 @@ from PIL import Image
 
 from feature_atlas.etl.inputs.samples import open_image
 from feature_atlas.etl.run_folder.artifacts import file_sha256, read_table, require_stage
-from feature_atlas.etl.stages.features.feature_choice import sample_of, top_samples
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest_sums import SOURCES
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.overlay import overlaid_pictures
 from feature_atlas.etl.stages.meaning.silent_samples import (
     PER_NEGATIVE,
@@ -25,6 +25,7 @@ from feature_atlas.etl.stages.meaning.silent_samples import (
     random_samples,
     silent_of,
 )
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.meaning.interp_samples import (
     Described,
@@ -50,7 +51,7 @@ class Material(NamedTuple):
     """To score the description on."""
 
 
-class Gathered(NamedTuple):
+class Materials(NamedTuple):
     """What there is to describe."""
 
     material: list[Material]
@@ -108,7 +109,7 @@ class Album:
         ]
 
 
-def gather(study: Study, album: Album, features: list[Feature]) -> Gathered:
+def gather(study: Study, album: Album, features: list[Feature]) -> Materials:
     """Samples to describe and to score, of every feature that has enough of them."""
     tokens = _tokens_of_examples(study, features)
     described: dict[Feature, Described] = {}
@@ -131,7 +132,7 @@ def gather(study: Study, album: Album, features: list[Feature]) -> Gathered:
             left_out[feature] = str(error)
         else:
             material.append(Material(feature, chosen.describe, scored))
-    return Gathered(material, left_out, [album.shown(number) for number in background])
+    return Materials(material, left_out, [album.shown(number) for number in background])
 
 
 def _silent(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.etl.stages.features.feature_choice import sample_of
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role

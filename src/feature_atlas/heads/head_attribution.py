@@ -66,7 +66,7 @@ class HeadScores(NamedTuple):
     """Queries and keys at once, likewise; q and k act together, so it is not q_fix + k_fix."""
 
 
-class BothRuns(NamedTuple):
+class CleanAndCorruptRuns(NamedTuple):
     """The clean and the corrupt run of some prompts, and how they differ."""
 
     heads: HeadActivations
@@ -117,17 +117,17 @@ def attribute_heads(
     backward pass. With shape [1, batch, d_model] every sample has a direction of its own: so the
     top samples of many features go through in one batch.
     """
-    both = run_both(model, clean_embeds, corrupt_embeds, attention_mask, [layer])
+    both = run_clean_and_corrupt(model, clean_embeds, corrupt_embeds, attention_mask, [layer])
     return head_scores(both, positions, layer, directions)
 
 
-def run_both(
+def run_clean_and_corrupt(
     model: PreTrainedModel,
     clean_embeds: Float[Tensor, "batch token d_model"],
     corrupt_embeds: Float[Tensor, "batch token d_model"],
     attention_mask: Int[Tensor, "batch token"],
     layers: Sequence[int],
-) -> BothRuns:
+) -> CleanAndCorruptRuns:
     """The clean and the corrupt run up to the highest of ``layers``, in one pass."""
     _require_frozen(model)
     _require_same_shape(clean_embeds, corrupt_embeds)
@@ -141,11 +141,11 @@ def run_both(
             parts, outputs = _differences(heads, layer, attention_scaling(model, layer))
             by_part.append(parts)
             by_output.append(outputs)
-    return BothRuns(heads, tuple(by_part), tuple(by_output))
+    return CleanAndCorruptRuns(heads, tuple(by_part), tuple(by_output))
 
 
 def head_scores(
-    both: BothRuns,
+    both: CleanAndCorruptRuns,
     positions: Bool[Tensor, "batch token"] | Bool[Tensor, "feature batch token"],
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
@@ -209,7 +209,9 @@ def _cotangents(
 
 
 def _dot(
-    gradients: Sequence[Float[Tensor, "both head token d_head"]], both: BothRuns, layer: int
+    gradients: Sequence[Float[Tensor, "both head token d_head"]],
+    both: CleanAndCorruptRuns,
+    layer: int,
 ) -> Float[Tensor, "score both head"]:
     """(x_there - x_here) . dJ/dx at here, summed over tokens and d_head, for every score."""
     of_parts = torch.stack([g.flatten(2) for g in gradients[:3]], dim=2)

@@ -19,8 +19,8 @@ from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.inputs.checkpoints import save_sae
-from feature_atlas.etl.reingest.reingest import Outcome, is_anything_new, look, reingest
-from feature_atlas.etl.reingest.source_ledger import only_reingestion, read_ledger
+from feature_atlas.etl.reingest.reingest import Outcome, any_new, look, reingest
+from feature_atlas.etl.reingest.source_ledger import read_ledger, reingestion_lock
 from feature_atlas.etl.warehouse.drop import drop_run
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.toy.weights import sae_path
@@ -116,7 +116,7 @@ def test_looking_again_does_nothing(workshop: Workshop):
     found = look(str(workshop.source), workshop.config, workshop.home, workshop.engine)
     (outcome,) = workshop.look()
 
-    assert not is_anything_new(found)
+    assert not any_new(found)
     assert outcome.status == "unchanged"
     assert len(workshop.built) == 1
 
@@ -337,7 +337,7 @@ def test_a_brace_in_a_path_is_no_placeholder(workshop: Workshop):
 def test_one_re_ingestion_at_a_time(workshop: Workshop):
     workshop.add_saes("a")
 
-    with only_reingestion(workshop.engine):
+    with reingestion_lock(workshop.engine):
         with pytest.raises(RuntimeError, match="another re-ingestion is at work"):
             workshop.look()
 

@@ -8,7 +8,7 @@ import pytest
 from feature_atlas.etl.run_folder import artifacts
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
 from feature_atlas.etl.run_folder.manifest import read_manifest
-from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
 
 HASH = "a" * 64
@@ -44,7 +44,7 @@ def test_a_measurement_names_what_it_read_by_fingerprint(run: Path):
     first = run_stage(run, "first", params={}, reads=[], body=write)
     run_stage(run, "second", params={"k": 1}, reads=["first"], body=write)
 
-    made = {entry.stage: entry for entry in read_manifest(seal_run(run)).measurements}
+    made = {entry.stage: entry for entry in read_manifest(write_run_manifest(run)).measurements}
 
     studied = {"vlm": "of the model", "sae_set": "of the SAEs", "vqav2-val": "of the data"}
     assert made["first"].inputs == studied
@@ -63,7 +63,7 @@ def test_a_stage_keeps_the_code_it_ran_with_when_the_run_is_sealed_by_another(
     monkeypatch.undo()
     run_stage(run, "late", params={}, reads=[], body=write)
 
-    manifest = read_manifest(seal_run(run))
+    manifest = read_manifest(write_run_manifest(run))
 
     made = {entry.stage: entry for entry in manifest.measurements}
     assert (made["early"].code_version, made["early"].dirty) == ("the commit before", True)
@@ -79,7 +79,7 @@ def test_a_stage_of_an_older_version_is_sealed_with_what_is_known(run: Path):
         del record[name]
     write_json(run / "old" / "stage.json", record)
 
-    (made,) = read_manifest(seal_run(run)).measurements
+    (made,) = read_manifest(write_run_manifest(run)).measurements
 
     assert (made.code_version, made.dirty) == (None, None)  # the loader takes the run's
     assert made.libraries == libraries()

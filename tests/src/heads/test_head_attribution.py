@@ -11,7 +11,7 @@ from feature_atlas.heads.head_attribution import (
     HeadScores,
     attribute_heads,
     head_scores,
-    run_both,
+    run_clean_and_corrupt,
     summarise_heads,
 )
 from feature_atlas.vlm.head_probe import (
@@ -188,7 +188,7 @@ def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -
 def test_features_of_several_layers_share_one_pass(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
-    both = run_both(model, clean, corrupt, mask, [0, 2])
+    both = run_clean_and_corrupt(model, clean, corrupt, mask, [0, 2])
 
     for layer in (0, 2):
         alone = attribute_heads(model, clean, corrupt, mask, positions, layer, unit_rows(2))
@@ -200,7 +200,7 @@ def test_features_of_several_layers_share_one_pass(model: LlamaForCausalLM) -> N
 def test_every_feature_may_have_positions_of_its_own(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
     last = torch.arange(positions.shape[1]).expand_as(positions) == 5
-    both = run_both(model, clean, corrupt, mask, [LAYER])
+    both = run_clean_and_corrupt(model, clean, corrupt, mask, [LAYER])
     directions = unit_rows(2)
 
     together = head_scores(both, torch.stack([positions, last]), LAYER, directions)

@@ -28,10 +28,10 @@ from feature_atlas.etl.config.causes import (
 )
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_rows, write_json
-from feature_atlas.etl.stages.features.feature_choice import sample_of
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.toy.world import write_world

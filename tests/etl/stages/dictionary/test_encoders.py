@@ -11,7 +11,7 @@ from feature_atlas.dictionary.certified import CertifiedEncoder
 from feature_atlas.dictionary.sae import Encoder, TopKSae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.dictionary import encoders
-from feature_atlas.etl.stages.dictionary.encoders import keep_fallbacks, text_encoders
+from feature_atlas.etl.stages.dictionary.encoders import text_encoders, write_fallbacks
 
 LAYERS = (1, 4)
 
@@ -44,7 +44,7 @@ def test_tokens_and_fallbacks_are_kept_per_layer_and_logged(made, tmp_path, capl
     made[1].encode(torch.randn(30, 24))
     made[4].encode(torch.full((10, 24), torch.nan))  # nothing can be proved about these
 
-    keep_fallbacks(StageOutput(tmp_path), made)
+    write_fallbacks(StageOutput(tmp_path), made)
 
     with np.load(tmp_path / "certified.npz") as kept:
         assert kept["layer"].tolist() == [1, 4]
@@ -55,6 +55,6 @@ def test_tokens_and_fallbacks_are_kept_per_layer_and_logged(made, tmp_path, capl
 
 @pytest.mark.parametrize("made", ["exact"], indirect=True)
 def test_the_exact_encoder_has_nothing_to_report(made, tmp_path):
-    keep_fallbacks(StageOutput(tmp_path), made)
+    write_fallbacks(StageOutput(tmp_path), made)
 
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from feature_atlas.etl.inputs.fingerprint import fingerprint_folder
 from feature_atlas.etl.inputs.prompt_record import require_same_prompt
 from feature_atlas.etl.run_folder.artifacts import read_json, read_rows
 from feature_atlas.etl.run_folder.manifest import read_manifest
-from feature_atlas.etl.run_folder.manifest_writing import seal_run
+from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.dictionary.gate_check import places, run_gate_check, stated_quality
 from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run, open_study
@@ -66,7 +66,7 @@ def test_each_layer_has_the_numbers_its_training_stated(run: Path):
 
 def test_the_run_names_the_base_model_and_its_text_by_content(run: Path, config: RunConfig):
     run_samples(run)
-    manifest = read_manifest(seal_run(run))
+    manifest = read_manifest(write_run_manifest(run))
 
     (made,) = (m for m in manifest.measurements if m.stage == "gate_check")
     assert manifest.vlm.base_fingerprint == fingerprint_folder(language_model_path())

@@ -19,7 +19,7 @@ from feature_atlas.etl.config.causes import AttributionConfig, ExactPatchConfig,
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage, write_json
 from feature_atlas.etl.run_folder.manifest import FileEntry
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.study import Study, open_run, open_study
@@ -100,7 +100,7 @@ def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
     rows = read_rows(run, "head_attribution", "head_attribution")
     assert len(rows) == 2 * 8 * (4 + 2 + 4)  # methods, heads, layers of the three features
     for feature in FEATURES:
-        [prompts] = both_runs.both_prompts(study, top_of(study, feature), 4)
+        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4)
         text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
         direction = unit_directions(study.base[feature.layer])[feature.feature]
         scores = attribute_heads(
@@ -116,13 +116,13 @@ def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
 
 def test_the_features_of_a_sample_share_its_two_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[int] = []
-    shared = stage.run_both
+    shared = stage.run_clean_and_corrupt
 
     def counted(model, clean, *rest):
         asked.append(len(clean))
         return shared(model, clean, *rest)
 
-    monkeypatch.setattr(stage, "run_both", counted)
+    monkeypatch.setattr(stage, "run_clean_and_corrupt", counted)
     stage.run_head_attribution(run)
 
     distinct = {row for rows in TOP.values() for row in rows}
@@ -137,7 +137,7 @@ def test_a_mean_picture_is_per_patch_or_one_for_all(world: Path, tmp_path: Path,
     found = {}
     for corruption in ("mean", "global_mean"):
         study = open_study(opened(world, tmp_path / corruption, corruption=corruption))
-        [prompts] = both_runs.both_prompts(study, top_of(study, FEATURES[0]), 4)
+        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, FEATURES[0]), 4)
         is_image = prompts.batch.roles == Role.IMAGE
         found[corruption] = prompts.corrupt[is_image].unflatten(0, (3, -1))
         assert torch.equal(prompts.corrupt[~is_image], prompts.clean[~is_image])
@@ -153,8 +153,8 @@ def test_a_resampled_picture_is_another_samples(world: Path, tmp_path: Path, rep
     study = open_study(opened(world, tmp_path, corruption="resample"))
     numbers = top_of(study, FEATURES[0])
 
-    [prompts] = both_runs.both_prompts(study, numbers, 4)
-    [alone] = both_runs.both_prompts(study, numbers[1:2], 4)
+    [prompts] = both_runs.clean_and_corrupt(study, numbers, 4)
+    [alone] = both_runs.clean_and_corrupt(study, numbers[1:2], 4)
 
     is_image = prompts.batch.roles == Role.IMAGE
     clean, corrupt = (x[is_image].unflatten(0, (3, -1)) for x in (prompts.clean, prompts.corrupt))

@@ -27,7 +27,7 @@ from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_table, run_stage
-from feature_atlas.etl.stages.features.neutral_prompt import Feature
+from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads import overlay as stage
 from feature_atlas.etl.stages.heads.attention_map import place_of
 from feature_atlas.etl.study import Study, open_run, open_study
