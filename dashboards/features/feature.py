@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.ablation.feature_ablation import show_ablation
 from feature_atlas.dashboards.facts import show_facts
 from feature_atlas.dashboards.features.feature_choice import (
     choose_feature,
@@ -18,7 +19,7 @@ from feature_atlas.dashboards.features.feature_numbers import (
     show_neutral_prompts,
     show_visual_energy,
 )
-from feature_atlas.dashboards.heads.feature_causes import show_ablation, show_heads
+from feature_atlas.dashboards.heads.feature_heads import show_heads
 from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
 from feature_atlas.dashboards.meaning.feature_meaning import show_descriptions, show_examples
 from feature_atlas.dashboards.run_choice import choose_run

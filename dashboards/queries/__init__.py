@@ -5,7 +5,7 @@
     one_feature      everything known of one feature
     attention_maps   where heads look
     paper_figures    what the paper's figures show
-    removals         ablations, here and in the paper
+    ablations        what breaks without features, here and in the paper
     search_results   features by words and by meaning
 
 Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. All but `runs` and
@@ -13,6 +13,12 @@ Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. 
 are kept for a minute.
 """
 
+from feature_atlas.dashboards.queries.ablations import (
+    ablation_summaries,
+    ablations,
+    control_effects,
+    published_results,
+)
 from feature_atlas.dashboards.queries.attention_maps import (
     custom_prompts,
     localisation,
@@ -45,12 +51,6 @@ from feature_atlas.dashboards.queries.paper_figures import (
     firing_rates,
     fvu_curves,
     selection_sweep,
-)
-from feature_atlas.dashboards.queries.removals import (
-    ablation_summaries,
-    ablations,
-    control_effects,
-    published_results,
 )
 from feature_atlas.dashboards.queries.search_results import (
     features_found,

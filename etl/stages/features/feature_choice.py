@@ -1,4 +1,4 @@
-"""Which features a stage looks at: candidates, survivors, what costly stages take (paper 4.3, 5)."""
+"""Which features a stage looks at: candidates, survivors, a choice of both (paper 4.3, 5)."""
 
 from itertools import zip_longest
 from typing import NamedTuple
