@@ -100,6 +100,8 @@ def _sentence(comment: str | None) -> str:
 HEAD = """\
 # Data dictionary
 
+*For whoever writes a query and must know what a table, view or column holds.*
+
 Everything in the schema `atlas`, in the words of its own catalogue (`\\d+` in psql shows the same).
 Numbers in brackets are sections of the paper. Written by `make dictionary`; a test fails where it
 is out of date. [The cookbook](cookbook.md) has questions that these answer."""
