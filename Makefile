@@ -9,7 +9,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint faults format dictionary bench clean
+.PHONY: help demo test lint faults format dictionary docs bench clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -39,6 +39,10 @@ dictionary: $(VENV)/installed ## write docs/data_dictionary.md anew from the sch
 	&& $(VENV)/bin/feature-atlas dictionary --output docs/data_dictionary.md; \
 	status=$$?; $(VENV)/bin/feature-atlas stop; rm -rf "$$ATLAS_HOME"; exit $$status
 
+docs: $(VENV)/installed-docs ## build the pages of docs/ as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict $(ARGS)
+	@echo "written to build/site: open build/site/index.html"
+
 bench: PART ?= *
 bench: $(VENV)/installed ## time the parts against their floors; one: PART=layer_statistics
 	@for benchmark in benchmarks/$(PART).py; do \
@@ -62,4 +66,8 @@ $(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
 	$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/installed-docs: requirements-docs.lock requirements.lock | $(VENV)/bin/python
+	$(PIP) -r requirements-docs.lock
 	@touch $@
