@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.models import SCHEMA
+from feature_atlas.models import SCHEMA, Base
 from feature_atlas.models.session import READER, make_engine
 
 LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
@@ -41,6 +41,7 @@ def migrate(engine: Engine) -> str:
             return newest
         _drop_views(connection)
         command.upgrade(config, "head")
+        _guard_facts(connection)
         _create_views(connection)
         return newest
 
@@ -137,6 +138,16 @@ def _create_views(connection: Connection) -> None:
         f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {_digest()}'"
     )
     _grant(connection)
+
+
+def _guard_facts(connection: Connection) -> None:
+    """No row that was measured changes; a new table of facts needs no revision for that."""
+    for table in Base.metadata.tables.values():
+        if "measurement_id" in table.columns:
+            connection.exec_driver_sql(
+                f"CREATE OR REPLACE TRIGGER guard_fact BEFORE UPDATE ON {table.fullname} "
+                f"FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.guard_fact()"
+            )
 
 
 def _grant(connection: Connection) -> None:

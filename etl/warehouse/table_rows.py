@@ -17,30 +17,11 @@ from feature_atlas.etl.run_folder.run_files import open_table_file, unreadable
 from feature_atlas.models import Base
 from feature_atlas.models.base import SCHEMA
 
-DENSE = ("decoder_cosine", "visual_energy", "firing_shift", "selection")
-SPARSE = (
-    "gate_check",
-    "training_curve",
-    "role_energy",
-    "sample_skill",
-    "candidate",
-    "neutral_prompt",
-    "example",
-    "auto_interp",
-    "head_attribution",
-    "head_exact",
-    "attribution_agreement",
-    "head_knockout",
-    "overlay",
-    "localisation",
-    "custom_prompt",
-    "custom_overlay",
-    "ablation",
-    "ablation_outcome",
-    "ablation_group",
-    "ablation_group_member",
-    "steering",
-)
+FACTS = tuple(t for t in Base.metadata.sorted_tables if "measurement_id" in t.columns)
+DENSE = tuple(t.name for t in FACTS if t.dialect_options["postgresql"]["partition_by"])
+"""Facts about every feature: a row each, a partition per run."""
+SPARSE = tuple(t.name for t in FACTS if t.name not in DENSE)
+"""Facts about some features, samples or heads."""
 WHAT = ("image", "sample")  # what the facts refer to, by local numbers
 REQUIRED = ("decoder_cosine", "visual_energy", "selection")
 
