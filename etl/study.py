@@ -28,6 +28,7 @@ from feature_atlas.etl.inputs.fingerprint import (
 )
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.samples import Sample, draw, open_image, require_images
+from feature_atlas.etl.inputs.threads import share_cores
 from feature_atlas.etl.inputs.vqav2 import read_vqav2
 from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
@@ -120,6 +121,11 @@ class Study:
         return load_vlm(self.config.vlm, self.config.device)
 
     @cached_property
+    def n_at_once(self) -> int:
+        """How many products of this model's width run side by side, each in a thread of its own."""
+        return share_cores(text_model(self.vlm.model).config.hidden_size, self.config.device)
+
+    @cached_property
     def base_model(self) -> BaseModel:
         """The language model from before it saw images, and its tokenizer."""
         if self.config.base_model is None:
@@ -196,6 +202,7 @@ def open_run(config: RunConfig, home: Path) -> Path:
         write_json(file, facts)
         open_study.cache_clear()
     study = open_study(run)
+    _ = study.n_at_once  # the cores are shared before anything computes
     _ = study.base  # a width or format that does not fit fails here, before any work
     first, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
     prompt = describe_prompt(study.vlm.processor, first)
