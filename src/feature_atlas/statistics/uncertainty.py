@@ -177,7 +177,7 @@ def clustered_bootstrap(
     n_at_once = max(1, _RESAMPLED_AT_ONCE // n_clusters)
     for start in range(0, n_draws, n_at_once):
         weights = _resample(n_clusters, min(n_at_once, n_draws - start), random)
-        means[start : start + n_at_once] = (weights @ sums) / (weights @ sizes)[:, None]
+        means[start : start + n_at_once] = _drawn_sums(weights, sums) / (weights @ sizes)[:, None]
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
     shape = np.shape(values)[1:]
@@ -210,7 +210,7 @@ def clustered_difference(
     n_at_once = max(1, _RESAMPLED_AT_ONCE // len(sums))
     for start in range(0, n_draws, n_at_once):
         weights = _resample(len(sums), min(n_at_once, n_draws - start), random)
-        drawn = (weights @ sums).reshape(len(weights), 2, -1)
+        drawn = _drawn_sums(weights, sums).reshape(len(weights), 2, -1)
         drawn = drawn[(drawn[:, :, -1] > 0).all(1)]  # a draw without any of a set says nothing
         means = drawn[:, :, :-1] / drawn[:, :, -1:]
         parts.append(means[:, 0] - means[:, 1])
@@ -250,6 +250,16 @@ def _resample(
     drawn += np.arange(n_draws)[:, None] * n_clusters
     counts = np.bincount(drawn.ravel(), minlength=n_draws * n_clusters)
     return counts.reshape(n_draws, n_clusters).astype(np.float64)
+
+
+def _drawn_sums(
+    weights: Float64[np.ndarray, "draw cluster"], sums: Float64[np.ndarray, "cluster column"]
+) -> Float64[np.ndarray, "draw column"]:
+    """Sum of each column in each draw, to the last bit whatever other columns there are.
+
+    A BLAS product is not: it adds in another order where columns are fewer.
+    """
+    return np.einsum("dc,cf->df", weights, sums, optimize=False)
 
 
 def _log_odds_ratio(
