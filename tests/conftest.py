@@ -6,6 +6,11 @@ by the session; only read it.
 """
 
 import os
+
+# two workers on two cores; and two threads of one small product only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
