@@ -14,6 +14,21 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_regime()
+    _create_skill()
+    _create_vlm()
+    _create_sae_set()
+    _create_dataset()
+    _create_image()
+    _create_sample()
+    _create_run()
+    _create_measurement()
+
+    op.execute("INSERT INTO atlas.regime (id, name) VALUES (1, 'text'), (2, 'image'), (3, 'full'), (4, 'random')")
+    op.execute("INSERT INTO atlas.skill (name) VALUES ('spatial'), ('ocr'), ('vsr')")
+
+
+def _create_regime() -> None:
     op.create_table(
         "regime",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False, comment="1 text, 2 image, 3 full, 4 random"),
@@ -23,6 +38,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="one way of choosing the tokens that adapt the SAE (3.2)",
     )
+
+
+def _create_skill() -> None:
     op.create_table(
         "skill",
         sa.Column("id", sa.SmallInteger(), sa.Identity(always=False), nullable=False, comment="surrogate key"),
@@ -33,6 +51,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="a kind of question that is compared with all questions (4.3)",
     )
+
+
+def _create_vlm() -> None:
     op.create_table(
         "vlm",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -51,6 +72,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="a checkpoint of a vision-language model and its base language model",
     )
+
+
+def _create_sae_set() -> None:
     op.create_table(
         "sae_set",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -69,6 +93,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="a release of base SAEs, one per layer (3.1)",
     )
+
+
+def _create_dataset() -> None:
     op.create_table(
         "dataset",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -84,6 +111,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="a split of a dataset of questions about images",
     )
+
+
+def _create_image() -> None:
     op.create_table(
         "image",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -99,6 +129,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="an image that questions are about",
     )
+
+
+def _create_sample() -> None:
     op.create_table(
         "sample",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -119,6 +152,9 @@ def upgrade() -> None:
         comment="a question about an image, with its answer",
     )
     op.create_index(op.f("ix__sample__image_id"), "sample", ["image_id"], unique=False, schema="atlas")
+
+
+def _create_run() -> None:
     op.create_table(
         "run",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -148,6 +184,9 @@ def upgrade() -> None:
         comment="a version of the atlas for one VLM and one set of SAEs",
     )
     op.create_index(op.f("ix__run__state_published_at"), "run", ["state", "published_at"], unique=False, schema="atlas")
+
+
+def _create_measurement() -> None:
     op.create_table(
         "measurement",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
@@ -172,9 +211,6 @@ def upgrade() -> None:
         schema="atlas",
         comment="an execution of one stage of a run: the provenance of its rows",
     )
-
-    op.execute("INSERT INTO atlas.regime (id, name) VALUES (1, 'text'), (2, 'image'), (3, 'full'), (4, 'random')")
-    op.execute("INSERT INTO atlas.skill (name) VALUES ('spatial'), ('ocr'), ('vsr')")
 
 
 def downgrade() -> None:

@@ -13,6 +13,17 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_decoder_cosine()
+    _create_visual_energy()
+    _create_firing_shift()
+    _create_selection()
+    _create_feature_record()
+
+    # where a load keeps its tables until they are published; readers have no right to it
+    op.execute("CREATE SCHEMA IF NOT EXISTS atlas_staging")
+
+
+def _create_decoder_cosine() -> None:
     op.create_table(
         "decoder_cosine",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
@@ -44,6 +55,9 @@ def upgrade() -> None:
         comment="how far adaptation turned a feature, per regime (4.2, A.1, A.3)",
         postgresql_partition_by="LIST (run_id)",
     )
+
+
+def _create_visual_energy() -> None:
     op.create_table(
         "visual_energy",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
@@ -81,6 +95,9 @@ def upgrade() -> None:
         comment="mean squared activation of a feature by kind of token (4.2, A.4)",
         postgresql_partition_by="LIST (run_id)",
     )
+
+
+def _create_firing_shift() -> None:
     op.create_table(
         "firing_shift",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
@@ -140,6 +157,9 @@ def upgrade() -> None:
         comment="how much more a feature fires on a skill's questions (4.3, A.5)",
         postgresql_partition_by="LIST (run_id)",
     )
+
+
+def _create_selection() -> None:
     op.create_table(
         "selection",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
@@ -158,6 +178,9 @@ def upgrade() -> None:
         comment="which features are adapted: visual energy above epsilon, cosine low (4.2)",
         postgresql_partition_by="LIST (run_id)",
     )
+
+
+def _create_feature_record() -> None:
     op.create_table(
         "feature_record",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
@@ -192,28 +215,15 @@ def upgrade() -> None:
         sa.Column("is_ocr_candidate", sa.Boolean(), nullable=False, comment="whether it is adapted and its shift on OCR questions passes (A.5)"),
         sa.Column("survives_ocr", sa.Boolean(), nullable=False, comment="whether an OCR candidate is still active on neutral prompts (A.6)"),
         sa.Column("vsr_odds_ratio", sa.REAL(), nullable=True, comment="odds of firing, VSR statements over VQA questions; the paper's VSR OR (5.3)"),
-        sa.CheckConstraint("energy_image >= 0 AND energy_image < 'infinity'", name=op.f("ck__feature_record__energy_image")),
-        sa.CheckConstraint("energy_question_no_image >= 0 AND energy_question_no_image < 'infinity'", name=op.f("ck__feature_record__energy_question_no_image")),
+        *_checks("feature_record", "{name} >= 0 AND {name} < 'infinity'", "energy_image", "energy_question_no_image"),
         sa.CheckConstraint("modality_preference > '-infinity' AND modality_preference < 'infinity'", name=op.f("ck__feature_record__modality_preference")),
-        sa.CheckConstraint("ocr_odds_ratio >= 0 AND ocr_odds_ratio < 'infinity'", name=op.f("ck__feature_record__ocr_odds_ratio")),
-        sa.CheckConstraint("ocr_odds_ratio_high >= 0 AND ocr_odds_ratio_high < 'infinity'", name=op.f("ck__feature_record__ocr_odds_ratio_high")),
-        sa.CheckConstraint("ocr_odds_ratio_low >= 0 AND ocr_odds_ratio_low < 'infinity'", name=op.f("ck__feature_record__ocr_odds_ratio_low")),
-        sa.CheckConstraint("spatial_odds_ratio >= 0 AND spatial_odds_ratio < 'infinity'", name=op.f("ck__feature_record__spatial_odds_ratio")),
-        sa.CheckConstraint("spatial_odds_ratio_high >= 0 AND spatial_odds_ratio_high < 'infinity'", name=op.f("ck__feature_record__spatial_odds_ratio_high")),
-        sa.CheckConstraint("spatial_odds_ratio_low >= 0 AND spatial_odds_ratio_low < 'infinity'", name=op.f("ck__feature_record__spatial_odds_ratio_low")),
-        sa.CheckConstraint("visual_energy >= 0 AND visual_energy < 'infinity'", name=op.f("ck__feature_record__visual_energy")),
-        sa.CheckConstraint("vsr_odds_ratio >= 0 AND vsr_odds_ratio < 'infinity'", name=op.f("ck__feature_record__vsr_odds_ratio")),
+        *_checks("feature_record", "{name} >= 0 AND {name} < 'infinity'", "ocr_odds_ratio", "ocr_odds_ratio_high", "ocr_odds_ratio_low", "spatial_odds_ratio", "spatial_odds_ratio_high", "spatial_odds_ratio_low", "visual_energy", "vsr_odds_ratio"),
         sa.CheckConstraint("best_base_cosine BETWEEN -1 AND 1", name=op.f("ck__feature_record__best_base_cosine")),
         sa.CheckConstraint("best_base_feature >= 0", name=op.f("ck__feature_record__best_base_feature")),
-        sa.CheckConstraint("cosine BETWEEN -1 AND 1", name=op.f("ck__feature_record__cosine")),
-        sa.CheckConstraint("cosine_full BETWEEN -1 AND 1", name=op.f("ck__feature_record__cosine_full")),
-        sa.CheckConstraint("cosine_image BETWEEN -1 AND 1", name=op.f("ck__feature_record__cosine_image")),
-        sa.CheckConstraint("cosine_random BETWEEN -1 AND 1", name=op.f("ck__feature_record__cosine_random")),
-        sa.CheckConstraint("encoder_cosine BETWEEN -1 AND 1", name=op.f("ck__feature_record__encoder_cosine")),
+        *_checks("feature_record", "{name} BETWEEN -1 AND 1", "cosine", "cosine_full", "cosine_image", "cosine_random", "encoder_cosine"),
         sa.CheckConstraint("feature >= 0", name=op.f("ck__feature_record__feature")),
         sa.CheckConstraint("firing_rate BETWEEN 0 AND 1", name=op.f("ck__feature_record__firing_rate")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__feature_record__layer")),
-        sa.CheckConstraint("n_firings >= 0", name=op.f("ck__feature_record__n_firings")),
+        *_checks("feature_record", "{name} >= 0", "layer", "n_firings"),
         sa.CheckConstraint("ocr_delta_p BETWEEN -1 AND 1", name=op.f("ck__feature_record__ocr_delta_p")),
         sa.CheckConstraint("ocr_q_value BETWEEN 0 AND 1", name=op.f("ck__feature_record__ocr_q_value")),
         sa.CheckConstraint("spatial_delta_p BETWEEN -1 AND 1", name=op.f("ck__feature_record__spatial_delta_p")),
@@ -229,8 +239,10 @@ def upgrade() -> None:
     op.create_index(op.f("ix__feature_record__spatial_odds_ratio"), "feature_record", ["spatial_odds_ratio"], unique=False, schema="atlas")
     op.create_index(op.f("ix__feature_record__visual_energy"), "feature_record", ["visual_energy"], unique=False, schema="atlas")
 
-    # where a load keeps its tables until they are published; readers have no right to it
-    op.execute("CREATE SCHEMA IF NOT EXISTS atlas_staging")
+
+def _checks(table: str, rule: str, *names: str) -> list[sa.CheckConstraint]:
+    """The same rule for several columns, a check each."""
+    return [sa.CheckConstraint(rule.format(name=name), name=op.f(f"ck__{table}__{name}")) for name in names]
 
 
 def downgrade() -> None:

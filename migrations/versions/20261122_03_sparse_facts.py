@@ -14,8 +14,20 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
-        "training_curve",
+    _create_training_curve()
+    _create_example()
+    _create_candidate()
+    _create_neutral_prompt()
+    _create_auto_interp()
+    _create_review()
+    _create_head_attribution()
+    _create_overlay()
+    _create_ablation()
+    _create_ablation_outcome()
+
+
+def _create_training_curve() -> None:
+    _create("training_curve", "reconstruction on held-out tokens during adaptation (A.2)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("regime_id", sa.SmallInteger(), nullable=False, comment="which tokens adapted the SAE (3.2)"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
@@ -25,21 +37,17 @@ def upgrade() -> None:
         sa.Column("l0", sa.REAL(), nullable=False, comment="features that fire on a token, mean"),
         sa.Column("n_tokens", sa.BigInteger(), nullable=False, comment="held-out tokens evaluated"),
         sa.Column("learning_rate", sa.REAL(), nullable=False, comment="step size of the optimiser at that moment"),
-        sa.CheckConstraint("fvu >= 0 AND fvu < 'infinity'", name=op.f("ck__training_curve__fvu")),
-        sa.CheckConstraint("l0 >= 0 AND l0 < 'infinity'", name=op.f("ck__training_curve__l0")),
-        sa.CheckConstraint("learning_rate >= 0 AND learning_rate < 'infinity'", name=op.f("ck__training_curve__learning_rate")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__training_curve__layer")),
-        sa.CheckConstraint("n_tokens >= 0", name=op.f("ck__training_curve__n_tokens")),
-        sa.CheckConstraint("tokens_seen >= 0", name=op.f("ck__training_curve__tokens_seen")),
+        *_checks("training_curve", "{name} >= 0 AND {name} < 'infinity'", "fvu", "l0", "learning_rate"),
+        *_checks("training_curve", "{name} >= 0", "layer", "n_tokens", "tokens_seen"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__training_curve__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["regime_id"], ["atlas.regime.id"], name=op.f("fk__training_curve__regime_id__regime")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__training_curve__run_id__run")),
         sa.PrimaryKeyConstraint("run_id", "regime_id", "layer", "tokens_seen", name=op.f("pk__training_curve")),
-        schema="atlas",
-        comment="reconstruction on held-out tokens during adaptation (A.2)",
     )
-    op.create_table(
-        "example",
+
+
+def _create_example() -> None:
+    _create("example", "the samples on which a feature fires most (5.1)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
         sa.Column("feature", sa.Integer(), autoincrement=False, nullable=False, comment="index in the base dictionary; adapted SAEs keep it"),
@@ -55,21 +63,19 @@ def upgrade() -> None:
         sa.CheckConstraint("max_activation >= 0 AND max_activation < 'infinity'", name=op.f("ck__example__max_activation")),
         sa.CheckConstraint("source IN ('vqav2', 'vsr')", name=op.f("ck__example__source")),
         sa.CheckConstraint("cardinality(tokens) = cardinality(activations)", name=op.f("ck__example__tokens")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__example__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__example__layer")),
+        *_checks("example", "{name} >= 0", "feature", "layer"),
         sa.CheckConstraint("max_token < cardinality(tokens)", name=op.f("ck__example__max_token_in_tokens")),
-        sa.CheckConstraint("max_token >= 0", name=op.f("ck__example__max_token")),
-        sa.CheckConstraint("rank >= 0", name=op.f("ck__example__rank")),
+        *_checks("example", "{name} >= 0", "max_token", "rank"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__example__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__example__run_id__run")),
         sa.ForeignKeyConstraint(["sample_id"], ["atlas.sample.id"], name=op.f("fk__example__sample_id__sample")),
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "source", "rank", name=op.f("pk__example")),
-        schema="atlas",
-        comment="the samples on which a feature fires most (5.1)",
     )
     op.create_index(op.f("ix__example__sample_id"), "example", ["sample_id"], unique=False, schema="atlas")
-    op.create_table(
-        "candidate",
+
+
+def _create_candidate() -> None:
+    _create("candidate", "which candidates are still active on neutral prompts (4.3, A.6)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("skill_id", sa.SmallInteger(), nullable=False, comment="which kind of question was compared with all questions (4.3)"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
@@ -79,22 +85,19 @@ def upgrade() -> None:
         sa.Column("n_samples", sa.BigInteger(), nullable=False, comment="runs: images tried, summed over the neutral prompts"),
         sa.Column("n_fired", sa.BigInteger(), nullable=False, comment="of them, how many on which it fired"),
         sa.Column("n_fired_mean_image", sa.BigInteger(), nullable=False, comment="of them, how many on which it fired with the image replaced by the mean embedding"),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__candidate__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__candidate__layer")),
+        *_checks("candidate", "{name} >= 0", "feature", "layer"),
         sa.CheckConstraint("n_fired <= n_samples AND n_fired_mean_image <= n_samples", name=op.f("ck__candidate__samples")),
-        sa.CheckConstraint("n_fired >= 0", name=op.f("ck__candidate__n_fired")),
-        sa.CheckConstraint("n_fired_mean_image >= 0", name=op.f("ck__candidate__n_fired_mean_image")),
-        sa.CheckConstraint("n_samples >= 0", name=op.f("ck__candidate__n_samples")),
+        *_checks("candidate", "{name} >= 0", "n_fired", "n_fired_mean_image", "n_samples"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__candidate__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__candidate__run_id__run")),
         sa.ForeignKeyConstraint(["skill_id"], ["atlas.skill.id"], name=op.f("fk__candidate__skill_id__skill")),
         sa.PrimaryKeyConstraint("run_id", "skill_id", "layer", "feature", name=op.f("pk__candidate")),
-        schema="atlas",
-        comment="which candidates are still active on neutral prompts (4.3, A.6)",
     )
     op.create_index(op.f("ix__candidate__run_id_layer_feature"), "candidate", ["run_id", "layer", "feature"], unique=False, schema="atlas")
-    op.create_table(
-        "neutral_prompt",
+
+
+def _create_neutral_prompt() -> None:
+    _create("neutral_prompt", "a candidate on one prompt without a word of its skill (4.3, A.6)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("skill_id", sa.SmallInteger(), nullable=False, comment="which kind of question was compared with all questions (4.3)"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
@@ -107,23 +110,19 @@ def upgrade() -> None:
         sa.Column("n_fired_mean_image", sa.BigInteger(), nullable=False, comment="of them, how many on which it fired with the image replaced by the mean embedding"),
         sa.Column("mean_activation", sa.REAL(), nullable=False, comment="largest activation per image, mean over images, normalised units"),
         sa.CheckConstraint("mean_activation >= 0 AND mean_activation < 'infinity'", name=op.f("ck__neutral_prompt__mean_activation")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__neutral_prompt__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__neutral_prompt__layer")),
+        *_checks("neutral_prompt", "{name} >= 0", "feature", "layer"),
         sa.CheckConstraint("n_fired <= n_samples AND n_fired_mean_image <= n_samples", name=op.f("ck__neutral_prompt__samples")),
-        sa.CheckConstraint("n_fired >= 0", name=op.f("ck__neutral_prompt__n_fired")),
-        sa.CheckConstraint("n_fired_mean_image >= 0", name=op.f("ck__neutral_prompt__n_fired_mean_image")),
-        sa.CheckConstraint("n_samples >= 0", name=op.f("ck__neutral_prompt__n_samples")),
-        sa.CheckConstraint("prompt_no >= 0", name=op.f("ck__neutral_prompt__prompt_no")),
+        *_checks("neutral_prompt", "{name} >= 0", "n_fired", "n_fired_mean_image", "n_samples", "prompt_no"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__neutral_prompt__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__neutral_prompt__run_id__run")),
         sa.ForeignKeyConstraint(["skill_id"], ["atlas.skill.id"], name=op.f("fk__neutral_prompt__skill_id__skill")),
         sa.PrimaryKeyConstraint("run_id", "skill_id", "layer", "feature", "prompt_no", name=op.f("pk__neutral_prompt")),
-        schema="atlas",
-        comment="a candidate on one prompt without a word of its skill (4.3, A.6)",
     )
     op.create_index(op.f("ix__neutral_prompt__run_id_layer_feature"), "neutral_prompt", ["run_id", "layer", "feature"], unique=False, schema="atlas")
-    op.create_table(
-        "auto_interp",
+
+
+def _create_auto_interp() -> None:
+    _create("auto_interp", "a description of a feature and its score on held-out samples (5.1, B)",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
@@ -151,29 +150,21 @@ def upgrade() -> None:
         sa.CheckConstraint("cost_usd >= 0 AND cost_usd < 'infinity'", name=op.f("ck__auto_interp__cost_usd")),
         sa.CheckConstraint("explainer IN ('openai', 'offline')", name=op.f("ck__auto_interp__explainer")),
         sa.CheckConstraint("variant IN ('RAW', 'OVERLAY')", name=op.f("ck__auto_interp__variant")),
-        sa.CheckConstraint("balanced_accuracy BETWEEN 0 AND 1", name=op.f("ck__auto_interp__balanced_accuracy")),
-        sa.CheckConstraint("f1 BETWEEN 0 AND 1", name=op.f("ck__auto_interp__f1")),
-        sa.CheckConstraint("false_negative >= 0", name=op.f("ck__auto_interp__false_negative")),
-        sa.CheckConstraint("false_positive >= 0", name=op.f("ck__auto_interp__false_positive")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__auto_interp__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__auto_interp__layer")),
+        *_checks("auto_interp", "{name} BETWEEN 0 AND 1", "balanced_accuracy", "f1"),
+        *_checks("auto_interp", "{name} >= 0", "false_negative", "false_positive", "feature", "layer"),
         sa.CheckConstraint("mcc BETWEEN -1 AND 1", name=op.f("ck__auto_interp__mcc")),
-        sa.CheckConstraint("n_failed >= 0", name=op.f("ck__auto_interp__n_failed")),
-        sa.CheckConstraint("n_negative >= 0", name=op.f("ck__auto_interp__n_negative")),
-        sa.CheckConstraint("n_positive >= 0", name=op.f("ck__auto_interp__n_positive")),
+        *_checks("auto_interp", "{name} >= 0", "n_failed", "n_negative", "n_positive"),
         sa.CheckConstraint("shuffled_f1 BETWEEN 0 AND 1", name=op.f("ck__auto_interp__shuffled_f1")),
-        sa.CheckConstraint("tokens_used >= 0", name=op.f("ck__auto_interp__tokens_used")),
-        sa.CheckConstraint("true_negative >= 0", name=op.f("ck__auto_interp__true_negative")),
-        sa.CheckConstraint("true_positive >= 0", name=op.f("ck__auto_interp__true_positive")),
+        *_checks("auto_interp", "{name} >= 0", "tokens_used", "true_negative", "true_positive"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__auto_interp__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__auto_interp__run_id__run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk__auto_interp")),
         sa.UniqueConstraint("run_id", "layer", "feature", "variant", "explainer", "model", name=op.f("uq__auto_interp__run_id_layer_feature_variant_explainer_model")),
-        schema="atlas",
-        comment="a description of a feature and its score on held-out samples (5.1, B)",
     )
-    op.create_table(
-        "review",
+
+
+def _create_review() -> None:
+    _create("review", "a person's verdict on a feature's description; the newest counts",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False, comment="surrogate key"),
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
@@ -184,16 +175,15 @@ def upgrade() -> None:
         sa.Column("reviewer", sa.Text(), nullable=False, comment="who"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False, comment="when written"),
         sa.CheckConstraint("verdict IN ('accept', 'reject', 'edit')", name=op.f("ck__review__verdict")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__review__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__review__layer")),
+        *_checks("review", "{name} >= 0", "feature", "layer"),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__review__run_id__run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk__review")),
-        schema="atlas",
-        comment="a person's verdict on a feature's description; the newest counts",
     )
     op.create_index(op.f("ix__review__run_id_layer_feature"), "review", ["run_id", "layer", "feature"], unique=False, schema="atlas")
-    op.create_table(
-        "head_attribution",
+
+
+def _create_head_attribution() -> None:
+    _create("head_attribution", "first-order effect of an attention head on a feature (5.2, C)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
         sa.Column("feature", sa.Integer(), autoincrement=False, nullable=False, comment="index in the base dictionary; adapted SAEs keep it"),
@@ -210,25 +200,20 @@ def upgrade() -> None:
         sa.Column("n_samples", sa.BigInteger(), nullable=False, comment="samples averaged"),
         sa.CheckConstraint("k > '-infinity' AND k < 'infinity'", name=op.f("ck__head_attribution__k")),
         sa.CheckConstraint("method IN ('A', 'B')", name=op.f("ck__head_attribution__method")),
-        sa.CheckConstraint("q > '-infinity' AND q < 'infinity'", name=op.f("ck__head_attribution__q")),
-        sa.CheckConstraint("score > '-infinity' AND score < 'infinity'", name=op.f("ck__head_attribution__score")),
+        *_checks("head_attribution", "{name} > '-infinity' AND {name} < 'infinity'", "q", "score"),
         sa.CheckConstraint("standard_error >= 0 AND standard_error < 'infinity'", name=op.f("ck__head_attribution__standard_error")),
-        sa.CheckConstraint("v > '-infinity' AND v < 'infinity'", name=op.f("ck__head_attribution__v")),
-        sa.CheckConstraint("z > '-infinity' AND z < 'infinity'", name=op.f("ck__head_attribution__z")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__head_attribution__feature")),
-        sa.CheckConstraint("head >= 0", name=op.f("ck__head_attribution__head")),
+        *_checks("head_attribution", "{name} > '-infinity' AND {name} < 'infinity'", "v", "z"),
+        *_checks("head_attribution", "{name} >= 0", "feature", "head"),
         sa.CheckConstraint("head_layer <= layer", name=op.f("ck__head_attribution__head_below_feature")),
-        sa.CheckConstraint("head_layer >= 0", name=op.f("ck__head_attribution__head_layer")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__head_attribution__layer")),
-        sa.CheckConstraint("n_samples >= 0", name=op.f("ck__head_attribution__n_samples")),
+        *_checks("head_attribution", "{name} >= 0", "head_layer", "layer", "n_samples"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__head_attribution__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__head_attribution__run_id__run")),
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "method", "head_layer", "head", name=op.f("pk__head_attribution")),
-        schema="atlas",
-        comment="first-order effect of an attention head on a feature (5.2, C)",
     )
-    op.create_table(
-        "overlay",
+
+
+def _create_overlay() -> None:
+    _create("overlay", "where a head looks on the image while its feature fires (5.2, C)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
         sa.Column("feature", sa.Integer(), autoincrement=False, nullable=False, comment="index in the base dictionary; adapted SAEs keep it"),
@@ -248,19 +233,18 @@ def upgrade() -> None:
         sa.CheckConstraint("cardinality(weights) = grid_rows * grid_columns", name=op.f("ck__overlay__patches")),
         sa.CheckConstraint("feature >= 0", name=op.f("ck__overlay__feature")),
         sa.CheckConstraint("grid_rows > 0 AND grid_columns > 0", name=op.f("ck__overlay__grid")),
-        sa.CheckConstraint("head >= 0", name=op.f("ck__overlay__head")),
-        sa.CheckConstraint("head_layer >= 0", name=op.f("ck__overlay__head_layer")),
+        *_checks("overlay", "{name} >= 0", "head", "head_layer"),
         sa.CheckConstraint("image_mass BETWEEN 0 AND 1.0001", name=op.f("ck__overlay__image_mass")),
         sa.CheckConstraint("layer >= 0", name=op.f("ck__overlay__layer")),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__overlay__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__overlay__run_id__run")),
         sa.ForeignKeyConstraint(["sample_id"], ["atlas.sample.id"], name=op.f("fk__overlay__sample_id__sample")),
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "sample_id", "head_layer", "head", name=op.f("pk__overlay")),
-        schema="atlas",
-        comment="where a head looks on the image while its feature fires (5.2, C)",
     )
-    op.create_table(
-        "ablation",
+
+
+def _create_ablation() -> None:
+    _create("ablation", "what a feature's removal does to the answers (5.3, D)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
         sa.Column("feature", sa.Integer(), autoincrement=False, nullable=False, comment="index in the base dictionary; adapted SAEs keep it"),
@@ -293,34 +277,26 @@ def upgrade() -> None:
         sa.CheckConstraint("margin_delta > '-infinity' AND margin_delta < 'infinity'", name=op.f("ck__ablation__margin_delta")),
         sa.CheckConstraint("removed_norm >= 0 AND removed_norm < 'infinity'", name=op.f("ck__ablation__removed_norm")),
         sa.CheckConstraint("(control_no = 0) = (control_feature IS NULL)", name=op.f("ck__ablation__control")),
-        sa.CheckConstraint("accuracy_after BETWEEN 0 AND 1", name=op.f("ck__ablation__accuracy_after")),
-        sa.CheckConstraint("accuracy_before BETWEEN 0 AND 1", name=op.f("ck__ablation__accuracy_before")),
-        sa.CheckConstraint("balanced_accuracy_after BETWEEN 0 AND 1", name=op.f("ck__ablation__balanced_accuracy_after")),
-        sa.CheckConstraint("balanced_accuracy_before BETWEEN 0 AND 1", name=op.f("ck__ablation__balanced_accuracy_before")),
-        sa.CheckConstraint("control_feature >= 0", name=op.f("ck__ablation__control_feature")),
-        sa.CheckConstraint("control_no >= 0", name=op.f("ck__ablation__control_no")),
-        sa.CheckConstraint("delta_accuracy BETWEEN -1 AND 1", name=op.f("ck__ablation__delta_accuracy")),
-        sa.CheckConstraint("delta_high BETWEEN -1 AND 1", name=op.f("ck__ablation__delta_high")),
+        *_checks("ablation", "{name} BETWEEN 0 AND 1", "accuracy_after", "accuracy_before", "balanced_accuracy_after", "balanced_accuracy_before"),
+        *_checks("ablation", "{name} >= 0", "control_feature", "control_no"),
+        *_checks("ablation", "{name} BETWEEN -1 AND 1", "delta_accuracy", "delta_high"),
         sa.CheckConstraint("delta_low <= delta_high", name=op.f("ck__ablation__interval")),
         sa.CheckConstraint("delta_low BETWEEN -1 AND 1", name=op.f("ck__ablation__delta_low")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__ablation__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__ablation__layer")),
+        *_checks("ablation", "{name} >= 0", "feature", "layer"),
         sa.CheckConstraint("mcnemar_p BETWEEN 0 AND 1", name=op.f("ck__ablation__mcnemar_p")),
         sa.CheckConstraint("n_samples >= 0", name=op.f("ck__ablation__n_samples")),
         sa.CheckConstraint("probability_delta BETWEEN -1 AND 1", name=op.f("ck__ablation__probability_delta")),
         sa.CheckConstraint("q_value BETWEEN 0 AND 1", name=op.f("ck__ablation__q_value")),
-        sa.CheckConstraint("right_to_wrong >= 0", name=op.f("ck__ablation__right_to_wrong")),
-        sa.CheckConstraint("wrong_to_right >= 0", name=op.f("ck__ablation__wrong_to_right")),
-        sa.CheckConstraint("yes_rate_after BETWEEN 0 AND 1", name=op.f("ck__ablation__yes_rate_after")),
-        sa.CheckConstraint("yes_rate_before BETWEEN 0 AND 1", name=op.f("ck__ablation__yes_rate_before")),
+        *_checks("ablation", "{name} >= 0", "right_to_wrong", "wrong_to_right"),
+        *_checks("ablation", "{name} BETWEEN 0 AND 1", "yes_rate_after", "yes_rate_before"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__ablation__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__ablation__run_id__run")),
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "evaluation", "control_no", name=op.f("pk__ablation")),
-        schema="atlas",
-        comment="what a feature's removal does to the answers (5.3, D)",
     )
-    op.create_table(
-        "ablation_outcome",
+
+
+def _create_ablation_outcome() -> None:
+    _create("ablation_outcome", "one answer before and after a feature's removal (5.3, D)",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the run this row belongs to"),
         sa.Column("layer", sa.SmallInteger(), autoincrement=False, nullable=False, comment="decoder layer whose output the SAE reads, 0-based"),
         sa.Column("feature", sa.Integer(), autoincrement=False, nullable=False, comment="index in the base dictionary; adapted SAEs keep it"),
@@ -331,17 +307,22 @@ def upgrade() -> None:
         sa.Column("margin_before", sa.REAL(), nullable=False, comment="logit of yes over no, untouched; above 0: says yes"),
         sa.Column("margin_after", sa.REAL(), nullable=False, comment="logit of yes over no, removed; above 0: says yes"),
         sa.CheckConstraint("evaluation IN ('vsr_relation', 'vqa_yes_no')", name=op.f("ck__ablation_outcome__evaluation")),
-        sa.CheckConstraint("margin_after > '-infinity' AND margin_after < 'infinity'", name=op.f("ck__ablation_outcome__margin_after")),
-        sa.CheckConstraint("margin_before > '-infinity' AND margin_before < 'infinity'", name=op.f("ck__ablation_outcome__margin_before")),
-        sa.CheckConstraint("feature >= 0", name=op.f("ck__ablation_outcome__feature")),
-        sa.CheckConstraint("layer >= 0", name=op.f("ck__ablation_outcome__layer")),
+        *_checks("ablation_outcome", "{name} > '-infinity' AND {name} < 'infinity'", "margin_after", "margin_before"),
+        *_checks("ablation_outcome", "{name} >= 0", "feature", "layer"),
         sa.ForeignKeyConstraint(["measurement_id"], ["atlas.measurement.id"], name=op.f("fk__ablation_outcome__measurement_id__measurement")),
         sa.ForeignKeyConstraint(["run_id"], ["atlas.run.id"], name=op.f("fk__ablation_outcome__run_id__run")),
         sa.ForeignKeyConstraint(["sample_id"], ["atlas.sample.id"], name=op.f("fk__ablation_outcome__sample_id__sample")),
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "evaluation", "sample_id", name=op.f("pk__ablation_outcome")),
-        schema="atlas",
-        comment="one answer before and after a feature's removal (5.3, D)",
     )
+
+
+def _create(table: str, comment: str, *parts: sa.schema.SchemaItem) -> None:
+    op.create_table(table, *parts, schema="atlas", comment=comment)
+
+
+def _checks(table: str, rule: str, *names: str) -> list[sa.CheckConstraint]:
+    """The same rule for several columns, a check each."""
+    return [sa.CheckConstraint(rule.format(name=name), name=op.f(f"ck__{table}__{name}")) for name in names]
 
 
 def downgrade() -> None:

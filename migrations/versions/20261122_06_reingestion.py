@@ -13,6 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_sae_source()
+    _create_drift_report()
+    _create_drift()
+
+
+def _create_sae_source() -> None:
     op.create_table(
         "sae_source",
         sa.Column("uri", sa.Text(), nullable=False, comment="the folder: an absolute path, or a URL without credentials"),
@@ -30,6 +36,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="the ledger of re-ingestion: what lies where, and its state",
     )
+
+
+def _create_drift_report() -> None:
     op.create_table(
         "drift_report",
         sa.Column("run_id", sa.Integer(), nullable=False, comment="the later run"),
@@ -52,6 +61,9 @@ def upgrade() -> None:
         schema="atlas",
         comment="a run compared with the run before it; its features are in drift",
     )
+
+
+def _create_drift() -> None:
     op.create_table(
         "drift",
         sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False, comment="the later run"),
