@@ -13,28 +13,22 @@ OF_EVALUATION = (
 )
 
 
-class AnswerEffect:
-    """The same questions answered before and after, for tables whose rows are interventions."""
+class Answered:
+    """The same questions answered before and after, whatever was done in between.
+
+    Tables add what came after, and `delta_accuracy`, in words of their own: removed, knocked out.
+    """
 
     seed: Mapped[int] = mapped_column(Integer, comment="random seed of controls and bootstrap")
     n_samples: Mapped[int] = count("questions answered, each before and after")
     accuracy_before: Mapped[float] = measured("share answered rightly, untouched", low=0, high=1)
-    accuracy_after: Mapped[float] = measured("share answered rightly, removed", low=0, high=1)
-    delta_accuracy: Mapped[float] = measured(
-        "after minus before, as a fraction; below 0: the removal hurts", low=-1, high=1
-    )
     delta_low: Mapped[float] = measured(
         "lower end of its 95 % interval, bootstrap over images", low=-1, high=1
     )
     delta_high: Mapped[float] = measured(
         "upper end of its 95 % interval, bootstrap over images", low=-1, high=1
     )
-    right_to_wrong: Mapped[int] = count("answers that the removal broke")
-    wrong_to_right: Mapped[int] = count("answers that the removal mended")
     mcnemar_p: Mapped[float] = precise("exact McNemar p of no change", low=0, high=1)
-    q_value: Mapped[float | None] = precise(
-        "mcnemar_p after Benjamini-Hochberg over the run's ablated features", low=0, high=1
-    )
     probability_delta: Mapped[float] = measured(
         "probability of the right answer, after minus before, mean", low=-1, high=1
     )
@@ -42,10 +36,24 @@ class AnswerEffect:
         "logit of the right answer over the wrong, after minus before, mean"
     )
     yes_rate_before: Mapped[float] = measured("share answered yes, untouched", low=0, high=1)
-    yes_rate_after: Mapped[float] = measured("share answered yes, removed", low=0, high=1)
     balanced_accuracy_before: Mapped[float] = measured(
         "mean of the recalls of yes and no, untouched", low=0, high=1
     )
+
+
+class AnswerEffect(Answered):
+    """What a removal, or steering as its mirror, did to the answers."""
+
+    accuracy_after: Mapped[float] = measured("share answered rightly, removed", low=0, high=1)
+    delta_accuracy: Mapped[float] = measured(
+        "after minus before, as a fraction; below 0: the removal hurts", low=-1, high=1
+    )
+    right_to_wrong: Mapped[int] = count("answers that the removal broke")
+    wrong_to_right: Mapped[int] = count("answers that the removal mended")
+    q_value: Mapped[float | None] = precise(
+        "mcnemar_p after Benjamini-Hochberg over the run's ablated features", low=0, high=1
+    )
+    yes_rate_after: Mapped[float] = measured("share answered yes, removed", low=0, high=1)
     balanced_accuracy_after: Mapped[float] = measured(
         "mean of the recalls of yes and no, removed", low=0, high=1
     )

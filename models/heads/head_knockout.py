@@ -1,14 +1,15 @@
 """What breaks when a feature's strongest heads are knocked out (5.2, C; 5.3)."""
 
-from sqlalchemy import CheckConstraint, Integer, SmallInteger, Text
+from sqlalchemy import CheckConstraint, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feature_atlas.models.ablation.answer_effect import Answered
 from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
 from feature_atlas.models.columns import Bounds, count, measured, one_of, precise
 
 
-class HeadKnockout(Base):
+class HeadKnockout(Answered, Base):
     """Some heads taken from the corrupt run while statements of a relation are judged."""
 
     __tablename__ = "head_knockout"
@@ -61,30 +62,14 @@ class HeadKnockout(Base):
     )
     activation_after: Mapped[float] = measured("the same, knocked out", low=0)
     activation_corrupt: Mapped[float] = measured("the same without the picture", low=0)
-    seed: Mapped[int] = mapped_column(Integer, comment="random seed of controls and bootstrap")
-    n_samples: Mapped[int] = count("questions answered, each before and after")
-    accuracy_before: Mapped[float] = measured("share answered rightly, untouched", low=0, high=1)
     accuracy_after: Mapped[float] = measured("share answered rightly, knocked out", low=0, high=1)
     delta_accuracy: Mapped[float] = measured(
         "after minus before, as a fraction; below 0: the knock-out hurts", low=-1, high=1
     )
-    delta_low: Mapped[float] = measured(
-        "lower end of its 95 % interval, bootstrap over images", low=-1, high=1
-    )
-    delta_high: Mapped[float] = measured(
-        "upper end of its 95 % interval, bootstrap over images", low=-1, high=1
-    )
     right_to_wrong: Mapped[int] = count("answers that the knock-out broke")
     wrong_to_right: Mapped[int] = count("answers that the knock-out mended")
-    mcnemar_p: Mapped[float] = precise("exact McNemar p of no change", low=0, high=1)
     q_value: Mapped[float | None] = precise(
         "mcnemar_p after Benjamini-Hochberg over features; none: a control", low=0, high=1
-    )
-    probability_delta: Mapped[float] = measured(
-        "probability of the right answer, after minus before, mean", low=-1, high=1
-    )
-    margin_delta: Mapped[float] = measured(
-        "logit of the right answer over the wrong, after minus before, mean"
     )
     margin_low: Mapped[float] = measured(
         "lower end of the 95 % interval of margin_delta, bootstrap over images"
@@ -92,11 +77,7 @@ class HeadKnockout(Base):
     margin_high: Mapped[float] = measured(
         "upper end of the 95 % interval of margin_delta, bootstrap over images"
     )
-    yes_rate_before: Mapped[float] = measured("share answered yes, untouched", low=0, high=1)
     yes_rate_after: Mapped[float] = measured("share answered yes, knocked out", low=0, high=1)
-    balanced_accuracy_before: Mapped[float] = measured(
-        "mean of the recalls of yes and no, untouched", low=0, high=1
-    )
     balanced_accuracy_after: Mapped[float] = measured(
         "mean of the recalls of yes and no, knocked out", low=0, high=1
     )
