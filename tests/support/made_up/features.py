@@ -1,0 +1,121 @@
+"""Made-up numbers of single features: turn, energy, selection, examples."""
+
+import numpy as np
+import pyarrow as pa
+
+from made_up.world import N_SAMPLES, Columns, World
+
+
+def decoder_cosine(world: World) -> Columns:
+    regimes, n = ("text", "image", "full", "random"), 4 * world.n
+    text = np.where(world.is_adapted, world.share(world.n, 0, 0.6), world.share(world.n, 0.8, 1))
+    measured = {
+        "cosine": np.concatenate([text, world.share(3 * world.n, -1, 1)]).astype(np.float32),
+        "encoder_cosine": world.share(n, -1, 1),
+        "base_norm": world.share(n, 0.5, 2),
+        "adapted_norm": world.share(n, 0.5, 2),
+        "best_base_feature": world.random.integers(0, world.d_sae, n, dtype=np.int32),
+        "best_base_cosine": world.share(n, 0, 1),
+        "n_firings": world.random.integers(0, 10_000, n),
+    }
+    # the controls' numbers are those of image and full in reverse
+    controls = {name: column[world.n : 3 * world.n][::-1] for name, column in measured.items()}
+    regimes += ("refit", "language")
+    return {
+        "regime": np.repeat(regimes, world.n).tolist(),
+        **world.keys(len(regimes)),
+        **{name: np.concatenate([measured[name], controls[name]]) for name in measured},
+        **_beside_null(world, regimes),
+    }
+
+
+def _beside_null(world: World, regimes: tuple[str, ...]) -> Columns:
+    """Turns of the adapted features are beyond the null; the null and a new start have none."""
+    is_tested = np.repeat([regime not in ("random", "refit") for regime in regimes], world.n)
+    is_beyond = np.tile(world.is_adapted, len(regimes))
+    values = {
+        "null_cosine": np.full(len(is_tested), 0.9, np.float32),
+        "excess_rotation": np.where(is_beyond, 0.5, 0).astype(np.float32),
+        "rotation_p_value": np.where(is_beyond, 1e-5, 0.5),
+        "rotation_q_value": np.where(is_beyond, 1e-4, 1),
+    }
+    return {name: pa.array(column, mask=~is_tested) for name, column in values.items()}
+
+
+def visual_energy(world: World) -> Columns:
+    fired = world.random.integers(0, 5000, world.n)
+    question = np.where(world.is_adapted, world.share(world.n, 0.1, 9), 0).astype(np.float32)
+    return {
+        **world.keys(),
+        "energy_image": world.share(world.n, 0, 50),
+        "energy_question": question,
+        "energy_question_mean_image": question / 2,
+        "energy_question_no_image": question / 4,
+        "energy_prefix": world.share(world.n, 0, 2),
+        "fired_image": fired * 3,
+        "fired_question": fired,
+        "fired_question_mean_image": fired // 2,
+        "fired_question_no_image": fired // 3,
+        "modality_preference": (preference := world.share(world.n, -3, 3)),
+        "firing_rate": (fired / 5000).astype(np.float32),
+        "energy_all_tokens": question * 2,
+        "energy_question_control": question,
+        "fired_question_control": fired // 2,
+        "energy_question_only": question,  # and no suffix
+        "fired_question_only": fired // 2,
+        "energy_header": question,
+        "fired_header": fired - fired // 2,
+        "modality_preference_low": preference - 1,
+        "modality_preference_high": preference + 1,
+        "mean_activation": pa.array(np.sqrt(question), mask=fired == 0),
+        "max_activation": np.full(world.n, 9, np.float32),
+    }
+
+
+def role_energy(world: World) -> Columns:
+    grid = [(i, c) for i in world.layers for c in ("real", "mean", "none")]
+    n = len(grid)
+    return {
+        "layer": np.array([i for i, _ in grid], np.int16),
+        "condition": [c for _, c in grid],
+        "role": ["question"] * n,
+        "n_tokens": np.full(n, 5000),
+        "n_sinks": np.full(n, 5),
+        "sink_norm": np.full(n, 80, np.float32),
+        "energy": np.full(n, 64, np.float32),
+        "energy_without_sinks": np.full(n, 60, np.float32),
+        "sink_share": np.full(n, 0.0625, np.float32),
+    }
+
+
+def selection(world: World) -> Columns:
+    return {
+        **world.keys(),
+        "is_adapted": world.is_adapted,
+        "cosine_rank": np.where(world.is_adapted, 0.1, 0.7).astype(np.float32),
+        "is_beyond_null": world.is_adapted,
+        "is_beyond_language": world.feature % 4 != 3,
+        "is_turned_by_vision": world.is_adapted & (world.feature % 4 != 3),
+    }
+
+
+def example(world: World) -> Columns:
+    chosen = np.flatnonzero(world.is_candidate)
+    tokens = ["Is", "the", "circle", 'left"of', "the\\square", "?", "{é}"]
+    half = N_SAMPLES // 2
+    # the last of four is no strongest one: it stands for the middle
+    grid = [(i, s, rank) for i in chosen for s in (0, 1) for rank in range(4)]
+    return {
+        "layer": world.layer[[i for i, _, _ in grid]],
+        "feature": world.feature[[i for i, _, _ in grid]],
+        "source": [("vqav2", "vsr")[s] for _, s, _ in grid],
+        "rank": np.array([rank for _, _, rank in grid], np.int16),
+        "sample": np.array([s * half + (i + rank) % half for i, s, rank in grid]),
+        "max_activation": np.array([9 - rank for _, _, rank in grid], np.float32),
+        "max_token": np.full(len(grid), 3, np.int16),
+        "tokens": [tokens for _ in grid],
+        "activations": [
+            np.array([0, 0, 1.5, 9 - rank, 0, 0, 0.25], np.float32) for _, _, rank in grid
+        ],
+        "quantile": pa.array([5 if rank == 3 else None for *_, rank in grid], pa.int16()),
+    }

@@ -1,0 +1,47 @@
+"""Made-up descriptions of features, and their scores."""
+
+import numpy as np
+
+from made_up.world import Columns, World
+
+
+def auto_interp(world: World) -> Columns:
+    chosen = np.flatnonzero(world.survives)
+    n = 2 * len(chosen)
+    hits = np.tile([8, 6], len(chosen))
+    return {
+        "layer": np.repeat(world.layer[chosen], 2),
+        "feature": np.repeat(world.feature[chosen], 2),
+        "variant": ["RAW", "OVERLAY"] * len(chosen),
+        "explainer": ["offline"] * n,
+        "model": ["over-representation"] * n,
+        "description": ["asks for left of", "asks where things are"] * len(chosen),
+        "n_positive": np.full(n, 10),
+        "n_negative": np.full(n, 10),
+        "true_positive": hits,
+        "false_positive": 10 - hits,
+        "false_negative": 10 - hits,
+        "true_negative": hits,
+        "f1": (hits / 10).astype(np.float32),
+        "balanced_accuracy": (hits / 10).astype(np.float32),
+        "mcc": (hits / 5 - 1).astype(np.float32),
+        "shuffled_f1": np.full(n, 0.4, np.float32),
+        "prompt_hash": ["0" * 64] * n,
+        "raw_reply": ["left of\n\tthe"] * n,
+        "tokens_used": np.zeros(n, np.int64),
+        "cost_usd": [None] * n,
+        "n_failed": np.zeros(n, np.int64),
+        "grader_model": ["over-representation"] * n,
+        "mcc_low": (hits / 5 - 1.3).astype(np.float32),
+        "mcc_high": (hits / 5 - 0.8).astype(np.float32),
+        "chance_p": np.where(hits == 8, 0.01, 0.33),
+        "f1_gain_low": np.where(hits == 8, 0.1, -0.1).astype(np.float32),
+        "f1_gain_high": np.full(n, 0.6, np.float32),
+        "text_only_f1": (hits / 10).astype(np.float32),
+        "picture_gain_low": np.zeros(n, np.float32),
+        "picture_gain_high": np.zeros(n, np.float32),
+        "n_same_relation": np.full(n, 3),
+        "n_same_image": np.full(n, 3),
+        "raw_verdicts": [["yes\tno", "é"], []] * len(chosen),
+        "n_repaired": np.zeros(n, np.int64),
+    }

@@ -1,0 +1,47 @@
+"""Every table of a made-up run, by the stage that leaves it."""
+
+from made_up import ablation, dictionary, features, heads, meaning, skills, vlm
+from made_up.world import Columns, World
+
+
+def stages(world: World) -> dict[str, dict[str, Columns]]:
+    """Tables by stage, in the order of the pipeline."""
+    return {
+        "samples": {"image": vlm.image(world), "sample": vlm.sample(world)},
+        "gate_check": {"gate_check": dictionary.gate_check(world)},
+        "adapt": {"training_curve": dictionary.training_curve(world)},
+        "decoder_cosine": {"decoder_cosine": features.decoder_cosine(world)},
+        "visual_energy": {
+            "visual_energy": features.visual_energy(world),
+            "role_energy": features.role_energy(world),
+        },
+        "selection": {"selection": features.selection(world)},
+        "firing_shift": {"firing_shift": skills.firing_shift(world)},
+        "sample_skill": {"sample_skill": skills.sample_skill(world)},
+        "neutral_prompt": {
+            "candidate": skills.candidate(world),
+            "neutral_prompt": skills.neutral_prompt(world),
+        },
+        "example": {"example": features.example(world)},
+        "auto_interp": {"auto_interp": meaning.auto_interp(world)},
+        "head_attribution": {"head_attribution": heads.head_attribution(world)},
+        "exact_patch": {
+            "head_exact": heads.head_exact(world),
+            "attribution_agreement": heads.attribution_agreement(world),
+        },
+        "head_knockout": {"head_knockout": heads.head_knockout(world)},
+        "overlay": {"overlay": heads.overlay(world), "localisation": heads.localisation(world)},
+        "custom_overlay": {
+            "custom_prompt": heads.custom_prompt(world),
+            "custom_overlay": heads.custom_overlay(world),
+        },
+        "ablation": {
+            "ablation": ablation.ablation(world),
+            "ablation_outcome": ablation.ablation_outcome(world),
+        },
+        "group_ablation": {
+            "ablation_group": ablation.ablation_group(world),
+            "ablation_group_member": ablation.ablation_group_member(world),
+        },
+        "steering": {"steering": ablation.steering(world)},
+    }
