@@ -1,0 +1,37 @@
+"""A short adaptation on the shipped tiny world, made once for all tests here."""
+
+from pathlib import Path
+
+import pytest
+from adapted_run import LAYERS, adapted
+
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.features import AdaptConfig
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.study import Study
+
+
+@pytest.fixture(scope="package")
+def config(small_world: Path) -> RunConfig:
+    whole = demo_config(small_world)
+    return whole.model_copy(
+        update={
+            "name": "adapted",
+            "batch_size": 16,
+            "sae": whole.sae.model_copy(update={"layers": LAYERS}),
+            "adapt": AdaptConfig(
+                n_tokens=3072,
+                batch_size=256,
+                buffer_size=1024,
+                n_evaluations=3,
+                n_held_out=300,
+                layers_per_group=1,
+                checkpoint_every=10,
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="package")
+def study(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return adapted(config, tmp_path_factory.mktemp("adapted"))
