@@ -1,0 +1,49 @@
+"""An address that was given is used; a bad one or none is explained."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.postgres.given_server import capabilities, check_server
+from feature_atlas.models.session import database_url
+
+
+def test_a_given_address_is_used_and_nothing_is_started(
+    monkeypatch: pytest.MonkeyPatch, postgres_url: str, tmp_path: Path
+):
+    monkeypatch.setenv("ATLAS_HOME", str(tmp_path))
+    monkeypatch.setenv("ATLAS_DATABASE_URL", postgres_url)
+
+    assert ensure_database() == database_url() == postgres_url
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_address_is_named_without_its_password():
+    url = "postgresql://me:secret@127.0.0.1:1/atlas"
+
+    with pytest.raises(
+        RuntimeError, match=r"cannot reach the database at 127\.0\.0\.1:1/atlas"
+    ) as said:
+        check_server(url)
+
+    assert "secret" not in str(said.value)
+    assert "ATLAS_DATABASE_URL must name a running PostgreSQL 15 or newer" in str(said.value)
+
+
+def test_an_address_that_names_a_driver_is_understood(postgres_url: str):
+    check_server(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def test_without_a_server_the_address_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("ATLAS_HOME", str(tmp_path))
+    monkeypatch.delenv("ATLAS_DATABASE_URL", raising=False)
+
+    with pytest.raises(RuntimeError, match="no embedded server runs in"):
+        database_url()
+
+
+def test_search_by_meaning_can_be_offered(postgres_url: str):
+    assert "vector" in capabilities(postgres_url)
