@@ -1,0 +1,83 @@
+"""The limits of the house: folders, files and functions stay small enough to be read at once."""
+
+import ast
+import os
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ("src/feature_atlas", "models", "migrations", "etl", "dashboards")
+
+FILES_IN_A_FOLDER = 30
+LINES_OF_A_FILE, LINES_OF_THE_MEDIAN_FILE = 350, 150
+LINES_OF_A_FUNCTION = 60
+
+
+def written(*rooms: str) -> dict[Path, str]:
+    """What every Python file of these rooms says, by its path; links are not followed."""
+    return {
+        Path(folder, name).relative_to(ROOT): Path(folder, name).read_text()
+        for room in rooms
+        for folder, _, names in os.walk(ROOT / room)
+        for name in names
+        if name.endswith(".py")
+    }
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[Path, str]:
+    """Everything that is kept small."""
+    found = written(*PACKAGE, "tests", "benchmarks")
+    assert len(found) > 500
+    return found
+
+
+def over(limit: int, sizes: dict[str, int]) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if size > limit}
+
+
+def functions(path: Path, text: str) -> dict[str, int]:
+    """Lines of every function by its place, from `def` to the last; a nested one counts in both."""
+    return {
+        f"{path}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+
+
+def test_no_folder_holds_too_many_files(files: dict[Path, str]):
+    sizes = Counter(str(path.parent) for path in files)
+
+    assert over(FILES_IN_A_FOLDER, sizes) == {}
+
+
+def test_no_file_is_too_long_and_most_are_short(files: dict[Path, str]):
+    sizes = {str(path): len(text.splitlines()) for path, text in files.items()}
+
+    assert over(LINES_OF_A_FILE, sizes) == {}
+    assert median(sizes.values()) < LINES_OF_THE_MEDIAN_FILE
+
+
+def test_no_function_is_too_long(files: dict[Path, str]):
+    sizes = {place: n for path, text in files.items() for place, n in functions(path, text).items()}
+
+    assert over(LINES_OF_A_FUNCTION, sizes) == {}
+
+
+def test_a_function_is_counted_without_its_decorators_and_with_what_is_nested_in_it():
+    text = "@cache(\n    1\n)\ndef outer():\n    def inner():\n        pass\n\n    return inner\n"
+
+    assert functions(Path("a.py"), text) == {"a.py:4 outer": 5, "a.py:5 inner": 2}
+
+
+def test_every_folder_of_the_package_says_what_it_holds():
+    files = written(*PACKAGE)
+    first_words = {
+        str(folder): ast.get_docstring(ast.parse(files.get(folder / "__init__.py", "")))
+        for folder in {path.parent for path in files}
+    }
+
+    assert [folder for folder, words in first_words.items() if not words] == []
