@@ -8,8 +8,8 @@ from run_folder import table_file, write_run_folder
 from sqlalchemy import text
 from workshop import Workshop, change, statuses
 
-from feature_atlas.etl.reingest.reingest import is_anything_new, look
-from feature_atlas.etl.reingest.source_ledger import only_reingestion, read_ledger
+from feature_atlas.etl.reingest.reingest import any_new, look
+from feature_atlas.etl.reingest.source_ledger import read_ledger, reingestion_lock
 from feature_atlas.etl.warehouse.drop import drop_run
 
 
