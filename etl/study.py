@@ -1,6 +1,7 @@
 """What one run studies: the model, its dictionaries and its samples, opened once per process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,6 +125,19 @@ class Study:
     def n_at_once(self) -> int:
         """How many products of this model's width run side by side, each in a thread of its own."""
         return share_cores(text_model(self.vlm.model).config.hidden_size, self.config.device)
+
+    def for_each(self, layers: Iterable[int], do: Callable[[int], None]) -> None:
+        """Do something for layers that do not wait for one another, side by side where it pays."""
+        if self.n_at_once == 1:
+            for layer in layers:
+                do(layer)
+        else:
+            for _ in self._threads.map(do, layers):
+                pass  # an error of any of them is raised here
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.n_at_once)
 
     @cached_property
     def base_model(self) -> BaseModel:

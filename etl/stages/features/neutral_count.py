@@ -5,10 +5,13 @@ another sample, under the same words.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool
 from rich.progress import track
+from torch import Tensor
 
 from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
@@ -47,17 +50,28 @@ def count_prompt(study: Study, prompt: str, chosen: dict[int, list[int]]) -> dic
     for batch, other, positions in _batches(study, prompt, wanted):
         rows = torch.tensor([wanted[p] for p in positions])
         runs = _on_three_images(study, batch, other, sorted(chosen))
-        for layer, features in chosen.items():
-            numbers = torch.tensor(features, device=study.config.device)
-            real, mean, shuffled = (
-                max_activation(
-                    encoders[layer].encode(run.residuals[layer]), run.prompt, len(rows), numbers
-                ).cpu()
-                for run in runs
-            )
-            is_top = (top[layer].T[None] == rows[:, None, None]).any(1)
-            counted[layer].counts.add(real, mean, shuffled, is_top)
+        is_top = {layer: (top[layer].T[None] == rows[:, None, None]).any(1) for layer in chosen}
+        study.for_each(chosen, partial(_count, counted, encoders, runs, is_top))
     return counted
+
+
+def _count(
+    counted: dict[int, Counted],
+    encoders: dict[int, Encoder],
+    runs: list[Tokens],
+    is_top: dict[int, Bool[Tensor, "sample feature"]],
+    layer: int,
+) -> None:
+    """What became of one layer's features in the three runs of some samples."""
+    of_layer = counted[layer]
+    numbers = torch.tensor(of_layer.features, device=runs[0].prompt.device)
+    real, mean, shuffled = (
+        max_activation(
+            encoders[layer].encode(run.residuals[layer]), run.prompt, len(is_top[layer]), numbers
+        ).cpu()
+        for run in runs
+    )
+    of_layer.counts.add(real, mean, shuffled, is_top[layer])
 
 
 def _batches(

@@ -1,12 +1,13 @@
 """Every table of a made-up run, by the stage that leaves it."""
 
 from made_up import ablation, dictionary, features, heads, meaning, skills, vlm
+from made_up.any_table import missing_tables
 from made_up.world import Columns, World
 
 
 def stages(world: World) -> dict[str, dict[str, Columns]]:
-    """Tables by stage, in the order of the pipeline."""
-    return {
+    """Tables by stage, in the order of the pipeline; last those that are made up from the model."""
+    made_up = {
         "samples": {"image": vlm.image(world), "sample": vlm.sample(world)},
         "gate_check": {"gate_check": dictionary.gate_check(world)},
         "adapt": {"training_curve": dictionary.training_curve(world)},
@@ -45,3 +46,5 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         },
         "steering": {"steering": ablation.steering(world)},
     }
+    known = {table for tables in made_up.values() for table in tables}
+    return made_up | missing_tables(world, known)
