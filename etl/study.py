@@ -1,7 +1,6 @@
 """What one run studies: the model, its dictionaries and its samples, opened once per process."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +28,6 @@ from feature_atlas.etl.inputs.fingerprint import (
 )
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.samples import Sample, draw, open_image, require_images
-from feature_atlas.etl.inputs.threads import share_cores
 from feature_atlas.etl.inputs.vqav2 import read_vqav2
 from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
@@ -122,24 +120,6 @@ class Study:
         return load_vlm(self.config.vlm, self.config.device)
 
     @cached_property
-    def n_at_once(self) -> int:
-        """How many products of this model's width run side by side, each in a thread of its own."""
-        return share_cores(text_model(self.vlm.model).config.hidden_size, self.config.device)
-
-    def for_each(self, layers: Iterable[int], do: Callable[[int], None]) -> None:
-        """Do something for layers that do not wait for one another, side by side where it pays."""
-        if self.n_at_once == 1:
-            for layer in layers:
-                do(layer)
-        else:
-            for _ in self._threads.map(do, layers):
-                pass  # an error of any of them is raised here
-
-    @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.n_at_once)
-
-    @cached_property
     def base_model(self) -> BaseModel:
         """The language model from before it saw images, and its tokenizer."""
         if self.config.base_model is None:
@@ -216,7 +196,6 @@ def open_run(config: RunConfig, home: Path) -> Path:
         write_json(file, facts)
         open_study.cache_clear()
     study = open_study(run)
-    _ = study.n_at_once  # the cores are shared before anything computes
     _ = study.base  # a width or format that does not fit fails here, before any work
     first, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
     prompt = describe_prompt(study.vlm.processor, first)

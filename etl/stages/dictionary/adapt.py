@@ -176,7 +176,6 @@ def _plan(study: Study, layers: Sequence[int]) -> TrainingPlan:
         buffer_size=config.buffer_size,
         seed=study.config.seed,
         device=study.config.device,
-        n_at_once=study.n_at_once,
     )
 
 

@@ -6,8 +6,7 @@ built. The control questions run twice more, on the mean image and without an im
 on text" is not yet "sees"; their sums with their own image are kept apart for the comparison.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,28 +72,19 @@ def gather(study: Study, encoders: Mapping[int, AnyEncoder]) -> dict[int, LayerH
     control_rows = torch.tensor(controls, device=study.config.device)
     for batch in _batches(study, BASE, every_row[BASE]):
         is_control = torch.isin(batch.text, control_rows)
-        _add_to_each(study, encoders, batch, partial(_add_base, study, gathered, is_control))
+        for layer, codes in _codes(encoders, batch):
+            _add_base(gathered[layer], layer, codes, batch, study)
+            _add_control(gathered[layer], codes, batch, is_control, study.config.seed)
     for batch in _batches(study, STATEMENTS, every_row[STATEMENTS]):
-        _add_to_each(study, encoders, batch, partial(_add_statements, study, gathered))
+        for layer, codes in _codes(encoders, batch):
+            roles, text = batch.tokens.roles, batch.text
+            add_counts(gathered[layer].shift, codes, roles, text, study, STATEMENTS)
+            _add_examples(gathered[layer], "vsr", codes, batch)
     for condition in ("mean", "none"):
         for batch in _batches(study, BASE, controls, condition):
-            add = partial(_add_condition, study, gathered, condition)
-            _add_to_each(study, encoders, batch, add)
+            for layer, codes in _codes(encoders, batch):
+                _add_condition(gathered[layer], condition, layer, codes, batch, study.config.seed)
     return gathered
-
-
-def _add_to_each(
-    study: Study,
-    encoders: Mapping[int, AnyEncoder],
-    batch: Batch,
-    add: Callable[[int, SparseCodes, Batch], None],
-) -> None:
-    """Encode a pass layer by layer, and add it to what was gathered of the layer."""
-
-    def one(layer: int) -> None:
-        add(layer, encoders[layer].encode(batch.tokens.residuals[layer]), batch)
-
-    study.for_each(encoders, one)
 
 
 def _batches(
@@ -125,46 +115,46 @@ def _image_embeds(study: Study, batch: PromptBatch) -> Tensor:
     return study.mean_image.expand(len(batch.input_ids), -1, -1)
 
 
+def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:
+    for layer, encoder in encoders.items():
+        yield layer, encoder.encode(batch.tokens.residuals[layer])
+
+
 def _add_base(
-    study: Study,
-    gathered: dict[int, LayerHarvest],
-    is_control: Bool[Tensor, " token"],
-    layer: int,
+    gathered: LayerHarvest, layer: int, codes: SparseCodes, batch: Batch, study: Study
+) -> None:
+    roles = batch.tokens.roles
+    gathered.sums.energy["real"].add(codes, roles)
+    gathered.sums.norms["real"].add(batch.tokens.residuals[layer], codes, roles)
+    add_counts(gathered.shift, codes, roles, batch.text, study, BASE)
+    _add_examples(gathered, "vqav2", codes, batch)
+
+
+def _add_control(
+    gathered: LayerHarvest,
     codes: SparseCodes,
     batch: Batch,
+    is_control: Bool[Tensor, " token"],
+    seed: int,
 ) -> None:
-    """All questions; and those that also run on other images: like is compared with like."""
-    of_layer, roles = gathered[layer], batch.tokens.roles
-    of_layer.sums.energy["real"].add(codes, roles)
-    of_layer.sums.norms["real"].add(batch.tokens.residuals[layer], codes, roles)
-    add_counts(of_layer.shift, codes, roles, batch.text, study, BASE)
-    _add_examples(of_layer, "vqav2", codes, batch)
+    """The questions that also run on other images, with their own: like is compared with like."""
     of_text = SparseCodes(codes.values[is_control], codes.indices[is_control])
-    of_layer.sums.energy["control"].add(of_text, roles[is_control])
-    of_layer.draws.replicates["control"].add(of_text, batch.image[is_control], study.config.seed)
-
-
-def _add_statements(
-    study: Study, gathered: dict[int, LayerHarvest], layer: int, codes: SparseCodes, batch: Batch
-) -> None:
-    shift, roles = gathered[layer].shift, batch.tokens.roles
-    add_counts(shift, codes, roles, batch.text, study, STATEMENTS)
-    _add_examples(gathered[layer], "vsr", codes, batch)
+    gathered.sums.energy["control"].add(of_text, batch.tokens.roles[is_control])
+    gathered.draws.replicates["control"].add(of_text, batch.image[is_control], seed)
 
 
 def _add_condition(
-    study: Study,
-    gathered: dict[int, LayerHarvest],
+    gathered: LayerHarvest,
     condition: str,
     layer: int,
     codes: SparseCodes,
     batch: Batch,
+    seed: int,
 ) -> None:
     """Control questions on another image, or on none."""
-    of_layer, roles = gathered[layer], batch.tokens.roles
-    of_layer.sums.energy[condition].add(codes, roles)
-    of_layer.sums.norms[condition].add(batch.tokens.residuals[layer], codes, roles)
-    of_layer.draws.replicates[condition].add(codes, batch.image, study.config.seed)
+    gathered.sums.energy[condition].add(codes, batch.tokens.roles)
+    gathered.sums.norms[condition].add(batch.tokens.residuals[layer], codes, batch.tokens.roles)
+    gathered.draws.replicates[condition].add(codes, batch.image, seed)
 
 
 def _add_examples(gathered: LayerHarvest, source: str, codes: SparseCodes, batch: Batch) -> None:

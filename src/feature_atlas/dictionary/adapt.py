@@ -11,7 +11,6 @@ so that a feature that never fires is exactly as it was.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -95,9 +94,8 @@ class Lockstep:
         masks: list[RoleSet] = list(dict.fromkeys(REGIME_ROLES[regime] for regime in start))
         held = held_out_layers(held_out, masks, plan.n_held_out)
         self.plan, self.n_passes = plan, 0
-        each = ThreadPoolExecutor(plan.n_at_once).map if plan.n_at_once > 1 else map
         self.regimes = {
-            name: RegimeTrainer(name, REGIME_ROLES[name], saes, held, plan, each)
+            name: RegimeTrainer(name, REGIME_ROLES[name], saes, held, plan)
             for name, saes in start.items()
         }
         self.buffers = {

@@ -1,6 +1,6 @@
 """One regime's dictionaries, trained step by step by SAELens' own trainer (paper 4.1, A.2)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,8 +13,6 @@ from feature_atlas.dictionary.sae import TopKSae, from_training_sae, to_training
 if TYPE_CHECKING:  # importing sae-lens takes ten seconds
     from sae_lens.training.sae_trainer import SAETrainer
 
-Each = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]
-"""Does something for each layer, like `map`; in threads or one after another."""
 ALL = "all"
 """The tokens that the regime trains on, together."""
 
@@ -40,8 +38,6 @@ class TrainingPlan(NamedTuple):
     """Of the shuffle."""
     device: str = "cpu"
     """Where the dictionaries train."""
-    n_at_once: int = 1
-    """Layers that train side by side, each in a thread of its own; no number depends on it."""
 
     @property
     def n_steps(self) -> int:
@@ -89,9 +85,8 @@ class RegimeTrainer:
         start: Mapping[int, TopKSae],
         held_out: Mapping[int, HeldOut],
         plan: TrainingPlan,
-        each: "Each" = map,
     ) -> None:
-        self.name, self.mask, self.plan, self.each = name, mask, plan, each
+        self.name, self.mask, self.plan = name, mask, plan
         self.held_out = held_out
         self.scales = {layer: sae.scale for layer, sae in start.items()}
         self.trainers = {layer: sae_trainer(sae, layer, plan) for layer, sae in start.items()}
@@ -113,16 +108,32 @@ class RegimeTrainer:
         """Train every layer on the same tokens, given as raw residuals."""
         if self.n_steps in self.due:
             self.measure()
-        for _ in self.each(lambda layer: self._step_layer(layer, batch[layer]), self.trainers):
-            pass
+        for layer, trainer in self.trainers.items():
+            output = trainer.step(self.scales[layer] * batch[layer].float())
+            trainer.n_training_steps += 1
+            self.losses[layer][self.n_steps] = output.loss.detach()
+            # the trainer counts in float32, which stands still at 2^24
+            self.n_firings[layer] += trainer.act_freq_scores.round().long()
+            trainer.act_freq_scores.zero_()
         self.n_steps += 1
         if self.is_done:
             self.measure()
 
     def measure(self) -> None:
         """Add a point to the curve, for all of the regime's tokens and for every role."""
-        for points in self.each(self._measure_layer, self.trainers):
-            self.curve.extend(points)
+        tokens_seen = self.n_steps * self.plan.batch_size
+        for layer, trainer in self.trainers.items():
+            self._require_finite_losses(layer)
+            rate = float(trainer.optimizer.param_groups[0]["lr"])
+            found = reconstructions(self._sae(layer), self.held_out[layer])
+            judged = {ALL: self.mask} | {
+                roles[0].name.lower(): roles for roles in found if len(roles) == 1
+            }
+            for role, roles in judged.items():
+                point = found[roles]
+                self.curve.append(
+                    CurvePoint(layer, tokens_seen, role, point.fvu, point.l0, point.n_tokens, rate)
+                )
 
     def result(self) -> Adaptation:
         """What training left so far."""
@@ -151,28 +162,6 @@ class RegimeTrainer:
             self.n_firings[layer].copy_(state["n_firings"][layer])
             self.losses[layer].copy_(state["losses"][layer])
             _restore_trainer(trainer, state["trainers"][layer])
-
-    def _step_layer(self, layer: int, residual: Float[Tensor, "token d_model"]) -> None:
-        trainer = self.trainers[layer]
-        output = trainer.step(self.scales[layer] * residual.float())
-        trainer.n_training_steps += 1
-        self.losses[layer][self.n_steps] = output.loss.detach()
-        # the trainer counts in float32, which stands still at 2^24
-        self.n_firings[layer] += trainer.act_freq_scores.round().long()
-        trainer.act_freq_scores.zero_()
-
-    def _measure_layer(self, layer: int) -> list[CurvePoint]:
-        self._require_finite_losses(layer)
-        tokens_seen = self.n_steps * self.plan.batch_size
-        rate = float(self.trainers[layer].optimizer.param_groups[0]["lr"])
-        found = reconstructions(self._sae(layer), self.held_out[layer])
-        judged = {ALL: self.mask} | {
-            roles[0].name.lower(): roles for roles in found if len(roles) == 1
-        }
-        return [
-            CurvePoint(layer, tokens_seen, role, at.fvu, at.l0, at.n_tokens, rate)
-            for role, at in ((role, found[roles]) for role, roles in judged.items())
-        ]
 
     def _sae(self, layer: int) -> TopKSae:
         return from_training_sae(self.trainers[layer].sae, self.scales[layer])

@@ -128,13 +128,6 @@ def test_a_regime_ends_the_same_whoever_trains_beside_it():
         assert same(adapted(regime)[regime], together[regime]), regime
 
 
-def test_layers_that_train_side_by_side_end_as_one_after_another():
-    side_by_side = adapted("text", "full", plan=PLAN._replace(n_at_once=2))
-
-    for regime, alone in adapted("text", "full").items():
-        assert same(alone, side_by_side[regime])
-
-
 def test_each_pass_is_run_once_and_no_more_than_the_slowest_regime_needs():
     n_run = 0
 
