@@ -9,10 +9,12 @@ from feature_atlas.etl.commands.summary import print_summary
 from feature_atlas.etl.config.causes import (
     AblationConfig,
     AttributionConfig,
+    ExactPatchConfig,
     GroupAblationConfig,
     InterpConfig,
+    KnockoutConfig,
 )
-from feature_atlas.etl.config.features import AdaptConfig
+from feature_atlas.etl.config.features import AdaptConfig, HarvestConfig, NeutralConfig
 from feature_atlas.etl.config.inputs import (
     BaseModelConfig,
     DataConfig,
@@ -30,11 +32,11 @@ SEED = 0
 WORLD = {
     "seed": SEED,
     "n_train_images": 1200,
-    "n_val_images": 900,
-    "n_vsr_images": 2400,
+    "n_val_images": 600,
+    "n_vsr_images": 1600,
     "n_text_scenes": 600,
 }
-"""Size of the drawn world: 12,600 questions, 7,200 statements and 7,800 texts."""
+"""Size of the drawn world: 10,800 questions, 4,800 statements and 7,800 texts."""
 
 INSTANCES = ("vqa/instances_val2014.json", "vsr/instances_train2017.json")
 """Where everything is in the pictures that heads are looked at on."""
@@ -97,15 +99,24 @@ def demo_config(world: Path, seed: int = SEED) -> RunConfig:
             n_adapt=7200,
             instances=tuple(world / name for name in INSTANCES),
         ),
-        adapt=AdaptConfig(n_tokens=200_000, batch_size=1024, learning_rate=3e-4),
-        auto_interp=InterpConfig(max_features=80),
-        head_attribution=AttributionConfig(max_features=60),
+        adapt=AdaptConfig(
+            n_tokens=61_440, batch_size=512, learning_rate=5e-4, n_held_out=1024, n_evaluations=6
+        ),
+        harvest=HarvestConfig(skills=("spatial", "ocr"), n_control=2000),
+        neutral=NeutralConfig(n_samples=8, n_reply_tokens=40),  # no reply of it is longer
+        auto_interp=InterpConfig(max_features=60),
+        head_attribution=AttributionConfig(max_features=24),
+        exact_patch=ExactPatchConfig(n_top=6, n_random=4, n_samples=6, n_full_features=3),
+        head_knockout=KnockoutConfig(max_features=5, n_controls=2),
         ablation=AblationConfig(
-            max_features=14,
-            n_screened=8,
-            n_vqa=400,
+            max_features=10,
+            n_screened=4,
+            n_screen=80,
+            n_vqa=200,
+            n_controls=8,
             n_random_controls=3,
             n_direction_controls=3,
+            n_compared=3,
         ),
-        group_ablation=GroupAblationConfig(n_statements=128, n_vqa=64),
+        group_ablation=GroupAblationConfig(n_statements=96, n_vqa=48, max_features=32),
     )

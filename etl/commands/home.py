@@ -9,6 +9,8 @@ def configure_libraries(home: Path) -> None:
 
     Telemetry is off. Prefect keeps its state in our home and gets time to start: on a fresh home
     its throw-away server outlasts the default 20 seconds. An HTTP proxy must not catch loopback.
+    Threads that share a product sleep while they wait: by default they spin, and where another
+    program wants the cores, a small model's microseconds become its time slices.
     A variable that the user has set wins.
     """
     settings = {
@@ -21,6 +23,7 @@ def configure_libraries(home: Path) -> None:
         "WANDB_MODE": "disabled",
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
         "TOKENIZERS_PARALLELISM": "false",
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)

@@ -194,7 +194,7 @@ def test_questions_and_tokens_are_escaped(full_atlas, open_page) -> None:
 
 
 def test_ablation_shows_this_run_beside_the_paper(full_atlas, open_page) -> None:
-    app = open_page("ablation.py")
+    app = open_page("ablation/ablation.py")
 
     assert not app.exception
     this_run, table_2, table_1 = (table.value for table in app.dataframe)

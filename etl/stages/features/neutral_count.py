@@ -5,7 +5,6 @@ another sample, under the same words.
 """
 
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -30,6 +29,8 @@ ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
 class Counted(NamedTuple):
     """What one prompt showed of the chosen features of one layer."""
 
+    layer: int
+    """Of all of them."""
     features: list[int]
     """Numbers of the features, rising."""
     counts: NeutralCounts
@@ -43,7 +44,7 @@ class Counted(NamedTuple):
 @torch.no_grad()
 def count_prompt(study: Study, prompt: str, chosen: dict[int, list[int]]) -> dict[int, Counted]:
     """Ask one neutral prompt about every top sample of every chosen feature."""
-    counted = {i: Counted(f, NeutralCounts.empty(len(f))) for i, f in chosen.items()}
+    counted = {i: Counted(i, f, NeutralCounts.empty(len(f))) for i, f in chosen.items()}
     encoders = {layer: Encoder.of(adapted_sae(study, "text", layer)) for layer in chosen}
     top = {layer: _top_rows(study, layer, features) for layer, features in chosen.items()}
     wanted = sorted({row for rows in top.values() for row in rows.flatten().tolist() if row >= 0})
@@ -51,27 +52,27 @@ def count_prompt(study: Study, prompt: str, chosen: dict[int, list[int]]) -> dic
         rows = torch.tensor([wanted[p] for p in positions])
         runs = _on_three_images(study, batch, other, sorted(chosen))
         is_top = {layer: (top[layer].T[None] == rows[:, None, None]).any(1) for layer in chosen}
-        study.for_each(chosen, partial(_count, counted, encoders, runs, is_top))
+        for layer in chosen:
+            _count(counted[layer], encoders[layer], runs, is_top[layer])
     return counted
 
 
 def _count(
-    counted: dict[int, Counted],
-    encoders: dict[int, Encoder],
-    runs: list[Tokens],
-    is_top: dict[int, Bool[Tensor, "sample feature"]],
-    layer: int,
+    of_layer: Counted, encoder: Encoder, runs: list[Tokens], is_top: Bool[Tensor, "sample feature"]
 ) -> None:
-    """What became of one layer's features in the three runs of some samples."""
-    of_layer = counted[layer]
-    numbers = torch.tensor(of_layer.features, device=runs[0].prompt.device)
-    real, mean, shuffled = (
-        max_activation(
-            encoders[layer].encode(run.residuals[layer]), run.prompt, len(is_top[layer]), numbers
-        ).cpu()
-        for run in runs
-    )
-    of_layer.counts.add(real, mean, shuffled, is_top[layer])
+    """What became of one layer's features in the three runs of some samples.
+
+    Only samples that are a top one of some feature of this layer are encoded.
+    """
+    device = runs[0].prompt.device
+    numbers = torch.tensor(of_layer.features, device=device)
+    is_asked = is_top.any(1).to(device)
+    found = []
+    for run in runs:
+        here = is_asked[run.prompt]
+        codes = encoder.encode(run.residuals[of_layer.layer][here])
+        found.append(max_activation(codes, run.prompt[here], len(is_asked), numbers).cpu())
+    of_layer.counts.add(*found, is_top)
 
 
 def _batches(
