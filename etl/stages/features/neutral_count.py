@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from rich.progress import track
 from torch import Tensor
 
@@ -67,12 +67,14 @@ def _count(
     device = runs[0].prompt.device
     numbers = torch.tensor(of_layer.features, device=device)
     is_asked = is_top.any(1).to(device)
-    found = []
-    for run in runs:
+
+    def strongest(run: Tokens) -> Float[Tensor, "sample feature"]:
         here = is_asked[run.prompt]
         codes = encoder.encode(run.residuals[of_layer.layer][here])
-        found.append(max_activation(codes, run.prompt[here], len(is_asked), numbers).cpu())
-    of_layer.counts.add(*found, is_top)
+        return max_activation(codes, run.prompt[here], len(is_asked), numbers).cpu()
+
+    real, mean, shuffled = map(strongest, runs)
+    of_layer.counts.add(real, mean, shuffled, is_top)
 
 
 def _batches(

@@ -84,7 +84,7 @@ def test_a_filter_that_leaves_nothing_to_compare_is_refused(skill: Skill, messag
 
 
 def test_every_shipped_skill_has_questions_in_the_drawn_world(small_world: Path):
-    config = demo_config(small_world)
+    config = demo_config(small_world).model_copy(update={"harvest": HarvestConfig()})
     base = read_samples(config)[BASE]
     skills = skills_of(SimpleNamespace(config=config))
 
