@@ -2,12 +2,14 @@
 
 Revises: ${down_revision | comma,n}
 """
-# A phrase, not an identifier: 20261122_add_firing_shift. Old readers must survive the upgrade
-# half. Never build partitions of a run here, and index big tables where a run is published.
+# Old readers must survive the upgrade. Never build partitions of a run here, and index big tables
+# where a run is published.
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
 ${imports if imports else ""}
+# one column, one line
+# fmt: off
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

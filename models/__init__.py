@@ -1,17 +1,8 @@
 """The database schema `atlas`. (Neural networks are in `src`.)
 
-registry      vlm, sae_set, dataset, image, sample; run, measurement; the words regime, skill
-dense facts   decoder_cosine, visual_energy, firing_shift, selection: a partition per run
-read model    feature_record: one wide row per feature, built when a run is published
-sparse facts  gate_check, training_curve, role_energy, example, sample_skill, candidate,
-              neutral_prompt, auto_interp, review, head_attribution, head_exact,
-              attribution_agreement, head_knockout, overlay, localisation, custom_prompt,
-              custom_overlay, ablation, ablation_outcome, ablation_group,
-              ablation_group_member, steering
-search        label_embedding
-the paper     published_result
-others        base_label: what they say of the base features
-re-ingestion  sae_source; drift_report, drift
+Dense facts have a row for every feature and a partition per run, sparse facts a row for some
+features, samples or heads. When a run is published, `feature_record` is made of them: one wide row
+per feature. Other tables say what was studied, what people and the paper say, and what changed.
 
 Every fact row belongs to a measurement, every measurement to a run. A feature is named by
 (run_id, layer, feature). The views on top are SQL files in `migrations/views`.

@@ -93,6 +93,7 @@ def configured(engine: Engine) -> Iterator[tuple[Connection, Config]]:
             connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
         config = Config()
         config.set_main_option("script_location", "feature_atlas.migrations:")
+        config.set_main_option("file_template", "%%(rev)s")
         config.attributes["connection"] = connection
         yield connection, config
 
@@ -142,8 +143,14 @@ def _create_views(connection: Connection) -> None:
 
 def _guard_facts(connection: Connection) -> None:
     """No row that was measured changes; a new table of facts needs no revision for that."""
+    known = text("SELECT to_regclass(:name)")
     for table in Base.metadata.tables.values():
         if "measurement_id" in table.columns:
+            if connection.scalar(known, {"name": table.fullname}) is None:
+                raise RuntimeError(
+                    f"the model of {table.fullname} has no revision: write one (CONTRIBUTING, "
+                    "a change of the schema), or take the model out of models/__init__.py."
+                )
             connection.exec_driver_sql(
                 f"CREATE OR REPLACE TRIGGER guard_fact BEFORE UPDATE ON {table.fullname} "
                 f"FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.guard_fact()"
