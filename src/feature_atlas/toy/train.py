@@ -55,7 +55,15 @@ def train_toy(
     `out/language_model`, `out/vlm` and `out/saes/layer_{i}` are the folders that `weights` names.
     Roughly 35 minutes on 2 idle cores with the default steps (from the time per step).
     """
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    try:
+        return _train(out, seed, language_steps, vision_steps, sae_tokens)
+    finally:
+        torch.set_num_threads(before)  # what runs next in this process is not ours to round
+
+
+def _train(out: Path, seed: int, language_steps: int, vision_steps: int, sae_tokens: int) -> dict:
     started = time.monotonic()
     with Progress() as progress:
         language_model = train_language(
@@ -73,7 +81,7 @@ def train_toy(
         "seed": seed,
         "language_steps": language_steps,
         "vision_steps": vision_steps,
-        "threads": threads,
+        "threads": torch.get_num_threads(),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "accuracy": evaluate(language_model, vlm, n_scenes=N_EXAM_SCENES),
         "saes": {str(layer): measured._asdict() for layer, measured in quality.items()},

@@ -72,9 +72,13 @@ def test_vision_leaves_the_language_model_itself_as_it_was():
 
 
 def test_training_everything_leaves_the_folders_and_a_report(tmp_path):
+    n_threads = torch.get_num_threads()
     report = train_toy(
         tmp_path, seed=0, language_steps=1, vision_steps=1, sae_tokens=1024, threads=2
     )
+
+    assert torch.get_num_threads() == n_threads
+    assert report["threads"] == 2
 
     assert (tmp_path / "language_model/model.safetensors").exists()
     assert (tmp_path / "vlm/model.safetensors").exists()

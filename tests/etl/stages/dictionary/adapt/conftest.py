@@ -1,4 +1,4 @@
-"""A short adaptation on the shipped tiny world, made once for the tests of a file."""
+"""A short adaptation on the shipped tiny world, made once for all tests here."""
 
 from pathlib import Path
 
@@ -32,6 +32,6 @@ def config(small_world: Path) -> RunConfig:
     )
 
 
-@pytest.fixture(scope="module")  # what another process state computed differs in the last bit
+@pytest.fixture(scope="package")
 def study(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return adapted(config, tmp_path_factory.mktemp("adapted"))
