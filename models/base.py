@@ -55,6 +55,11 @@ class Base(DeclarativeBase):
             Index(None, table.columns["measurement_id"], postgresql_using="brin")
 
 
+def fact_tables() -> list[Table]:
+    """Tables whose rows belong to a measurement; those that others refer to come first."""
+    return [table for table in Base.metadata.sorted_tables if "measurement_id" in table.columns]
+
+
 identity = Annotated[
     int, mapped_column(Integer, Identity(always=True), primary_key=True, comment="surrogate key")
 ]

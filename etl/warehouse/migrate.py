@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.models import SCHEMA, Base
+from feature_atlas.models import SCHEMA
+from feature_atlas.models.base import fact_tables
 from feature_atlas.models.session import READER, make_engine
 
 LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
@@ -144,17 +145,16 @@ def _create_views(connection: Connection) -> None:
 def _guard_facts(connection: Connection) -> None:
     """No row that was measured changes; a new table of facts needs no revision for that."""
     known = text("SELECT to_regclass(:name)")
-    for table in Base.metadata.tables.values():
-        if "measurement_id" in table.columns:
-            if connection.scalar(known, {"name": table.fullname}) is None:
-                raise RuntimeError(
-                    f"the model of {table.fullname} has no revision: write one (CONTRIBUTING, "
-                    "a change of the schema), or take the model out of models/__init__.py."
-                )
-            connection.exec_driver_sql(
-                f"CREATE OR REPLACE TRIGGER guard_fact BEFORE UPDATE ON {table.fullname} "
-                f"FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.guard_fact()"
+    for table in fact_tables():
+        if connection.scalar(known, {"name": table.fullname}) is None:
+            raise RuntimeError(
+                f"the model of {table.fullname} has no revision: write one (CONTRIBUTING, a change "
+                "of the schema), or take the model out of models/__init__.py."
             )
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE TRIGGER guard_fact BEFORE UPDATE ON {table.fullname} "
+            f"FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.guard_fact()"
+        )
 
 
 def _grant(connection: Connection) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy import Column, Table
 from feature_atlas.etl.run_folder.manifest import FileEntry
 from feature_atlas.etl.run_folder.run_files import open_table_file, unreadable
 from feature_atlas.models import Base
-from feature_atlas.models.base import SCHEMA
+from feature_atlas.models.base import SCHEMA, fact_tables
 
-FACTS = tuple(t for t in Base.metadata.sorted_tables if "measurement_id" in t.columns)
+FACTS = tuple(fact_tables())
 DENSE = tuple(t.name for t in FACTS if t.dialect_options["postgresql"]["partition_by"])
 """Facts about every feature: a row each, a partition per run."""
 SPARSE = tuple(t.name for t in FACTS if t.name not in DENSE)
