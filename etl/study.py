@@ -14,7 +14,6 @@ from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
     Vlm,
     load_base_model,
-    load_base_saes,
     load_vlm,
     vlm_folder,
 )
@@ -27,6 +26,7 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_samples,
 )
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
+from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample, draw, open_image, require_images
 from feature_atlas.etl.inputs.vqav2 import read_vqav2
 from feature_atlas.etl.inputs.vsr import read_vsr

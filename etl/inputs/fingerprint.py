@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from feature_atlas.etl.config.run_config import RunConfig, stable_hash
-from feature_atlas.etl.inputs.checkpoints import base_model_folder, instruct_folder, sae_folder
+from feature_atlas.etl.inputs.checkpoints import base_model_folder, instruct_folder
+from feature_atlas.etl.inputs.saes import sae_folder
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import file_sha256, folder_fingerprint
 

@@ -4,7 +4,8 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from feature_atlas.etl.config.inputs import SaeConfig, VlmConfig
-from feature_atlas.etl.inputs.checkpoints import load_base_saes, vlm_folder
+from feature_atlas.etl.inputs.checkpoints import vlm_folder
+from feature_atlas.etl.inputs.saes import load_base_saes
 
 
 def model_skeleton(config: VlmConfig) -> PreTrainedModel:

@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_atlas.dictionary.regime_trainer import Adaptation, CurvePoint
 from feature_atlas.dictionary.sae import TopKSae
-from feature_atlas.etl.inputs.checkpoints import load_sae, save_sae
+from feature_atlas.etl.inputs.saes import load_sae, save_sae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.study import Study
 

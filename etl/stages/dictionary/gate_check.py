@@ -22,8 +22,8 @@ from feature_atlas.dictionary.gate_check import (
 )
 from feature_atlas.dictionary.gate_mistake import Fit, diagnose
 from feature_atlas.etl.config.inputs import BaseModelConfig, SaeConfig
-from feature_atlas.etl.inputs.checkpoints import sae_folder
 from feature_atlas.etl.inputs.sae_release import find_released
+from feature_atlas.etl.inputs.saes import sae_folder
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_json, run_stage
 from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
 from feature_atlas.etl.study import Study, open_study

@@ -10,7 +10,7 @@ from run_folder import seal
 
 from feature_atlas.dictionary.sae import TopKSae, encode
 from feature_atlas.etl.bridges.export_saes import export_saes
-from feature_atlas.etl.inputs.checkpoints import load_sae, save_sae
+from feature_atlas.etl.inputs.saes import load_sae, save_sae
 
 
 def sae_of(layer: int) -> TopKSae:

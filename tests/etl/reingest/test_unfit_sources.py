@@ -10,7 +10,7 @@ from workshop import Workshop, change, statuses
 
 from feature_atlas.dictionary.sae import TopKSae
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.inputs.checkpoints import save_sae
+from feature_atlas.etl.inputs.saes import save_sae
 from feature_atlas.etl.reingest.reingest import reingest
 
 

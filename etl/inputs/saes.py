@@ -1,0 +1,114 @@
+"""SAE files: where dictionaries come from, and where they are written to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+
+from feature_atlas.dictionary.sae import TopKSae, folded, from_sae_lens
+from feature_atlas.etl.config.inputs import SaeConfig
+from feature_atlas.etl.inputs.llama_scope import load_llama_scope
+from feature_atlas.etl.inputs.sae_facts import (
+    agreed_scale,
+    require_finite,
+    require_folded,
+    require_hook,
+    require_sae_files,
+    stated_scale,
+)
+from feature_atlas.etl.inputs.sae_release import download, find_released, load_released
+from feature_atlas.vlm.residual_stream import decoder_layers, text_model
+
+
+def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> dict[int, TopKSae]:
+    """The base dictionary of every layer in the normalised space, checked against the model."""
+    n_layers, width = len(decoder_layers(model)), text_model(model).config.hidden_size
+    saes = {}
+    for layer in config.layers:
+        if layer >= n_layers:
+            raise ValueError(
+                f"layer {layer} asked for, the model has {n_layers} layers: "
+                f"expected 0 to {n_layers - 1} in sae.layers."
+            )
+        sae = _load_base_sae(config, layer)
+        if sae.w_enc.shape[0] != width:
+            raise ValueError(
+                f"base SAE of layer {layer} ({sae_folder(config, layer)}) takes residuals of "
+                f"width {sae.w_enc.shape[0]}, the model's are {width} wide: "
+                "use the SAEs of this model's language model."
+            )
+        saes[layer] = sae.to(device)
+    sizes = {len(sae.w_dec) for sae in saes.values()}
+    if len(sizes) != 1:
+        raise ValueError(f"base SAEs have {sorted(sizes)} features: expected one size for all.")
+    return saes
+
+
+def sae_folder(config: SaeConfig, layer: int) -> Path:
+    """Folder (or release id) of one layer's dictionary."""
+    return Path(config.path.format(layer=layer))
+
+
+def _load_base_sae(config: SaeConfig, layer: int) -> TopKSae:
+    given = (config.scales or {}).get(layer)
+    folder = sae_folder(config, layer)
+    if config.source == "llama_scope_folder":
+        return load_llama_scope(folder, config.k, scale=given, layer=layer)
+    if config.source == "sae_lens_release":
+        entry = find_released(config, layer)
+        if entry.is_llama_scope:
+            return load_llama_scope(download(entry), config.k, scale=given, layer=layer)
+        sae = load_released(config, layer)
+        require_hook(sae.cfg.metadata.hook_name, layer, entry.name)
+        scale = agreed_scale(given, stated_scale(sae) or entry.scale, entry.name)
+        return from_sae_lens(sae, scale, config.k)
+    return load_sae(folder, scale=given, k=config.k, layer=layer)
+
+
+def load_sae(
+    folder: Path, scale: float | None = None, k: int | None = None, layer: int | None = None
+) -> TopKSae:
+    """A SAELens folder; the scale is its metadata's ``activation_scale``, or the one given.
+
+    ``k`` and ``layer`` must be what the folder states, where it states them.
+    """
+    from sae_lens import SAE
+
+    require_sae_files(folder, "cfg.json", "sae_weights.safetensors")
+    require_folded(folder)
+    try:
+        sae: Any = SAE.load_from_disk(folder)
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{folder / 'sae_weights.safetensors'} cannot be read as the SAE of its cfg.json "
+            f"({error}): it is truncated or of another shape; copy it again."
+        ) from error
+    require_hook(sae.cfg.metadata.hook_name, layer, str(folder))
+    used = agreed_scale(scale, stated_scale(sae), str(folder))
+    require_finite(sae.state_dict(), folder)  # before anything is said of a row's length
+    try:
+        return from_sae_lens(sae, used, k)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+
+
+def save_sae(sae: TopKSae, folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a SAELens folder for raw residuals with unit decoder rows."""
+    from sae_lens.saes.sae import SAEMetadata
+    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
+
+    d_model, d_sae = sae.w_enc.shape
+    exported = TopKSAE(
+        TopKSAEConfig(
+            d_in=d_model,
+            d_sae=d_sae,
+            k=sae.k,
+            apply_b_dec_to_input=False,
+            normalize_activations="none",
+            metadata=SAEMetadata(**metadata, activation_scale=sae.scale),
+        )
+    )
+    exported.load_state_dict({name: t.cpu() for name, t in folded(sae).items()})
+    exported.save_model(folder)
