@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from synthetic import D_SAE, atlas, write_run
 
+from feature_atlas.etl.run_folder.table_rows import DENSE
 from feature_atlas.etl.warehouse.load import IngestReport, ingest
-from feature_atlas.etl.warehouse.table_rows import DENSE
 from feature_atlas.models.session import make_engine
 
 

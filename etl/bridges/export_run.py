@@ -31,8 +31,8 @@ from feature_atlas.etl.bridges.exported_manifest import (
 from feature_atlas.etl.bridges.exported_run import ExportedRun, open_exported
 from feature_atlas.etl.run_folder.artifacts import file_sha256
 from feature_atlas.etl.run_folder.manifest import FileEntry, Manifest
+from feature_atlas.etl.run_folder.table_rows import expected_columns, table_of
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
-from feature_atlas.etl.warehouse.table_rows import expected_columns, table_of
 
 README = """# Run {slug}
 

@@ -16,9 +16,9 @@ from feature_atlas.etl.run_folder.manifest import (
     Manifest,
     MeasurementEntry,
 )
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE
 from feature_atlas.etl.warehouse.addition_folder import empty_addition
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE
 
 Kind = TypeVar("Kind", bound=Entry)
 

@@ -23,7 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_atlas.etl.config.run_config import stable_hash
+from feature_atlas.etl.run_folder.column_kinds import as_declared
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
+from feature_atlas.etl.run_folder.row_checks import verify_written
+from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
@@ -38,31 +41,35 @@ class StageOutput:
         self.warnings: list[str] = []
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
-        """Write rows of one database table; arrays and lists of one length."""
+        """Write rows of one database table; arrays and lists of one length.
+
+        What the loader would refuse is refused here, while its stage is running.
+        """
         n_before = sum(f.get("table") == name for f in self.files)
         file = self.folder / f"{name}.{n_before}.parquet"
-        rows = pa.table(dict(columns))
-        _require_finite(name, rows)
+        rows = as_declared(file, name, columns)
+        verify_written(file, rows, name, _known(self.folder.parent))
         pq.write_table(rows, file, compression="zstd")
         types = {field.name: str(field.type) for field in rows.schema}
-        self._record(file, table=name, rows=rows.num_rows, columns=types)
+        self.record(file, table=name, rows=rows.num_rows, columns=types)
 
     def arrays(self, name: str, **arrays: np.ndarray) -> None:
         """Keep intermediate arrays for later stages; not loaded into the database."""
         file = self.folder / f"{name}.npz"
         np.savez(file, allow_pickle=False, **arrays)
-        self._record(file)
+        self.record(file)
 
     def tree(self, folder: Path) -> None:
         """Record every file below a folder that the stage wrote itself (SAE folders)."""
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            self._record(file)
+            self.record(file)
 
     def warn(self, text: str) -> None:
         """Keep a sentence that a reader of the numbers must know; the stage goes on."""
         self.warnings.append(text)
 
-    def _record(self, file: Path, **facts: Any) -> None:
+    def record(self, file: Path, **facts: Any) -> None:
+        """Note a file that lies in the stage's folder; `table` with its shape if it holds rows."""
         self.files.append(
             {
                 "path": str(file.relative_to(self.folder.parent)),
@@ -215,14 +222,9 @@ def _is_whole(run: Path, record: dict[str, Any]) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
 
-def _require_finite(table: str, rows: pa.Table) -> None:
-    """NaN and infinity never leave a stage: not measured is null or a missing row."""
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if pa.types.is_floating(column.type):
-            values = column.drop_null().to_numpy()
-            if not np.isfinite(values).all():
-                row = int(np.flatnonzero(~np.isfinite(values))[0])
-                raise ValueError(
-                    f"{table}.{name} is {values[row]} in row {row}: expected a finite number; "
-                    "the stage computed something undefined."
-                )
+def _known(run: Path) -> Known:
+    """What rows may refer to, as far as it is known before the run is complete."""
+    inputs = read_json(run / "inputs.json")
+    datasets = np.array([dataset["key"] for dataset in inputs["datasets"]], np.int64)
+    layers, d_sae = tuple(inputs["sae_set"]["layers"]), inputs["sae_set"]["d_sae"]
+    return Known(layers, d_sae, {"regime": REGIMES}, {"dataset": datasets})

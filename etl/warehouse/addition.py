@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import DatasetEntry, Manifest, MeasurementEntry
 from feature_atlas.etl.run_folder.run_files import verify_files
+from feature_atlas.etl.run_folder.table_rows import WHAT
 from feature_atlas.etl.warehouse.addition_folder import (
     ADDABLE,
     empty_addition,
@@ -42,7 +43,6 @@ from feature_atlas.etl.warehouse.staging import (
     drop_staging,
     in_atlas,
 )
-from feature_atlas.etl.warehouse.table_rows import WHAT
 from feature_atlas.etl.warehouse.verification import verify_rows
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from feature_atlas.etl.run_folder.artifacts import file_sha256
+from feature_atlas.etl.run_folder.column_kinds import as_declared
 from feature_atlas.etl.run_folder.manifest import (
     DatasetEntry,
     FileEntry,
@@ -29,8 +30,8 @@ from feature_atlas.etl.run_folder.manifest import (
     read_manifest,
 )
 from feature_atlas.etl.run_folder.provenance import code_version
+from feature_atlas.etl.run_folder.table_rows import SPARSE, WHAT
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
-from feature_atlas.etl.warehouse.table_rows import SPARSE, WHAT
 
 FIRST = ("gate_check", "training_curve", "role_energy")
 """Sparse tables of what a run starts from."""
@@ -80,6 +81,7 @@ def write_addition(
 
 def _write_table(folder: Path, stage: str, table: str, rows: pa.Table) -> FileEntry:
     path = folder / stage / f"{table}.0.parquet"
+    rows = as_declared(path, table, dict(zip(rows.column_names, rows.columns, strict=True)))
     pq.write_table(rows, path, compression="zstd")
     return FileEntry(
         path=f"{stage}/{path.name}",

@@ -7,9 +7,9 @@ from importlib.resources import files
 
 from psycopg import sql
 
+from feature_atlas.etl.run_folder.table_rows import DENSE, REGIMES, table_of
 from feature_atlas.etl.warehouse.registry import Ids
 from feature_atlas.etl.warehouse.staging import Load, in_atlas, index_staged
-from feature_atlas.etl.warehouse.table_rows import DENSE, REGIMES, table_of
 
 WORDS = {"regime": REGIMES, "skill": ("spatial", "ocr", "vsr")}
 """What the wide row has columns for; other skills are in the narrow tables alone."""

@@ -23,6 +23,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import Manifest, read_run_manifest
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT
 from feature_atlas.etl.warehouse.database_errors import plain_database_errors
 from feature_atlas.etl.warehouse.feature_record import build_record
 from feature_atlas.etl.warehouse.loader_lock import loader_lock
@@ -32,7 +33,6 @@ from feature_atlas.etl.warehouse.registry import Found, Ids, find_run, open_run,
 from feature_atlas.etl.warehouse.staged_rows import copy_rows
 from feature_atlas.etl.warehouse.staging import Connection, Load, create_staged, index_staged
 from feature_atlas.etl.warehouse.staging_cleanup import clean_up_staging, fail_run
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, WHAT
 from feature_atlas.etl.warehouse.verification import Checked, verify
 
 log = logging.getLogger(__name__)

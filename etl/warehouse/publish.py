@@ -6,9 +6,9 @@ is published, the one before it superseded.
 
 from psycopg import sql
 
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT, table_of
 from feature_atlas.etl.warehouse.registry import lock_registry
 from feature_atlas.etl.warehouse.staging import Load, in_atlas
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, WHAT, table_of
 from feature_atlas.models.base import SCHEMA
 
 PUBLISH_LOCK = 0x7075626C6973  # "publis": one publication at a time in a database

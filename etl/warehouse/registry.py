@@ -11,8 +11,8 @@ from sqlalchemy import Column, Table, UniqueConstraint
 
 from feature_atlas.etl.run_folder.manifest import Manifest, MeasurementEntry, VlmEntry
 from feature_atlas.etl.run_folder.run_files import open_table_file
+from feature_atlas.etl.run_folder.table_rows import expected_columns, table_of
 from feature_atlas.etl.warehouse.staging import Connection, Load, in_atlas
-from feature_atlas.etl.warehouse.table_rows import expected_columns, table_of
 
 Ids = dict[str, dict[Any, int]]
 """Database ids by what the files say: words, local numbers, stages."""

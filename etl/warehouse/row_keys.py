@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import UniqueConstraint
 
-from feature_atlas.etl.warehouse.column_kinds import is_text
-from feature_atlas.etl.warehouse.table_rows import (
+from feature_atlas.etl.run_folder.column_kinds import is_text
+from feature_atlas.etl.run_folder.table_rows import (
     REQUIRED,
     Batch,
     Known,

@@ -25,11 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 
 from feature_atlas.etl.run_folder.manifest import FileEntry
-from feature_atlas.etl.warehouse.binary_copy import HEADER, TRAILER, BinaryRows
-from feature_atlas.etl.warehouse.database_errors import row_in_errors
-from feature_atlas.etl.warehouse.registry import Ids
-from feature_atlas.etl.warehouse.staging import Load
-from feature_atlas.etl.warehouse.table_rows import (
+from feature_atlas.etl.run_folder.table_rows import (
     BATCH,
     DENSE,
     LOCAL,
@@ -40,6 +36,10 @@ from feature_atlas.etl.warehouse.table_rows import (
     read_batches,
     table_of,
 )
+from feature_atlas.etl.warehouse.binary_copy import HEADER, TRAILER, BinaryRows
+from feature_atlas.etl.warehouse.database_errors import row_in_errors
+from feature_atlas.etl.warehouse.registry import Ids
+from feature_atlas.etl.warehouse.staging import Load
 
 
 def copy_rows(load: Load, ids: Ids) -> dict[str, int]:

@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql
 
 from feature_atlas.etl.run_folder.manifest import Manifest
+from feature_atlas.etl.run_folder.table_rows import WHAT, table_of
 from feature_atlas.etl.warehouse.progress import Progress
-from feature_atlas.etl.warehouse.table_rows import WHAT, table_of
 from feature_atlas.models.base import SCHEMA
 
 STAGING = "atlas_staging"

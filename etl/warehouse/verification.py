@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from feature_atlas.etl.run_folder.column_kinds import verify_columns
 from feature_atlas.etl.run_folder.manifest import Manifest
-from feature_atlas.etl.run_folder.run_files import FileChecked, unreadable, verify_files
-from feature_atlas.etl.warehouse.column_kinds import verify_columns
-from feature_atlas.etl.warehouse.progress import Progress
-from feature_atlas.etl.warehouse.row_keys import DenseKeys, SparseKeys
-from feature_atlas.etl.warehouse.row_rules import verify_rules
-from feature_atlas.etl.warehouse.row_values import verify_values
-from feature_atlas.etl.warehouse.table_rows import (
+from feature_atlas.etl.run_folder.row_checks import verify_batch
+from feature_atlas.etl.run_folder.run_files import FileChecked, open_table_file, verify_files
+from feature_atlas.etl.run_folder.table_rows import (
     DENSE,
     REGIMES,
     REQUIRED,
     SPARSE,
     WHAT,
-    Batch,
     Known,
     read_batches,
 )
+from feature_atlas.etl.warehouse.progress import Progress
+from feature_atlas.etl.warehouse.row_keys import DenseKeys, SparseKeys
 
 
 class TableChecked(NamedTuple):
@@ -129,7 +126,8 @@ def _verify_table(folder: Path, manifest: Manifest, name: str, known: Known) -> 
     keys = DenseKeys(name, known) if name in DENSE else SparseKeys(name)
     local = []
     for file in manifest.tables.get(name, []):
-        verify_columns(folder, file, name)
+        schema = open_table_file(folder, file).schema_arrow
+        verify_columns(folder / file.path, schema, file.rows, name)
         for batch in read_batches(folder, file):
             verify_batch(batch, name, known)
             keys.add(batch)
@@ -139,13 +137,3 @@ def _verify_table(folder: Path, manifest: Manifest, name: str, known: Known) -> 
     keys.verify(folder)
     if name in WHAT:
         known.numbers[name] = np.concatenate(local) if local else np.empty(0, np.int64)
-
-
-def verify_batch(batch: Batch, name: str, known: Known) -> None:
-    """Refuse the first of some rows of a table that may not be loaded."""
-    try:
-        batch.rows.validate(full=True)
-    except pa.ArrowException as error:
-        raise unreadable(batch.path, error) from None
-    verify_values(batch, name, known)
-    verify_rules(batch, name)

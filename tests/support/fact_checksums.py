@@ -5,7 +5,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, table_of
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, table_of
 
 FACTS = (*DENSE, *SPARSE, "feature_record")
 OWN = ("id", "run_id", "measurement_id")  # numbers that each load gives anew

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from bare_run import write_inputs, write_part
 from numbered_sample import sample
 from PIL import Image
 
 from feature_atlas.etl.config.causes import EndpointConfig, InterpConfig
-from feature_atlas.etl.run_folder.artifacts import Stage, run_stage, write_json
+from feature_atlas.etl.run_folder.artifacts import Stage, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.meaning.auto_interp import _ask_endpoint
 from feature_atlas.etl.stages.meaning.interp_material import Material, Materials
@@ -65,7 +66,7 @@ def run_interp(run: Path, url: str, *, endpoint: Any = None, **config: Any) -> S
         ),
     )
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "inputs.json", {"config_hash": "0"})
+    write_inputs(run)
     run_stage(run, "overlay", params={}, reads=[], body=write_heads)
     gathered = Materials([material(word, n) for n, word in enumerate(WORDS)], {}, [])
     return run_stage(
@@ -81,7 +82,8 @@ def write_heads(output: Any) -> None:
     """Top heads of the first features, and a bottom head that nobody should see."""
     rows = [(n, kind, head) for n in range(N_WITH_HEADS)
             for kind, head in (("top", 3), ("bottom", 1), ("top", 5), ("top", 3))]  # fmt: skip
-    output.table(
+    write_part(
+        output,
         "overlay",
         {
             "layer": [0] * len(rows),

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.runs import resolve_run
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE
 
 FACTS = (*DENSE, "feature_record", *SPARSE)
 

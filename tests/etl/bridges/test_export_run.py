@@ -19,9 +19,9 @@ from feature_atlas.etl.bridges.export_run import export_run
 from feature_atlas.etl.bridges.exported_additions import add_exported
 from feature_atlas.etl.bridges.import_delphi import import_delphi
 from feature_atlas.etl.run_folder.manifest import MeasurementEntry, read_manifest
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, table_of
 from feature_atlas.etl.warehouse.addition import add_measurement
 from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, table_of
 from feature_atlas.models.session import make_engine, make_reader_engine
 
 FACTS = (*DENSE, *SPARSE, "feature_record")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.run_folder.manifest import read_manifest
-from feature_atlas.etl.warehouse.table_rows import DENSE
+from feature_atlas.etl.run_folder.table_rows import DENSE
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_run import write_part
 
 from feature_atlas.etl.run_folder import artifacts
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
@@ -37,7 +38,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def write(output: StageOutput) -> None:
-    output.table("selection", {"layer": np.zeros(8, np.int16)})
+    write_part(output, "selection", {"layer": np.zeros(8, np.int16)})
 
 
 def test_a_measurement_names_what_it_read_by_fingerprint(run: Path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from bare_run import write_inputs
 from rich.console import Console
 from run_folder import WARNINGS
 from sqlalchemy import Engine, text
@@ -10,7 +11,7 @@ from sqlalchemy import Engine, text
 from feature_atlas.etl.bridges.export_run import export_run
 from feature_atlas.etl.commands.runs_shown import print_run
 from feature_atlas.etl.commands.summary import print_summary
-from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage
 from feature_atlas.etl.run_folder.manifest import read_manifest
 from feature_atlas.etl.warehouse.runs import describe_run
 
@@ -28,7 +29,7 @@ def test_a_stage_keeps_its_warnings_in_its_record(tmp_path: Path):
     def body(output: StageOutput) -> None:
         output.warn("the stream was short")
 
-    write_json(tmp_path / "inputs.json", {"config_hash": "abc"})
+    write_inputs(tmp_path)
     run_stage(tmp_path, "first", params={}, reads=[], body=body)
     run_stage(tmp_path, "first", params={}, reads=[], body=body)
 

@@ -12,8 +12,8 @@ from loading import count
 from run_folder import read_rows, replace_rows
 from sqlalchemy import Engine, text
 
+from feature_atlas.etl.run_folder.table_rows import DENSE, LOCAL, SPARSE, expected_columns, table_of
 from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.etl.warehouse.table_rows import DENSE, LOCAL, SPARSE, expected_columns, table_of
 
 
 @pytest.fixture

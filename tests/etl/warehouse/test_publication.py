@@ -11,10 +11,10 @@ from loading import contents, count, states
 from run_folder import replace_value, write_run_folder
 from sqlalchemy import Engine, text
 
+from feature_atlas.etl.run_folder.table_rows import DENSE
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.publish import publish
 from feature_atlas.etl.warehouse.staging import Load
-from feature_atlas.etl.warehouse.table_rows import DENSE
 
 READS = (
     "SELECT count(*) FROM atlas.feature",
@@ -199,7 +199,7 @@ def test_a_row_that_only_the_database_refuses_is_named(
     folder = Path(shutil.copytree(run_folder, tmp_path / run_folder.name))
     path = replace_value(folder, "candidate", "n_fired", 3, 31)
     monkeypatch.setattr(
-        "feature_atlas.etl.warehouse.verification.verify_rules", lambda batch, name: None
+        "feature_atlas.etl.run_folder.row_checks.verify_rules", lambda batch, name: None
     )
 
     with pytest.raises(ValueError, match="violates check constraint") as refused:

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import ARRAY, Boolean, Column, Float, Integer, SmallInteger, Table
 from sqlalchemy.types import TypeEngine
 
-from feature_atlas.etl.warehouse.table_rows import DENSE, FACTS, LOCAL, expected_columns
+from feature_atlas.etl.run_folder.table_rows import DENSE, FACTS, LOCAL, expected_columns
 from feature_atlas.models.columns import Bounds, bounds
 from made_up.world import Columns, World
 

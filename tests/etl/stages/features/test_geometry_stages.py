@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from bare_run import write_inputs
 
 from feature_atlas.etl.config.features import SelectionConfig
 from feature_atlas.etl.run_folder.artifacts import StageOutput
@@ -72,6 +73,7 @@ def study(
 
 def written(study: SimpleNamespace) -> pa.Table:
     """The rows of the stage."""
+    write_inputs(study.run, LAYERS, D_SAE)
     folder = study.run / "decoder_cosine"
     folder.mkdir()
     output = StageOutput(folder)

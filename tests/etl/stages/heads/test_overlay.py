@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bare_run import write_part
 from databases import temporary_database
 from PIL import Image
 from rich.console import Console
@@ -55,7 +56,8 @@ def study(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             n = len(head)
             score = np.random.default_rng(feature).normal(size=n)
             keys = {"layer": [layer] * n, "feature": [feature] * n, "method": ["B"] * n}
-            output.table(
+            write_part(
+                output,
                 "head_attribution",
                 keys
                 | {"head_layer": head_layer, "head": head, "score": 0 * score, "qk_fix": score},

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bare_run import write_inputs, write_part
 from PIL import Image
 
 from feature_atlas.etl.config.causes import EndpointConfig
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config
 from feature_atlas.etl.inputs.samples import Sample
-from feature_atlas.etl.run_folder.artifacts import StageOutput, run_stage, write_json
+from feature_atlas.etl.run_folder.artifacts import StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
 from feature_atlas.etl.stages.meaning import interp_material, silent_samples
@@ -99,12 +100,13 @@ def test_tokens_are_those_of_the_wanted_features(
 ) -> None:
     """Read some rows at a time, across files and batches."""
     monkeypatch.setattr(interp_material, "BATCH", 3)
-    write_json(tmp_path / "inputs.json", {"config_hash": "0"})
+    write_inputs(tmp_path)
     rows = [(layer, f, s) for layer in (0, 1) for f in range(5) for s in (10, 11)]
 
     def write(output: StageOutput) -> None:
         for part in (rows[:9], rows[9:]):
-            output.table(
+            write_part(
+                output,
                 "example",
                 {
                     "layer": np.array([layer for layer, _, _ in part], np.int16),

@@ -9,8 +9,8 @@ from loading import refusal
 from run_folder import read_rows, replace_rows, replace_value
 from sqlalchemy import CheckConstraint, Engine
 
-from feature_atlas.etl.warehouse.row_rules import RULES
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE, WHAT, table_of
+from feature_atlas.etl.run_folder.row_rules import RULES
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT, table_of
 
 NAN, INF = float("nan"), float("inf")
 
@@ -92,7 +92,7 @@ def test_a_repeated_key_of_a_sparse_table_is_named(engine: Engine, folder: Path)
 def test_a_key_repeated_in_another_batch_is_named(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("feature_atlas.etl.warehouse.table_rows.SPARSE_BATCH", 5)
+    monkeypatch.setattr("feature_atlas.etl.run_folder.table_rows.SPARSE_BATCH", 5)
     rows = read_rows(folder, "candidate")
     path = replace_rows(folder, "candidate", pa.concat_tables([rows, rows.slice(2, 1)]))
 

@@ -21,9 +21,9 @@ from run_folder import read_rows, replace_value
 from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import read_manifest
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.progress import silent
-from feature_atlas.etl.warehouse.table_rows import DENSE, SPARSE
 from feature_atlas.etl.warehouse.verification import verify
 from feature_atlas.models.session import make_engine
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_atlas.etl.warehouse.table_rows import Batch
+from feature_atlas.etl.run_folder.table_rows import Batch
 
 
 class Rule(NamedTuple):

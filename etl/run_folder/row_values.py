@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from sqlalchemy import BigInteger, Column, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 
-from feature_atlas.etl.warehouse.column_kinds import is_list, is_text
-from feature_atlas.etl.warehouse.table_rows import WHAT, Batch, Known, expected_columns, table_of
+from feature_atlas.etl.run_folder.column_kinds import is_list, is_text
+from feature_atlas.etl.run_folder.table_rows import WHAT, Batch, Known, expected_columns, table_of
 from feature_atlas.models.columns import Bounds, bounds
 
 

@@ -103,6 +103,14 @@ def read_batches(folder: Path, file: FileEntry) -> Iterator[Batch]:
         first += rows.num_rows
 
 
+def batches_of(path: Path, rows: pa.Table, name: str) -> Iterator[Batch]:
+    """Rows that a file of this name will hold, some at a time."""
+    first = 0
+    for part in rows.to_batches(max_chunksize=BATCH if name in DENSE else SPARSE_BATCH):
+        yield Batch(path, first, _with_defaults(part, table_of(name)))
+        first += part.num_rows
+
+
 def default_of(column: Column[Any]) -> str | None:
     """The word that stands for a column in files written before the table had it."""
     return getattr(column.server_default, "arg", None) if column.primary_key else None
