@@ -17,6 +17,7 @@ from feature_atlas.etl.inputs.checkpoints import (
     load_vlm,
     vlm_folder,
 )
+from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
 from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_base,
     fingerprint_folder,
@@ -25,11 +26,10 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_saes,
     fingerprint_samples,
 )
+from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.saes import load_base_saes
-from feature_atlas.etl.inputs.samples import Sample, draw, open_image, require_images
-from feature_atlas.etl.inputs.vqav2 import read_vqav2
-from feature_atlas.etl.inputs.vsr import read_vsr
+from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
 from feature_atlas.vlm.residual_stream import decoder_layers, text_model
 from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
@@ -48,33 +48,18 @@ class Inputs(NamedTuple):
 
 def identify(config: RunConfig) -> Inputs:
     """Fingerprint every input and name the run; reads files, computes nothing."""
+    found = read_data_sets(config.data)
+    read_objects(config.data.instances, found)  # its faults come now, not in the stage overlay
     fingerprints = {
         "vlm": fingerprint_folder(vlm_folder(config.vlm)),
         "sae": fingerprint_saes(config),
         **fingerprint_base(config),
         **fingerprint_instruct(config),
         **fingerprint_instances(config),
-        **{name: fingerprint_samples(samples) for name, samples in read_samples(config).items()},
+        **{name: fingerprint_samples(drawn) for name, drawn in found.samples.items()},
     }
     config_hash = stable_hash({"config": hashed_config(config), "inputs": fingerprints})
     return Inputs(f"{config.name}-{config_hash[:8]}", config_hash, fingerprints)
-
-
-def read_samples(config: RunConfig) -> dict[str, list[Sample]]:
-    """The samples of each dataset split that the run uses, drawn with the configured seed."""
-    data = config.data
-    drawn = {
-        "vqav2-train": draw(read_vqav2(data.vqa_folder, "train"), data.n_adapt, data.seed),
-        "vqav2-val": draw(read_vqav2(data.vqa_folder, "val"), data.n_base, data.seed),
-    }
-    for split in ("train", "test"):
-        statements = read_vsr(data.vsr_folder, split, data.vsr_prompt)
-        drawn[f"vsr-{split}"] = draw(statements, data.n_vsr, data.seed)
-    for name, samples in drawn.items():
-        if not samples:
-            raise ValueError(f"dataset {name} is empty: expected at least one entry.")
-        require_images(samples)
-    return drawn
 
 
 class Study:
@@ -92,9 +77,14 @@ class Study:
         return {}
 
     @cached_property
+    def data_sets(self) -> DataSets:
+        """Samples, and what is to be known of them."""
+        return read_data_sets(self.config.data)
+
+    @cached_property
     def samples(self) -> dict[str, list[Sample]]:
         """Samples by dataset split."""
-        return read_samples(self.config)
+        return self.data_sets.samples
 
     @cached_property
     def first_number(self) -> dict[str, int]:

@@ -86,12 +86,12 @@ def score(file: Annotated[Path, typer.Argument(help="the sheet, is_right filled 
 def _questions(config: Path | None, dataset: str) -> "list[Sample]":
     """The samples among which a skill of this data set looks for its own."""
     from feature_atlas.etl.config.run_config import load_config
+    from feature_atlas.etl.inputs.data_sets import read_data_sets
     from feature_atlas.etl.stages.features.skill_check import published_samples
     from feature_atlas.etl.stages.features.skills import SPLITS
-    from feature_atlas.etl.study import read_samples
     from feature_atlas.etl.warehouse.migrate import open_atlas
 
     if config is not None:
-        return read_samples(load_config(config))[SPLITS[dataset]]
+        return read_data_sets(load_config(config).data).samples[SPLITS[dataset]]
     with open_atlas().connect() as connection:
         return published_samples(connection, dataset)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 T = TypeVar("T")
 
 
@@ -31,38 +29,9 @@ class Sample(NamedTuple):
     """VSR's relation."""
 
 
-def open_image(path: Path) -> Image.Image:
-    """The picture upright and in RGB, or an error that names the file.
-
-    Upright: cameras store a rotation in the EXIF data, and no processor heeds it.
-    """
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"missing image {path}: expected it beside the dataset's files; "
-            "download the images or remove the entries that refer to it."
-        ) from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} is not a readable image ({error}): replace the file.") from error
-
-
 def draw(samples: Sequence[T], n: int, seed: int) -> list[T]:
     """At most ``n`` samples (or rows), the same for the same seed, in the dataset's order."""
     if n >= len(samples):
         return list(samples)
     chosen = sorted(random.Random(seed).sample(range(len(samples)), n))
     return [samples[i] for i in chosen]
-
-
-def require_images(samples: Sequence[Sample]) -> None:
-    """Fail before any work is done when a picture is missing."""
-    checked: set[Path] = set()
-    for sample in samples:
-        if sample.image not in checked and not sample.image.is_file():
-            raise FileNotFoundError(
-                f"missing image {sample.image} of {sample.dataset} entry {sample.external_id}: "
-                "expected it beside the dataset's files; download the images first."
-            )
-        checked.add(sample.image)

@@ -15,11 +15,10 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.etl.inputs.instances import Instances, read_instances
-from feature_atlas.etl.inputs.samples import open_image
+from feature_atlas.etl.inputs.data_sets import read_objects
+from feature_atlas.etl.inputs.instances import Instances
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.features.harvest_sums import SOURCES
 from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.attention_map import (
     Map,
@@ -64,7 +63,7 @@ def run_overlay(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    instances = _instances(study)
+    instances = read_objects(study.config.data.instances, study.data_sets)
     pairs: list[Pair] = []
     for feature, of_feature in track(_scores(study).items(), "attention overlays"):
         n = study.config.head_attribution.n_overlay_samples
@@ -112,13 +111,6 @@ def _columns(feature: Feature, maps: Sequence[Map]) -> dict[str, object]:
     }
 
 
-def _instances(study: Study) -> Instances | None:
-    """What is known of the pictures that features are shown on."""
-    files = study.config.data.instances
-    pictures = {s.image for split in SOURCES.values() for s in study.samples[split]}
-    return read_instances(files, pictures) if files else None
-
-
 def _scores(study: Study) -> dict[Feature, Tensor]:
     """Each attributed feature's scores as [layer, head]."""
     return {
@@ -157,7 +149,7 @@ def _place(study: Study, number: int, n_patches: int, instances: Instances | Non
     """Where the patches of a sample lie, and which of them show what its question names."""
     sample = sample_of(study, number)
     asked = None if instances is None else instances.asked_about(sample)
-    return place_of(study, open_image(sample.image).size, n_patches, asked)
+    return place_of(study, study.data_sets.sizes[sample.image], n_patches, asked)
 
 
 @torch.no_grad()

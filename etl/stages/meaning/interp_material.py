@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from feature_atlas.etl.inputs.samples import open_image
+from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.run_folder.artifacts import file_sha256, read_table, require_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest_sums import SOURCES

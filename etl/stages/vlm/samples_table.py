@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from feature_atlas.etl.inputs.samples import Sample, open_image
+from feature_atlas.etl.inputs.pictures import open_image
+from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.vlm.cropping import warn_of_cropping
 from feature_atlas.etl.study import Study, open_study
@@ -32,6 +33,8 @@ def _write(output: StageOutput, study: Study) -> None:
     numbers = _image_numbers([s for samples in splits.values() for s in samples])
     images = _image_columns(list(numbers))
     output.table("image", images)
+    for warning in study.data_sets.warnings:
+        output.warn(warning)
     sizes = list(zip(images["width"], images["height"], strict=True))
     warn_of_cropping(output, study.vlm.processor.image_processor, sizes)
     keys = {entry["name"]: entry["key"] for entry in study.inputs["datasets"]}

@@ -2,9 +2,11 @@ import json
 import shutil
 
 import pytest
-from PIL import Image
 
-from feature_atlas.etl.inputs.samples import draw, open_image, require_images
+from feature_atlas.etl.config.inputs import DataConfig
+from feature_atlas.etl.inputs.data_sets import read_data_sets
+from feature_atlas.etl.inputs.pictures import open_image, require_pictures
+from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.inputs.vqav2 import read_vqav2
 from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.toy.world import write_world
@@ -50,7 +52,7 @@ def test_questions_come_with_their_answers_and_pictures(world):
 
     assert [s.question for s in samples] == [q["question"] for q in questions]
     assert [s.answer for s in samples] == [answers[q["question_id"]] for q in questions]
-    require_images(samples)
+    assert require_pictures(samples)[samples[0].image] == (64, 64)
     assert open_image(samples[0].image).size == (64, 64)
 
 
@@ -85,9 +87,12 @@ def test_a_real_vsr_record_becomes_a_yes_no_question(tmp_path):
         ("{not json", r"dev\.jsonl line 2 is not JSON"),
         (
             json.dumps({"image": "x.jpg"}),
-            r"dev\.jsonl line 2 lacks \['caption', 'label', 'relation'\]",
+            r"dev\.jsonl line 2: caption is missing, expected a text",
         ),
-        (json.dumps({**REAL_VSR_LINE, "label": 7}), r"dev\.jsonl line 2: label 7, expected 0 or 1"),
+        (
+            json.dumps({**REAL_VSR_LINE, "label": 7}),
+            r"dev\.jsonl line 2: label is 7, expected 0 or 1",
+        ),
     ],
 )
 def test_a_bad_vsr_line_is_named(tmp_path, line, message):
@@ -104,31 +109,82 @@ def test_missing_files_say_what_was_expected(tmp_path):
         read_vsr(tmp_path, "train", PROMPT)
 
 
-def test_a_prompt_without_caption_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="say where the caption goes"):
-        read_vsr(tmp_path, "train", "Is it true?")
+@pytest.mark.parametrize(
+    "prompt", ["Is it true?", "{{caption}}", "{caption} {else}", "{caption", "{}"]
+)
+def test_a_prompt_that_a_caption_does_not_fill_is_refused(tmp_path, prompt):
+    with pytest.raises(ValueError, match=r"say where the caption goes|cannot be filled in"):
+        read_vsr(tmp_path, "train", prompt)
 
 
 def test_a_missing_image_is_found_before_any_work(world):
     samples = read_vqav2(world / "vqa", "val")
     samples[0].image.unlink()
 
-    with pytest.raises(FileNotFoundError, match=rf"missing image .*{samples[0].image.name}"):
-        require_images(samples)
+    said = f"missing image .*{samples[0].image.name}.*vqav2-val entry {samples[0].external_id}"
+    with pytest.raises(FileNotFoundError, match=said):
+        require_pictures(samples)
 
 
-def test_an_image_that_is_none_is_named(tmp_path):
-    file = tmp_path / "broken.jpg"
-    file.write_bytes(b"not a picture")
-
-    with pytest.raises(ValueError, match=r"broken\.jpg is not a readable image"):
-        open_image(file)
+def data_of(world):
+    return DataConfig(vqa_folder=world / "vqa", vsr_folder=world / "vsr")
 
 
-def test_grey_and_transparent_pictures_become_rgb(tmp_path):
-    Image.new("LA", (5, 4)).save(tmp_path / "grey.png")
+def test_test_statements_that_were_trained_on_are_left_out_with_a_warning(world):
+    trained, test = (world / f"vsr/{split}.jsonl" for split in ("train", "test"))
+    before = read_data_sets(data_of(world))
+    shared = json.loads(trained.read_text().splitlines()[3])
+    shared |= {"caption": "  " + shared["caption"].upper(), "label": 1 - shared["label"]}
+    test.write_text(json.dumps(shared) + "\n" + test.read_text())
 
-    assert open_image(tmp_path / "grey.png").mode == "RGB"
+    found = read_data_sets(data_of(world))
+
+    n = len(before.samples["vsr-test"])
+    assert before.warnings == []
+    assert found.warnings[0].startswith(f"1 of {n + 1} statements of VSR's test split stand in its")
+    assert [s.question for s in found.samples["vsr-test"]] == [
+        s.question for s in before.samples["vsr-test"]
+    ]
+    assert found.samples["vsr-test"][0].external_id == "test:2"
+    assert found.samples["vsr-train"] == before.samples["vsr-train"]
+
+
+def test_a_test_split_that_is_the_train_split_is_refused(world):
+    shutil.copy(world / "vsr/train.jsonl", world / "vsr/test.jsonl")
+
+    with pytest.raises(ValueError, match=r"all 42 statements of .*test\.jsonl stand in train"):
+        read_data_sets(data_of(world))
+
+
+def test_a_statement_said_twice_is_a_warning(world):
+    file = world / "vsr/train.jsonl"
+    file.write_text(file.read_text() + file.read_text().splitlines()[0] + "\n")
+
+    assert read_data_sets(data_of(world)).warnings == [
+        "1 statements stand twice in VSR's train split, the first in line 43: each counts as often "
+        "as it stands there"
+    ]
+
+
+def test_a_question_of_both_vqa_splits_is_refused(world):
+    sample = read_vqav2(world / "vqa", "train")[1]
+    moved = {
+        "question_id": int(sample.external_id),
+        "image_id": int(sample.image.stem[-12:]),
+        "question": sample.question,
+    }
+    said = dict.fromkeys(("multiple_choice_answer", "question_type"), "x") | {
+        "answer_type": "other"
+    }
+    files = [world / f"vqa/v2_{name}.json" for name in
+             ("OpenEnded_mscoco_val2014_questions", "mscoco_val2014_annotations")]  # fmt: skip
+    edit(files[0], lambda c: c["questions"].append(moved))
+    edit(files[1], lambda c: c["annotations"].append(moved | said))
+    name = sample.image.name.replace("train", "val")
+    shutil.copy(sample.image, world / "vqa/val2014" / name)
+
+    with pytest.raises(ValueError, match=f"question_id {sample.external_id} .*both splits"):
+        read_data_sets(data_of(world))
 
 
 def test_the_same_seed_draws_the_same_samples_in_order(world):

@@ -11,6 +11,7 @@ import yaml
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import HarvestConfig
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config, load_config
+from feature_atlas.etl.inputs.data_sets import read_data_sets
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.features import shift_counts
 from feature_atlas.etl.stages.features.shift_counts import resampled, split_names, splits_of
@@ -21,7 +22,6 @@ from feature_atlas.etl.stages.features.skills import (
     require_usable,
     skills_of,
 )
-from feature_atlas.etl.study import read_samples
 from feature_atlas.features.skill import Skill
 
 MINIMAL = {
@@ -85,7 +85,7 @@ def test_a_filter_that_leaves_nothing_to_compare_is_refused(skill: Skill, messag
 
 def test_every_shipped_skill_has_questions_in_the_drawn_world(small_world: Path):
     config = demo_config(small_world).model_copy(update={"harvest": HarvestConfig()})
-    base = read_samples(config)[BASE]
+    base = read_data_sets(config.data).samples[BASE]
     skills = skills_of(SimpleNamespace(config=config))
 
     found = {name: matched_rules(skill, base) for name, skill in skills.items()}

@@ -1,0 +1,76 @@
+"""The data sets of a run: read and checked whole, then drawn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from feature_atlas.etl.config.inputs import DataConfig
+from feature_atlas.etl.inputs.instances import Instances, read_instances
+from feature_atlas.etl.inputs.pictures import Size, require_pictures
+from feature_atlas.etl.inputs.samples import Sample, draw
+from feature_atlas.etl.inputs.vqav2 import read_vqav2, require_apart
+from feature_atlas.etl.inputs.vsr import doubled, held_out, read_vsr
+
+MEASURED = ("vqav2-val", "vsr-train", "vsr-test")
+"""Splits whose pictures may be asked about; the others only train dictionaries."""
+
+
+class DataSets(NamedTuple):
+    """What a run asks about."""
+
+    samples: dict[str, list[Sample]]
+    """By data set and split."""
+    sizes: dict[Path, Size]
+    """Of every picture."""
+    warnings: list[str]
+    """What whoever reads the run's numbers must know of them."""
+
+
+def read_data_sets(data: DataConfig) -> DataSets:
+    """The samples of each split that a run uses, drawn with the configured seed.
+
+    Statements of VSR's test split that stand in its train split too are left out of it.
+    """
+    vqa = {split: read_vqav2(data.vqa_folder, split) for split in ("train", "val")}
+    require_apart(data.vqa_folder, vqa["train"], vqa["val"])
+    train, test = (read_vsr(data.vsr_folder, split, data.vsr_prompt) for split in ("train", "test"))
+    unseen = held_out(train, test)
+    samples = {
+        "vqav2-train": draw(vqa["train"], data.n_adapt, data.seed),
+        "vqav2-val": draw(vqa["val"], data.n_base, data.seed),
+        "vsr-train": draw(train, data.n_vsr, data.seed),
+        "vsr-test": draw(unseen, data.n_vsr, data.seed),
+    }
+    if not unseen:
+        raise ValueError(
+            f"all {len(test)} statements of {data.vsr_folder / 'test.jsonl'} stand in train.jsonl "
+            "as well: expected a split of its own."
+        )
+    sizes = require_pictures([sample for drawn in samples.values() for sample in drawn])
+    return DataSets(samples, sizes, _warnings(train, test, unseen))
+
+
+def read_objects(files: Sequence[Path], found: DataSets) -> Instances | None:
+    """What is known of the pictures that may be asked about; None without a file."""
+    asked = {sample.image for split in MEASURED for sample in found.samples[split]}
+    sizes = {picture: found.sizes[picture] for picture in asked}
+    return read_instances(files, sizes) if files else None
+
+
+def _warnings(train: list[Sample], test: list[Sample], unseen: list[Sample]) -> list[str]:
+    said = []
+    shared = len(test) - len(unseen)
+    if shared:
+        said.append(
+            f"{shared} of {len(test)} statements of VSR's test split stand in its train split as "
+            f"well: they are left out, and the other {len(unseen)} are the held-out ones"
+        )
+    for split, samples in (("train", train), ("test", unseen)):
+        twice = doubled(samples)
+        if twice:
+            said.append(
+                f"{len(twice)} statements stand twice in VSR's {split} split, the first in line "
+                f"{twice[0].external_id.removeprefix(f'{split}:')}: each counts as often as it "
+                "stands there"
+            )
+    return said
