@@ -10,6 +10,12 @@ from feature_atlas.etl.inputs.saes import sae_folder
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import file_sha256, folder_fingerprint
 
+FOR_PEOPLE = {
+    *(".md", ".rst", ".pdf", ".html"),
+    *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4"),
+}
+LEGAL = ("license", "licence", "notice")
+
 
 def fingerprint_base(config: RunConfig) -> dict[str, str]:
     """Of the base model and its text; nothing without them."""
@@ -45,12 +51,18 @@ def fingerprint_instances(config: RunConfig) -> dict[str, str]:
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """Of a model or SAE: its weights, settings, tokenizer and chat template."""
-    kinds = {".safetensors", ".json", ".jinja", ".model"}
-    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix in kinds]
+    """Of a model or SAE: every file that may be read; not what only people read."""
+    files = [file for file in folder.rglob("*") if file.is_file() and _is_read(file, folder)]
     if not files:
-        raise FileNotFoundError(f"{folder} holds no .safetensors or .json files: not a checkpoint.")
+        raise FileNotFoundError(f"{folder} holds no weights and no settings: not a checkpoint.")
     return folder_fingerprint(files, folder)
+
+
+def _is_read(file: Path, folder: Path) -> bool:
+    """Anything but papers, pictures, licences and what lies hidden: a loader decides by names."""
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    is_for_people = file.suffix.lower() in FOR_PEOPLE or file.name.lower().startswith(LEGAL)
+    return not is_hidden and not is_for_people
 
 
 def fingerprint_saes(config: RunConfig) -> str:
