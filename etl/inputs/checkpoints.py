@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +18,11 @@ from transformers import (
 )
 
 from feature_atlas.etl.config.inputs import BaseModelConfig, InstructConfig, VlmConfig
+from feature_atlas.etl.inputs.skeletons import (
+    image_text_skeleton,
+    language_skeleton,
+    require_complete,
+)
 from feature_atlas.vlm.residual_stream import decoder_layers, freeze, text_model
 
 
@@ -40,31 +45,80 @@ def load_vlm(config: VlmConfig, device: str) -> Vlm:
 
     Pictures are always prepared by Pillow: another back end differs in the last bits.
     """
-    source = str(vlm_folder(config))
-    with _readable_weights(source):
-        model = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=getattr(torch, config.dtype)
-        )
-        processor = AutoProcessor.from_pretrained(source, backend="pil")
-    return Vlm(freeze(model).to(device), processor)
+    folder = vlm_folder(config)
+    image_text_skeleton(folder)
+    model = _load(AutoModelForImageTextToText, folder, config.dtype)
+    return Vlm(freeze(model).to(device), load_processor(config))
+
+
+def load_processor(config: VlmConfig) -> ProcessorMixin:
+    """The VLM's own processor: chat template, tokenizer, pictures."""
+    folder = vlm_folder(config)
+    try:
+        return AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+    except (OSError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{folder} has no processor that transformers loads ({error}): copy the files of "
+            "tokenizer and processor beside the weights."
+        ) from error
 
 
 def load_base_model(
     config: BaseModelConfig, vlm: PreTrainedModel, dtype: str, device: str
 ) -> BaseModel:
     """The base language model like the VLM's own: frozen, of one dtype, with as many layers."""
-    source = str(base_model_folder(config))
-    with _readable_weights(source):
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))
-        tokenizer = AutoTokenizer.from_pretrained(source)
+    folder = base_model_folder(config)
+    require_same_shape(language_skeleton(folder).model, vlm, folder, "base_model.path")
+    model = _load(AutoModelForCausalLM, folder, dtype)
+    return BaseModel(freeze(model).to(device), load_tokenizer(folder))
+
+
+def load_instruct_model(
+    config: InstructConfig, vlm: PreTrainedModel, dtype: str, device: str
+) -> BaseModel:
+    """The instruction-tuned model, held to the same as the base model."""
+    folder = instruct_folder(config)
+    skeleton = language_skeleton(folder, "instruct.path")
+    require_same_shape(skeleton.model, vlm, folder, "instruct.path")
+    model = _load(AutoModelForCausalLM, folder, dtype)
+    return BaseModel(freeze(model).to(device), load_tokenizer(folder))
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A language model's own tokenizer."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{folder} has no tokenizer that transformers loads ({error}): copy its files beside "
+            "the weights."
+        ) from error
+
+
+def require_same_shape(
+    model: PreTrainedModel, vlm: PreTrainedModel, folder: Path, setting: str
+) -> None:
+    """Refuse a language model of another depth or width than the VLM's own."""
     found, expected = _shape(model), _shape(vlm)
     if found != expected:
         raise ValueError(
-            f"the base model in {source} has {found[0]} layers of width {found[1]}, the VLM's "
-            f"language model {expected[0]} of width {expected[1]}: set base_model.path to the "
-            "model that the VLM was tuned from."
+            f"the language model in {folder} has {found[0]} layers of width {found[1]}, the VLM's "
+            f"{expected[0]} of width {expected[1]}: set {setting} to a model of the line that the "
+            "VLM was tuned from."
         )
-    return BaseModel(freeze(model).to(device), tokenizer)
+
+
+def _load(auto: Any, folder: Path, dtype: str) -> PreTrainedModel:
+    """Whole, or an error: transformers alone would fill what is lacking with random numbers."""
+    with _readable_weights(folder):
+        model, info = auto.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    require_complete(folder, model, info)
+    return model
 
 
 def _shape(model: PreTrainedModel) -> tuple[int, int]:
@@ -72,7 +126,7 @@ def _shape(model: PreTrainedModel) -> tuple[int, int]:
 
 
 @contextmanager
-def _readable_weights(source: str) -> Iterator[None]:
+def _readable_weights(source: Path) -> Iterator[None]:
     """A damaged file is named, not safetensors' offset in it."""
     try:
         yield

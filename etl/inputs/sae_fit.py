@@ -1,18 +1,9 @@
 """Whether a set of SAEs can be read and fits the model, without loading the model's weights."""
 
-import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers import PreTrainedModel
 
-from feature_atlas.etl.config.inputs import SaeConfig, VlmConfig
-from feature_atlas.etl.inputs.checkpoints import vlm_folder
+from feature_atlas.etl.config.inputs import SaeConfig
 from feature_atlas.etl.inputs.saes import load_base_saes
-
-
-def model_skeleton(config: VlmConfig) -> PreTrainedModel:
-    """The model's shapes, on no device."""
-    settings = AutoConfig.from_pretrained(vlm_folder(config))
-    with torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(settings)
 
 
 def require_fit(config: SaeConfig, skeleton: PreTrainedModel) -> None:

@@ -231,11 +231,13 @@ def _publish(one: Found, engine: Engine, home: Path, build: Build) -> tuple[int,
 
 
 def _inspect(config: RunConfig) -> None:
-    from feature_atlas.etl.inputs.sae_fit import model_skeleton, require_fit
+    from feature_atlas.etl.inputs.checkpoints import vlm_folder
+    from feature_atlas.etl.inputs.sae_fit import require_fit
+    from feature_atlas.etl.inputs.skeletons import image_text_skeleton
 
-    skeleton = model_skeleton(config.vlm)
+    skeleton = image_text_skeleton(vlm_folder(config.vlm))
     try:
-        require_fit(config.sae, skeleton)
+        require_fit(config.sae, skeleton.model)
     except Exception as error:
         raise BrokenSource(str(error)) from error
 
