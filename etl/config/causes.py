@@ -138,7 +138,9 @@ class GroupAblationConfig(Section):
     """Removal of several spatial survivors at once, few and many (5.3)."""
 
     by: tuple[Literal["layer", "relation"], ...] = Field(
-        ("layer", "relation"), description="survivors of one layer, and those of one relation"
+        ("layer", "relation"),
+        min_length=1,
+        description="survivors of one layer, and those of one relation",
     )
     n_statements: int = Field(200, gt=0, description="test statements per evaluation")
     n_vqa: int = Field(200, gt=0, description="VQA yes/no pairs")
@@ -152,6 +154,7 @@ class SteeringConfig(Section):
     max_features: int = Field(8, ge=0, description="features that cost most on train statements")
     alphas: tuple[float, ...] = Field(
         (-1.0, 1.0, 2.0, 4.0),
+        min_length=1,
         description="strengths, in the feature's mean activation where it fires",
     )
     n_statements: int = Field(200, gt=0, description="test statements per relation")

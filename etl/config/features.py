@@ -51,13 +51,16 @@ class AdaptConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "AdaptConfig":
-        if "text" not in self.regimes or len(set(self.regimes)) != len(self.regimes):
-            raise ValueError(
-                "adapt.regimes must name text, which all later stages read, and none twice"
-            )
+        if "text" not in self.regimes:
+            raise ValueError("adapt.regimes must name text, which all later stages read")
         if self.buffer_size < self.batch_size:
             raise ValueError(
                 f"adapt.buffer_size {self.buffer_size} is less than one batch of {self.batch_size}"
+            )
+        if self.n_tokens < self.batch_size:
+            raise ValueError(
+                f"adapt.n_tokens {self.n_tokens} is less than one batch of {self.batch_size}: "
+                "nothing would be trained"
             )
         return self
 
@@ -156,3 +159,12 @@ class ExampleConfig(Section):
         5, gt=0, description="as many more, spread evenly over the feature's activations"
     )
     n_reservoir: int = Field(20, gt=0, description="random samples from which these are taken")
+
+    @model_validator(mode="after")
+    def _check(self) -> "ExampleConfig":
+        if self.n_reservoir < self.n_spread:
+            raise ValueError(
+                f"example.n_reservoir {self.n_reservoir} is less than n_spread {self.n_spread}, "
+                "which are taken from it"
+            )
+        return self

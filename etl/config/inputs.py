@@ -1,24 +1,45 @@
 """What a run studies: model, dictionaries, texts and data (paper 3, 4.1)."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Word = Annotated[str, Field(min_length=1)]
+Layer = Annotated[int, Field(ge=0)]
+
+
+def first_double(values: Sequence[Any]) -> Any:
+    """The first value that an earlier one is equal to; None without one."""
+    return next((value for i, value in enumerate(values) if value in values[:i]), None)
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are errors."""
+    """A part of the configuration: frozen; unknown keys, infinities and doubles are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> "Section":
+        for name in type(self).model_fields:
+            values = getattr(self, name)
+            double = first_double(values) if isinstance(values, tuple) else None
+            if double is not None:
+                raise ValueError(f"{name} names {double} twice: expected each once")
+        return self
 
 
 class VlmConfig(Section):
     """The vision-language model under study and the language model it came from."""
 
-    path: str = Field(description="folder or hub id that transformers loads as an image-text model")
+    path: Word = Field(
+        description="folder or hub id that transformers loads as an image-text model"
+    )
     revision: str | None = Field(None, description="hub revision; None for a local folder")
-    base: str = Field(description="name of the language model the base SAEs were trained on")
-    name: str = Field(description="name shown in the atlas")
+    base: Word = Field(description="name of the language model the base SAEs were trained on")
+    name: Word = Field(description="name shown in the atlas")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="one dtype for all stages")
     suffix: str = Field("", description="instruction after each question, a token role of its own")
 
@@ -29,20 +50,56 @@ class SaeConfig(Section):
     source: Literal["sae_lens_folder", "sae_lens_release", "llama_scope_folder"] = Field(
         "sae_lens_folder", description="how the files are laid out"
     )
-    path: str = Field(
+    path: Word = Field(
         description="folder with {layer} in it, or a SAELens release name (ids in `sae_id`)"
     )
     sae_id: str = Field("l{layer}r_8x", description="SAELens id of a layer, for a release")
-    release: str = Field(description="name of the release shown in the atlas")
+    release: Word = Field(description="name of the release shown in the atlas")
     k: int | None = Field(
         None,
         gt=0,
         description="TopK of the warm start (paper: 50); None: as the files state, and no other",
     )
-    layers: tuple[int, ...] = Field(min_length=1, description="decoder layers to study, 0-based")
-    scales: dict[int, float] | None = Field(
+    layers: tuple[Layer, ...] = Field(
+        min_length=1, description="decoder layers to study, 0-based and ascending"
+    )
+    scales: dict[Layer, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="s per layer when the files do not state it (never re-estimated)"
     )
+
+    @model_validator(mode="after")
+    def _a_dictionary_for_each_layer(self) -> "SaeConfig":
+        require_known_layers("sae.scales", self.scales or {}, self.layers)
+        if list(self.layers) != sorted(self.layers):
+            raise ValueError(f"layers are {list(self.layers)}: expected ascending ones")
+        if self.source == "sae_lens_release":
+            _require_place("sae_id", self.sae_id, self.layers)
+        else:
+            _require_place("path", self.path, self.layers)
+        return self
+
+
+def require_known_layers(setting: str, given: Collection[int], layers: Collection[int]) -> None:
+    """Refuse a value for a layer that is not studied: it would be ignored."""
+    unknown = sorted(set(given) - set(layers))
+    if unknown:
+        raise ValueError(f"{setting} has layers {unknown}, and sae.layers is {list(layers)}")
+
+
+def _require_place(setting: str, text: str, layers: tuple[int, ...]) -> None:
+    """Refuse a name that would be the same for every layer, or that cannot be filled in."""
+    try:
+        names = {text.format(layer=layer) for layer in layers}
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{setting} {text!r} cannot be filled in ({error!r}): expected {{layer}} and no other "
+            "braces; one that is meant is written twice"
+        ) from None
+    if len(names) < len(layers):
+        raise ValueError(
+            f"{setting} {text!r} is the same for {len(layers)} layers: expected {{layer}} in it, "
+            "where the number of a layer goes"
+        )
 
 
 class StatedConfig(Section):
@@ -62,7 +119,7 @@ class BaseModelConfig(Section):
     Without it there is no gate check and no null: a run then says so in its warnings.
     """
 
-    path: str = Field(description="folder or hub id that transformers loads as a causal model")
+    path: Word = Field(description="folder or hub id that transformers loads as a causal model")
     revision: str | None = Field(None, description="hub revision; None for a local folder")
     text: Path = Field(
         description="plain text: .txt with a document a line, or .jsonl with a text in each line"
@@ -91,7 +148,7 @@ class InstructConfig(Section):
     It must come from the VLM's base language model and read the same tokens.
     """
 
-    path: str = Field(description="folder or hub id that transformers loads as a causal model")
+    path: Word = Field(description="folder or hub id that transformers loads as a causal model")
     revision: str | None = Field(None, description="hub revision; None for a local folder")
 
 
@@ -106,7 +163,7 @@ class DataConfig(Section):
     n_adapt: int = Field(50_000, gt=0, description="VQA train pairs that train the SAEs (4.1)")
     n_base: int = Field(50_000, gt=0, description="VQA validation pairs of D_base (4.3)")
     n_vsr: int = Field(100_000, gt=0, description="VSR statements per split at most")
-    seed: int = Field(0, description="which pairs are drawn when there are more")
+    seed: Seed = Field(0, description="which pairs are drawn when there are more")
     instances: tuple[Path, ...] = Field(
         (), description="COCO's instances_*.json of these pictures: do heads look at what is asked?"
     )

@@ -30,7 +30,10 @@ from feature_atlas.etl.config.inputs import (
     InstructConfig,
     SaeConfig,
     Section,
+    Seed,
     VlmConfig,
+    first_double,
+    require_known_layers,
 )
 from feature_atlas.etl.config.skill_files import is_path
 
@@ -38,8 +41,10 @@ from feature_atlas.etl.config.skill_files import is_path
 class RunConfig(Section):
     """One version of the atlas."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="start of the run's slug")
-    seed: int = Field(0, description="base of every stage's seed")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100, description="start of the run's slug"
+    )
+    seed: Seed = Field(0, description="base of every stage's seed")
     device: str = Field("cpu", description="torch device")
     batch_size: int = Field(32, gt=0, description="prompts per forward pass")
     vlm: VlmConfig
@@ -68,6 +73,8 @@ class RunConfig(Section):
             raise ValueError(
                 "the regime instruct and the section `instruct` go together: name both, or neither"
             )
+        if self.base_model is not None:
+            require_known_layers("base_model.stated", self.base_model.stated, self.sae.layers)
         return self
 
 
@@ -103,8 +110,8 @@ def load_config(path: Path) -> RunConfig:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path}: pass the path of a YAML file.")
     try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ValueError(f"{path} holds {type(raw).__name__}, expected a mapping of sections.")
@@ -112,6 +119,16 @@ def load_config(path: Path) -> RunConfig:
         return RunConfig.model_validate(_absolute(raw, path.parent))
     except ValidationError as error:
         raise ValueError(_readable(path, error)) from error
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error: the first would be ignored."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        double = first_double([key.value for key, _ in node.value])
+        if double is not None:
+            raise yaml.YAMLError(f"{double!r} comes twice in one section{node.start_mark}")
+        return super().construct_mapping(node, deep)
 
 
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
