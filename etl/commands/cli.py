@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from feature_atlas.etl.commands.bridges import export, import_
+from feature_atlas.etl.commands.convert import convert
 from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 toy = typer.Typer(help="The tiny world: the same architecture on a laptop.", no_args_is_help=True)
 app.add_typer(toy, name="toy")
+app.add_typer(convert, name="convert")
 app.add_typer(runs, name="runs")
 app.add_typer(skills, name="skills")
 app.add_typer(review, name="review")

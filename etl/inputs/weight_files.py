@@ -35,7 +35,7 @@ def weight_headers(folder: Path) -> dict[str, Tensor]:
     """Every weight's name, shape and kind of number, as tensors without content."""
     weights: dict[str, Tensor] = {}
     for file in weight_files(folder):
-        for name, weight in _header(file).items():
+        for name, weight in file_header(file).items():
             if name in weights:
                 raise ValueError(
                     f"{file} holds {name}, which another file of {folder} holds as well: two "
@@ -142,7 +142,8 @@ def _require_no_adapter(folder: Path) -> None:
         )
 
 
-def _header(file: Path) -> dict[str, Tensor]:
+def file_header(file: Path) -> dict[str, Tensor]:
+    """Of one file: its weights as tensors without content."""
     try:
         found: dict[str, Tensor] = load_state_dict(file, map_location="meta")
     except (
