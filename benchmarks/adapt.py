@@ -12,8 +12,9 @@ from clock import medians, print_ratios
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from feature_atlas.dictionary.adapt import adapt, starting_point
+from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.vlm.harvest import Tokens, harvest
 from feature_atlas.vlm.residual_stream import freeze
 from feature_atlas.vlm.token_roles import PromptBatch, Role
@@ -93,11 +94,11 @@ def main() -> None:
         print(f"  {name}: decoders differ from lockstep by at most {furthest:g}")
 
 
-def _base(layer: int) -> TopKSae:
+def _base(layer: int) -> Sae:
     random = torch.Generator().manual_seed(layer)
     w_dec = torch.randn(D_SAE, D_MODEL, generator=random) / D_MODEL**0.5
     zeros = torch.zeros(D_SAE), torch.zeros(D_MODEL)
-    return TopKSae(w_dec.T.contiguous(), zeros[0], w_dec, zeros[1], K, scale=1.0)
+    return Sae(w_dec.T.contiguous(), zeros[0], w_dec, zeros[1], TopK(K), scale=1.0)
 
 
 def _decoders(results: dict[str, Adaptation]) -> Decoders:

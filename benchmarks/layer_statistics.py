@@ -19,7 +19,10 @@ from clock import each_round, print_paired_ratios
 from torch import Tensor
 
 from feature_atlas.dictionary.certified import CertifiedEncoder
-from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, folded
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
+from feature_atlas.dictionary.sae_lens_form import folded
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.firing_counts import FiringCounts
 from feature_atlas.features.visual_energy import EnergySums
@@ -79,14 +82,14 @@ def main() -> None:
     _print_memory(n_tokens)
 
 
-def random_sae() -> TopKSae:
+def random_sae() -> Sae:
     """Gaussian rows; the decoder's lengths vary, and so does the gate."""
-    return TopKSae(
+    return Sae(
         w_enc=torch.randn(D_MODEL, D_SAE, device=DEVICE),
         b_enc=torch.randn(D_SAE, device=DEVICE),
         w_dec=torch.randn(D_SAE, D_MODEL, device=DEVICE) / D_MODEL**0.5,
         b_dec=torch.zeros(D_MODEL, device=DEVICE),
-        k=K,
+        gate=TopK(K),
         scale=1.0,
     )
 
@@ -101,7 +104,7 @@ def batches(n_tokens: int) -> Iterator[Batch]:
         yield Batch(residual, roles, question, question // QUESTIONS_PER_IMAGE)
 
 
-def _compare_with_sae_lens(sae: TopKSae, n_tokens: int) -> None:
+def _compare_with_sae_lens(sae: Sae, n_tokens: int) -> None:
     theirs, encoder = _sae_lens(sae), Encoder.of(sae)
     batch = next(batches(n_tokens))
     contenders = {
@@ -162,7 +165,7 @@ def _waited_for(contenders: dict[str, Callable[[], object]]) -> dict[str, Callab
     return {name: waiting(run) for name, run in contenders.items()}
 
 
-def _sae_lens(sae: TopKSae):
+def _sae_lens(sae: Sae):
     from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
     config = TopKSAEConfig(d_in=D_MODEL, d_sae=D_SAE, k=K, apply_b_dec_to_input=False)

@@ -60,13 +60,19 @@ COLUMNS = {
 }
 
 
+def _gate(run: pd.Series) -> str:
+    """In words; only TopK has a k."""
+    name = str(run.gate).replace("_", " ")
+    return name if pd.isna(run.k) else f"{name} k = {int(run.k)}"
+
+
 def show_headline(run: pd.Series) -> None:
     """What was studied, and where every number comes from."""
     show_facts(
         {
             "Vision-language model": run.vlm,
             "Base language model": run.base_name,
-            "Base SAEs": f"{run.release}, {run.gate} k = {run.k}",
+            "Base SAEs": f"{run.release}, {_gate(run)}",
             "Features": f"{run.n_layers * run.d_sae:,} = {run.n_layers} layers × {run.d_sae:,}",
             "Published": f"{run.published_at:%d %b %Y %H:%M} UTC",
             "Code": f"{run.code_version[:12]}{' + uncommitted changes' if run.dirty else ''}",

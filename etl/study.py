@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.gate import gate_facts
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config, stable_hash
 from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
@@ -121,7 +122,7 @@ class Study:
         return load_base_model(self.config.base_model, vlm, dtype, self.config.device)
 
     @cached_property
-    def base(self) -> dict[int, TopKSae]:
+    def base(self) -> dict[int, Sae]:
         """Base dictionary of each layer."""
         return load_base_saes(self.config.sae, self.vlm.model, self.config.device)
 
@@ -218,8 +219,7 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             "name": config.sae.release,
             "release": config.sae.release,
             "fingerprint": fingerprints["sae"],
-            "gate": "topk",
-            "k": first.k,
+            **gate_facts([study.base[layer].gate for layer in study.layers]),
             "d_sae": d_sae,
             "d_model": d_model,
             "hook_site": "resid_post",

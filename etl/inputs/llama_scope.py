@@ -6,7 +6,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.inputs.sae_facts import (
     agreed_scale,
     require_finite,
@@ -17,7 +18,7 @@ from feature_atlas.etl.inputs.sae_facts import (
 
 def load_llama_scope(
     folder: Path, k: int | None = None, scale: float | None = None, layer: int | None = None
-) -> TopKSae:
+) -> Sae:
     """Llama Scope's raw files, re-instantiated as TopK in its own normalised space (paper 4.1).
 
     ``k``, ``scale`` and ``layer`` must be what the files state, where they state them.
@@ -35,12 +36,12 @@ def load_llama_scope(
         raw = {name: t.float() for name, t in load_file(weights).items()}
         require_finite(raw, folder)
         norm = settings["dataset_average_activation_norm"]["in"]
-        return TopKSae(
+        return Sae(
             w_enc=raw["encoder.weight"].T.contiguous(),
             b_enc=raw["encoder.bias"],
             w_dec=raw["decoder.weight"].T.contiguous(),
             b_dec=raw["decoder.bias"],
-            k=_agreed_k(k, settings.get("top_k"), folder),
+            gate=TopK(_agreed_k(k, settings.get("top_k"), folder)),
             scale=agreed_scale(scale, settings["d_model"] ** 0.5 / norm, str(folder)),
         )
     except (SafetensorError, KeyError, ZeroDivisionError) as error:

@@ -7,7 +7,9 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from feature_atlas.dictionary.sae import TopKSae, folded, from_sae_lens
+from feature_atlas.dictionary.gate import require_one_kind
+from feature_atlas.dictionary.sae import Sae
+from feature_atlas.dictionary.sae_lens_form import from_sae_lens, to_sae_lens
 from feature_atlas.etl.config.inputs import SaeConfig
 from feature_atlas.etl.inputs.llama_scope import load_llama_scope
 from feature_atlas.etl.inputs.sae_facts import (
@@ -22,7 +24,7 @@ from feature_atlas.etl.inputs.sae_release import download, find_released, load_r
 from feature_atlas.vlm.residual_stream import decoder_layers, text_model
 
 
-def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> dict[int, TopKSae]:
+def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> dict[int, Sae]:
     """The base dictionary of every layer in the normalised space, checked against the model."""
     n_layers, width = len(decoder_layers(model)), text_model(model).config.hidden_size
     saes = {}
@@ -40,6 +42,7 @@ def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> di
                 "use the SAEs of this model's language model."
             )
         saes[layer] = sae.to(device)
+    require_one_kind({layer: sae.gate for layer, sae in saes.items()})
     sizes = {len(sae.w_dec) for sae in saes.values()}
     if len(sizes) != 1:
         raise ValueError(f"base SAEs have {sorted(sizes)} features: expected one size for all.")
@@ -51,7 +54,7 @@ def sae_folder(config: SaeConfig, layer: int) -> Path:
     return Path(config.path.format(layer=layer))
 
 
-def _load_base_sae(config: SaeConfig, layer: int) -> TopKSae:
+def _load_base_sae(config: SaeConfig, layer: int) -> Sae:
     given = (config.scales or {}).get(layer)
     folder = sae_folder(config, layer)
     if config.source == "llama_scope_folder":
@@ -69,7 +72,7 @@ def _load_base_sae(config: SaeConfig, layer: int) -> TopKSae:
 
 def load_sae(
     folder: Path, scale: float | None = None, k: int | None = None, layer: int | None = None
-) -> TopKSae:
+) -> Sae:
     """A SAELens folder; the scale is its metadata's ``activation_scale``, or the one given.
 
     ``k`` and ``layer`` must be what the folder states, where it states them.
@@ -94,21 +97,8 @@ def load_sae(
         raise ValueError(f"{folder}: {error}") from None
 
 
-def save_sae(sae: TopKSae, folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Write a SAELens folder for raw residuals with unit decoder rows."""
+def save_sae(sae: Sae, folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a SAELens folder for raw residuals, with the gate that the SAE has."""
     from sae_lens.saes.sae import SAEMetadata
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
-    d_model, d_sae = sae.w_enc.shape
-    exported = TopKSAE(
-        TopKSAEConfig(
-            d_in=d_model,
-            d_sae=d_sae,
-            k=sae.k,
-            apply_b_dec_to_input=False,
-            normalize_activations="none",
-            metadata=SAEMetadata(**metadata, activation_scale=sae.scale),
-        )
-    )
-    exported.load_state_dict({name: t.cpu() for name, t in folded(sae).items()})
-    exported.save_model(folder)
+    to_sae_lens(sae, SAEMetadata(**metadata, activation_scale=sae.scale)).save_model(folder)

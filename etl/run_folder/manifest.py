@@ -45,8 +45,9 @@ class SaeSetEntry(Entry):
     name: str
     release: str
     fingerprint: str
-    gate: str
-    k: Whole
+    gate: Literal["topk", "topk_before_norms", "threshold", "relu"]
+    k: Whole | None
+    threshold: list[FiniteFloat] | None = None  # None: topk
     d_sae: Annotated[Whole, Field(gt=0)]
     d_model: Whole
     hook_site: str
@@ -208,6 +209,9 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
     layers, scales = manifest.sae_set.layers, manifest.sae_set.activation_scale
     if len(layers) != len(scales):
         yield f"sae_set has {len(layers)} layers and {len(scales)} activation_scale, one for each"
+    k, thresholds = manifest.sae_set.k, manifest.sae_set.threshold
+    if (k is None) != (thresholds is not None) or len(thresholds or layers) != len(layers):
+        yield f"sae_set has k {k} and threshold {thresholds}: one of them, for each layer"
     stages = [measurement.stage for measurement in manifest.measurements]
     for what, values in (
         ("files.path", [file.path for file in manifest.files]),

@@ -7,7 +7,7 @@ from feature_atlas.models.columns import count, measured
 
 
 class GateCheck(Base):
-    """One layer's base SAE, read as TopK, on held-out text of the base language model."""
+    """One layer's base SAE on held-out text of the base language model."""
 
     __tablename__ = "gate_check"
     __table_args__ = {
@@ -17,7 +17,7 @@ class GateCheck(Base):
     run_id: Mapped[run_key]
     layer: Mapped[layer_key]
     measurement_id: Mapped[measurement_reference]
-    l0: Mapped[float] = measured("features that fire on a token, mean; at most k", low=0)
+    l0: Mapped[float] = measured("features that fire on a token, mean; under TopK at most k", low=0)
     fvu: Mapped[float] = measured(
         "fraction of variance unexplained; 0: perfect, 1: no better than the mean", low=0
     )

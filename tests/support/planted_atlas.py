@@ -13,8 +13,9 @@ from planted_stream import Picture, PlantedStream, Prompts
 from torch import Tensor
 
 from feature_atlas.dictionary.adapt import adapt
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.dictionary.sae import SparseCodes, TopKSae, encode
+from feature_atlas.dictionary.sae import Sae, encode
 from feature_atlas.features.decoder_cosine import decoder_cosine
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.excess_rotation import Rotation
@@ -111,13 +112,13 @@ def _train(planted: Planted, regime: str, seed: int) -> Adaptation:
     )[regime]
 
 
-def _rotation(base: TopKSae, adaptation: Adaptation) -> Rotation:
+def _rotation(base: Sae, adaptation: Adaptation) -> Rotation:
     """One row, as the atlas has one per layer."""
     cosine = decoder_cosine(base.w_dec, adaptation.saes[0].w_dec)
     return Rotation(cosine.numpy()[None], adaptation.n_firings[0].numpy()[None])
 
 
-def _read(stream: PlantedStream, sae: TopKSae) -> Read:
+def _read(stream: PlantedStream, sae: Sae) -> Read:
     d_sae = len(sae.w_dec)
     energy: dict[Picture, EnergySums] = {
         picture: EnergySums.empty(d_sae) for picture in ("real", "mean", "none")
@@ -146,13 +147,11 @@ def _read(stream: PlantedStream, sae: TopKSae) -> Read:
     )
 
 
-def _codes(stream: PlantedStream, sae: TopKSae, prompts: Prompts, picture: Picture) -> SparseCodes:
+def _codes(stream: PlantedStream, sae: Sae, prompts: Prompts, picture: Picture) -> SparseCodes:
     return encode(sae, stream.tokens(prompts, picture).residuals[0])
 
 
-def _ask(
-    stream: PlantedStream, sae: TopKSae, top_pictures: Tensor, spatial_words: bool
-) -> NeutralRuns:
+def _ask(stream: PlantedStream, sae: Sae, top_pictures: Tensor, spatial_words: bool) -> NeutralRuns:
     pictures = top_pictures[top_pictures >= 0].unique()
     prompts = stream.neutral(pictures, spatial_words=spatial_words)
     others = prompts._replace(picture=pictures[shuffled_samples(pictures, seed=0)])

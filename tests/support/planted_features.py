@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae
 
 D_MODEL, D_SAE, K, SCALE = 160, 384, 8, 2.5
 """The narrower the model, the more features share each of its dimensions."""
@@ -78,7 +79,7 @@ class Planted(NamedTuple):
     """Chance that it fires on a token because the picture shows its thing; rows likewise."""
     shows: Bool[Tensor, "picture d_sae"]
     """Whether each picture has what each feature looks for; half of them do."""
-    base: TopKSae
+    base: Sae
     """The base dictionary: planted directions, decoder rows of unequal length."""
 
     def is_any(self, *kinds: Kind) -> Tensor:
@@ -154,17 +155,17 @@ def _sight_rate(kind: Int[Tensor, " d_sae"], random: torch.Generator) -> Float[T
 
 def _base(
     kind: Int[Tensor, " d_sae"], direction: Float[Tensor, "d_sae d_model"], random: torch.Generator
-) -> TopKSae:
+) -> Sae:
     """Rows of unequal length, so that a gate without decoder norms would fire other features."""
     length = torch.empty(D_SAE, 1).uniform_(0.8, 1.25, generator=random)
     typical = 1.5 * LOUDNESS
     gain = typical / (typical - THRESHOLD)
-    return TopKSae(
+    return Sae(
         w_enc=(gain * direction / length).T.contiguous(),
         b_enc=torch.where(kind == Kind.DEAD, -1e3, -gain * THRESHOLD / length.squeeze(1)),
         w_dec=direction * length,
         b_dec=torch.zeros(direction.shape[1]),
-        k=K,
+        gate=TopK(K),
         scale=SCALE,
     )
 

@@ -17,7 +17,7 @@ from feature_atlas.ablation.control import (
     variance_factor,
 )
 from feature_atlas.ablation.intervention import Edit, directional, scaled, subtraction, to_mean
-from feature_atlas.dictionary.sae import Encoder, TopKSae, unit_directions
+from feature_atlas.dictionary.sae import Encoder, Sae, unit_directions
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.harvest import BASE
 from feature_atlas.etl.stages.features.selection import by_layer
@@ -49,7 +49,7 @@ class LayerInterventions:
 
     def __init__(self, study: Study, layer: int, features: list[int]) -> None:
         self.study, self.layer, self.features = study, layer, features
-        self.sae: TopKSae = adapted_sae(study, "text", layer)
+        self.sae: Sae = adapted_sae(study, "text", layer)
         self.directions = unit_directions(self.sae)
 
     @cached_property

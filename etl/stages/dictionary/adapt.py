@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from feature_atlas.dictionary.adapt import REGIME_ROLES, Lockstep, starting_point, train
 from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.run_folder.artifacts import (
     Stage,
@@ -59,7 +59,7 @@ def adapt_stages(study: Study, *regimes: str) -> list[str]:
     return [_stage(stream, group) for stream in streams for group in range(len(_groups(study)))]
 
 
-def adapted_sae(study: Study, regime: str, layer: int) -> TopKSae:
+def adapted_sae(study: Study, regime: str, layer: int) -> Sae:
     """The dictionary that a finished adaptation left for one layer."""
     stage = _stage_of(study, regime, layer)
     key = require_stage(study.run, stage)["key"]
@@ -152,7 +152,7 @@ def _train(
         train(lockstep, source.passes(lockstep.n_passes), after_pass)
 
 
-def _starts(study: Study, regime: str, layers: Sequence[int]) -> dict[int, TopKSae]:
+def _starts(study: Study, regime: str, layers: Sequence[int]) -> dict[int, Sae]:
     return {
         layer: starting_point(regime, study.base[layer], _start_seed(study, layer))
         for layer in layers

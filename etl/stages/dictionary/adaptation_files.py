@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from feature_atlas.dictionary.regime_trainer import Adaptation, CurvePoint
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.inputs.saes import load_sae, save_sae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.study import Study
@@ -52,6 +52,6 @@ def _curve(regime: str, curve: Sequence[CurvePoint]) -> dict[str, object]:
 
 
 @lru_cache(maxsize=4)  # of a large model a layer is a gigabyte; stages go layer by layer
-def read_adapted(folder: Path, _key: str, device: str) -> TopKSae:
+def read_adapted(folder: Path, _key: str, device: str) -> Sae:
     """A dictionary; read again only when its stage has another key."""
     return load_sae(folder).to(device)

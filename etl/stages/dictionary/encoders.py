@@ -1,7 +1,8 @@
 """Who encodes a pass: the float32 product, or the bfloat16 one with a proof for every token.
 
-Both give the same codes; `harvest.encoder` chooses by speed. The certified one counts the tokens
-it had to leave to the float32 product; the stage keeps these counts in `certified.npz`.
+Both give the same codes; `harvest.encoder` chooses by speed. The certified one, of which each kind
+of gate has its own, counts the tokens it had to leave to the float32 product; the stage keeps these
+counts in `certified.npz`.
 """
 
 import logging
@@ -10,18 +11,26 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from feature_atlas.dictionary.certified import CertifiedEncoder
-from feature_atlas.dictionary.sae import Encoder, TopKSae
+from feature_atlas.dictionary.certified_threshold import CertifiedThreshold
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.study import Study
 
 log = logging.getLogger(__name__)
 
-AnyEncoder = Encoder | CertifiedEncoder
-ENCODERS: dict[str, Callable[[TopKSae], AnyEncoder]] = {
-    "exact": Encoder.of,
-    "certified": CertifiedEncoder.of,
-}
+Certified = CertifiedEncoder | CertifiedThreshold
+AnyEncoder = Encoder | Certified
+
+
+def certified(sae: Sae) -> Certified:
+    """The certified encoder of the dictionary's kind of gate."""
+    is_topk = isinstance(sae.gate, TopK)
+    return CertifiedEncoder.of(sae) if is_topk else CertifiedThreshold.of(sae)
+
+
+ENCODERS: dict[str, Callable[[Sae], AnyEncoder]] = {"exact": Encoder.of, "certified": certified}
 
 
 def text_encoders(study: Study) -> dict[int, AnyEncoder]:
@@ -32,11 +41,11 @@ def text_encoders(study: Study) -> dict[int, AnyEncoder]:
 
 def write_fallbacks(output: StageOutput, encoders: Mapping[int, AnyEncoder]) -> None:
     """Write down, per layer, how many tokens were encoded and how many could not be certified."""
-    certified = {i: e for i, e in encoders.items() if isinstance(e, CertifiedEncoder)}
-    if not certified:
+    counted = {i: e for i, e in encoders.items() if isinstance(e, Certified)}
+    if not counted:
         return
-    tokens = np.array([int(e.tokens) for e in certified.values()])
-    fallbacks = np.array([int(e.fallbacks) for e in certified.values()])
-    output.arrays("certified", layer=np.array(list(certified)), tokens=tokens, fallbacks=fallbacks)
+    tokens = np.array([int(e.tokens) for e in counted.values()])
+    fallbacks = np.array([int(e.fallbacks) for e in counted.values()])
+    output.arrays("certified", layer=np.array(list(counted)), tokens=tokens, fallbacks=fallbacks)
     share = fallbacks.sum() / max(tokens.sum(), 1)
     log.info("%.2f %% of %d codes were left to the float32 product", 100 * share, tokens.sum())

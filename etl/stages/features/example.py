@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from rich.progress import track
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.encoders import AnyEncoder, text_encoders
 from feature_atlas.etl.stages.features.harvest_sums import SOURCES, read_draws, read_sums

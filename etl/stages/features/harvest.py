@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages

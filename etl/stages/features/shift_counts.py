@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import read_arrays
 from feature_atlas.etl.stages.features.sample_skill import members_of

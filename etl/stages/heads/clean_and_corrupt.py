@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import TopKSae, unit_directions
+from feature_atlas.dictionary.sae import Sae, unit_directions
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
@@ -92,7 +92,7 @@ def asked(study: Study) -> dict[str, object]:
     return config.model_dump(include={"corruption", "positions", "direction", "n_mean_images"})
 
 
-def _dictionary(study: Study, layer: int) -> TopKSae:
+def _dictionary(study: Study, layer: int) -> Sae:
     if study.config.head_attribution.direction == "base":
         return study.base[layer]
     return adapted_sae(study, "text", layer)

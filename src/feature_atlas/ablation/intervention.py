@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import Encoder, TopKSae, unit_directions
+from feature_atlas.dictionary.sae import Encoder, Sae, unit_directions
 
 Edit = Callable[
     [Float[Tensor, "batch token d_model"], Bool[Tensor, "batch token"]],
@@ -54,7 +54,7 @@ def to_mean(direction: Float[Tensor, " d_model"], mean: float) -> Edit:
     return _at_text(change)
 
 
-def subtraction(sae: TopKSae, encoder: Encoder, feature: int) -> Edit:
+def subtraction(sae: Sae, encoder: Encoder, feature: int) -> Edit:
     """What the feature adds to the reconstruction is taken away where it fires.
 
     ``encoder`` is ``Encoder.of(sae)``, made once for all features.

@@ -17,7 +17,7 @@ import torch
 
 from feature_atlas.dictionary.reconstruction import RoleSet, held_out_layers
 from feature_atlas.dictionary.regime_trainer import Adaptation, RegimeTrainer, TrainingPlan
-from feature_atlas.dictionary.sae import TopKSae, random_sae
+from feature_atlas.dictionary.sae import Sae, random_sae
 from feature_atlas.dictionary.shuffle_buffer import ShuffleBuffer
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
@@ -36,7 +36,7 @@ are controls on text without pictures: the base model's, the VLM's and an instru
 """
 
 
-def starting_point(regime: str, base: TopKSae, seed: int) -> TopKSae:
+def starting_point(regime: str, base: Sae, seed: int) -> Sae:
     """The base dictionary, or a random one of its shape for the regime of that name."""
     if regime not in REGIME_ROLES:
         raise ValueError(f"regime {regime!r}; expected one of {sorted(REGIME_ROLES)}.")
@@ -44,7 +44,7 @@ def starting_point(regime: str, base: TopKSae, seed: int) -> TopKSae:
 
 
 def adapt(
-    start: Mapping[str, Mapping[int, TopKSae]],
+    start: Mapping[str, Mapping[int, Sae]],
     passes: Iterator[Tokens],
     *,
     held_out: Tokens,
@@ -85,7 +85,7 @@ class Lockstep:
     """
 
     def __init__(
-        self, start: Mapping[str, Mapping[int, TopKSae]], held_out: Tokens, plan: TrainingPlan
+        self, start: Mapping[str, Mapping[int, Sae]], held_out: Tokens, plan: TrainingPlan
     ) -> None:
         if plan.n_steps == 0:
             raise ValueError(

@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, decode
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import Gate, TopK
+from feature_atlas.dictionary.sae import Encoder, Sae, decode
 
 CHUNK = 1024
 """Tokens whose dense gates are in memory at a time: 128 MiB for 32,768 features."""
@@ -114,12 +116,17 @@ class GateSums(NamedTuple):
 
 
 @torch.no_grad()
-def add_tokens(sums: GateSums, sae: TopKSae, residual: Float[Tensor, "token d_model"]) -> None:
-    """Count tokens as the atlas reads the dictionary: TopK in the normalised space."""
-    encoder = Encoder.of(sae)
+def add_tokens(
+    sums: GateSums,
+    sae: Sae,
+    residual: Float[Tensor, "token d_model"],
+    unit: float | None = None,
+) -> None:
+    """Count tokens as the atlas reads the dictionary; ``unit`` is its own scale unless given."""
+    encoder, scale = Encoder.of(sae), sae.scale if unit is None else unit
     for part in residual.float().split(CHUNK):
         codes = encoder.encode(part)
-        sums.add(part, decode(sae, codes), _fired(codes, len(sae.w_dec)), sae.scale)
+        sums.add(part, decode(sae, codes), _fired(codes, len(sae.w_dec)), scale)
 
 
 def _fired(codes: SparseCodes, d_sae: int) -> Int[Tensor, " d_sae"]:
@@ -127,7 +134,7 @@ def _fired(codes: SparseCodes, d_sae: int) -> Int[Tensor, " d_sae"]:
 
 
 def bounds_of(
-    sae: TopKSae,
+    sae: Sae,
     stated: Stated,
     *,
     max_fvu: float,
@@ -137,15 +144,23 @@ def bounds_of(
     norm_tolerance: float,
 ) -> Bounds:
     """What is asked of a dictionary: its release's numbers with a margin, or else the defaults."""
-    l0 = sae.k if stated.l0 is None else stated.l0
+    l0 = _expected_l0(sae.gate, stated)
     fvu = max_fvu if stated.fvu is None else min(1.0, max_fvu_ratio * stated.fvu)
     norm = sae.w_enc.shape[0] ** 0.5
+    anything = (0.0, float(len(sae.w_dec)))
     return Bounds(
-        l0=((1 - l0_tolerance) * l0, (1 + l0_tolerance) * l0),
+        l0=anything if l0 is None else ((1 - l0_tolerance) * l0, (1 + l0_tolerance) * l0),
         fvu=(0.0, fvu),
         share_dead=(0.0, max_dead),
         mean_norm=((1 - norm_tolerance) * norm, (1 + norm_tolerance) * norm),
     )
+
+
+def _expected_l0(gate: Gate, stated: Stated) -> float | None:
+    """As stated, or k; of how much is above thresholds nothing is known by itself."""
+    if stated.l0 is not None:
+        return stated.l0
+    return gate.k if isinstance(gate, TopK) else None
 
 
 def out_of_bounds(quality: GateQuality, bounds: Bounds) -> list[str]:

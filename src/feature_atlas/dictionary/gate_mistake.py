@@ -1,25 +1,27 @@
 """Which of the usual mistakes explains a dictionary that fails its gate check (paper 3.2).
 
-The dictionary is read again as if each mistake were put right, with dense codes on a few thousand
-tokens; a reading under which every number comes within its bounds is what was done wrong.
+The dictionary is read again as if each mistake were put right, on a few thousand tokens; a reading
+under which every number comes within its bounds is what was done wrong.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.gate_check import (
     CHUNK,
     Bounds,
     GateQuality,
     GateSums,
     Stated,
+    add_tokens,
     out_of_bounds,
 )
-from feature_atlas.dictionary.sae import TopKSae, unit_directions
+from feature_atlas.dictionary.sae import Sae, without_decoder_bias
 
 
 class Fit(NamedTuple):
@@ -36,22 +38,17 @@ class Reading(NamedTuple):
 
     mistake: str
     """What was done wrong if the numbers fit this way."""
-    sae: TopKSae
+    sae: Sae
+    """The dictionary without it."""
     unit: float
     """Scale of the normalised units in which lengths are measured."""
-    gate_has_norm: bool = True
-    """Whether the k strongest are chosen by activations times decoder norms."""
-    subtracts_bias: bool = False
-    """Whether the decoder bias is taken off the input."""
-    has_threshold: bool = False
-    """Whether one threshold for all tokens chooses, not the k strongest of each."""
     first_place: int = 1
     """First place of a document that counts; BOS has place 0."""
 
 
 @torch.no_grad()
 def diagnose(
-    sae: TopKSae,
+    sae: Sae,
     residual: Float[Tensor, "token d_model"],
     place: Int[Tensor, " token"],
     bounds: Bounds,
@@ -62,36 +59,57 @@ def diagnose(
     ``residual`` are whole documents with their BOS, ``place`` each token's place in its document.
     """
     fits = []
-    for reading in _readings(sae, residual[place >= 1], stated):
+    for reading in _readings(sae, residual[place >= 1], bounds, stated):
         read = residual[place >= reading.first_place]
         if len(read) > 1:  # documents of one token have no second place
-            quality = _quality(reading, read, bounds)
+            quality = _quality(reading, read)
             if not out_of_bounds(quality, bounds):
                 fits.append(Fit(reading.mistake, quality))
-    return sorted(fits, key=lambda fit: fit.quality.fvu)
+    return sorted(fits, key=lambda fit: float(f"{fit.quality.fvu:.2g}"))  # else the order decides
 
 
 def _readings(
-    sae: TopKSae, counted: Float[Tensor, "token d_model"], stated: Stated
+    sae: Sae, counted: Float[Tensor, "token d_model"], bounds: Bounds, stated: Stated
 ) -> Iterator[Reading]:
     """Every usual mistake, put right."""
     s = sae.scale
     found = sae.w_enc.shape[0] ** 0.5 / float(counted.double().norm(dim=-1).mean())
     other = f"{_scale_mistake(s, found)} (s is {s:.4g}, by this text it would be {found:.4g})"
-    biases = {"b_enc": sae.b_enc / s, "b_dec": sae.b_dec / s}
-    units = {"b_enc": sae.b_enc * (found / s), "b_dec": sae.b_dec * (found / s)}
     yield Reading(other, sae._replace(scale=found), found)
-    yield Reading(other, sae._replace(scale=found, **units), found)
+    yield Reading(other, sae.with_biases_times(found / s)._replace(scale=found), found)
     yield Reading(SCALED_TWICE, sae._replace(scale=1.0), s)
-    yield Reading(UNFOLDED, sae._replace(**biases), s)
-    yield Reading(NO_NORM, sae, s, gate_has_norm=False)
-    yield Reading(BIAS, sae, s, subtracts_bias=True)
-    if stated.l0 is not None and round(stated.l0) not in (0, sae.k):
-        k = min(round(stated.l0), len(sae.w_dec))
-        yield Reading(WRONG_K.format(sae.k, k), sae._replace(k=k), s)
-    yield Reading(THRESHOLD, sae, s, has_threshold=True)
+    yield Reading(UNFOLDED, sae.with_biases_times(1 / s), s)
+    less = without_decoder_bias(sae.w_enc, sae.b_enc, sae.b_dec)
+    yield Reading(BIAS, sae._replace(b_enc=less), s)
+    yield from _other_gates(sae, counted, bounds, stated)
     yield Reading(BOS_STATED, sae, s, first_place=0)
     yield Reading(BOS_COUNTED, sae, s, first_place=2)
+
+
+def _other_gates(
+    sae: Sae, counted: Float[Tensor, "token d_model"], bounds: Bounds, stated: Stated
+) -> Iterator[Reading]:
+    """The gates that this one may have been taken for."""
+    gate, norm, d_sae = sae.gate, sae.w_dec.norm(dim=-1).clamp_min(1e-12), len(sae.w_dec)
+    k = None if stated.l0 is None else min(round(stated.l0), d_sae)
+    if isinstance(gate, Threshold):
+        yield Reading(NO_NORM, sae._replace(gate=Threshold(gate.theta / norm)), sae.scale)
+        if k:
+            yield Reading(TOPK, sae._replace(gate=TopK(k)), sae.scale)
+        return
+    yield Reading(NO_NORM, sae._replace(gate=TopK(gate.k, not gate.sees_norms)), sae.scale)
+    if k and k != gate.k:
+        wrong = WRONG_K.format(gate.k, k)
+        yield Reading(wrong, sae._replace(gate=gate._replace(k=k)), sae.scale)
+    cut = _cut(sae, counted[:CHUNK], sum(bounds.l0) / 2)
+    yield Reading(THRESHOLD, sae._replace(gate=Threshold(cut / norm)), sae.scale)
+
+
+def _cut(sae: Sae, residual: Float[Tensor, "token d_model"], l0: float) -> Float[Tensor, ""]:
+    """The activation that so many features of a token exceed, on average."""
+    strength = (sae.scale * residual.float() @ sae.w_enc + sae.b_enc) * sae.w_dec.norm(dim=-1)
+    n_fire = min(round(len(residual) * l0) + 1, strength.numel())  # what is cut at is silent
+    return strength.flatten().topk(n_fire).values[-1].clamp_min(0)
 
 
 def _scale_mistake(used: float, found: float) -> str:
@@ -102,39 +120,11 @@ def _scale_mistake(used: float, found: float) -> str:
     return OTHER_SCALE
 
 
-def _quality(
-    reading: Reading, residual: Float[Tensor, "token d_model"], bounds: Bounds
-) -> GateQuality:
-    sae = reading.sae
-    d_sae, d_model = sae.w_dec.shape
+def _quality(reading: Reading, residual: Float[Tensor, "token d_model"]) -> GateQuality:
+    d_sae, d_model = reading.sae.w_dec.shape
     sums = GateSums.empty(d_model, d_sae, residual.device)
-    cut = None
-    for part in residual.float().split(CHUNK):
-        choice, strength = _gates(reading, part)
-        if reading.has_threshold and cut is None:
-            n_fire = min(round(len(part) * sum(bounds.l0) / 2), choice.numel())
-            cut = choice.flatten().topk(n_fire).values[-1].clamp_min(0)
-        keep = _strongest(choice, sae.k) if cut is None else choice >= cut
-        acts = torch.where(keep, strength, 0.0).relu()
-        rebuilt = (acts @ unit_directions(sae) + sae.b_dec) / sae.scale
-        sums.add(part, rebuilt, (acts > 0).sum(0), reading.unit)
+    add_tokens(sums, reading.sae, residual, reading.unit)
     return sums.quality()
-
-
-def _gates(
-    reading: Reading, residual: Float[Tensor, "token d_model"]
-) -> tuple[Float[Tensor, "token d_sae"], Float[Tensor, "token d_sae"]]:
-    """By what features are chosen, and how strongly they would fire; dense."""
-    sae = reading.sae
-    inputs = sae.scale * residual - (sae.b_dec if reading.subtracts_bias else 0.0)
-    gate = inputs @ sae.w_enc + sae.b_enc
-    strength = gate * sae.w_dec.norm(dim=-1)
-    return (strength if reading.gate_has_norm else gate), strength
-
-
-def _strongest(choice: Float[Tensor, "token d_sae"], k: int) -> Bool[Tensor, "token d_sae"]:
-    top = choice.topk(k, dim=-1).indices
-    return torch.zeros_like(choice, dtype=torch.bool).scatter_(1, top, True)
 
 
 NOT_SCALED = "the input is not scaled"
@@ -149,13 +139,17 @@ UNFOLDED = (
     "and are read as if they took raw residuals"
 )
 NO_NORM = (
-    "the decoder norms: this dictionary was trained with a gate that leaves them out, or its "
-    "decoder rows were rescaled without its encoder"
+    "the decoder norms: this dictionary was trained with a gate that leaves them out (or sees "
+    "them, where this one does not), or its decoder rows were rescaled without its encoder"
 )
 BIAS = "the decoder bias: the release subtracts b_dec from the input, and here it is not"
 THRESHOLD = (
     "a threshold is read as TopK: the release fires whatever is above its threshold, not the k "
     "strongest of each token"
+)
+TOPK = (
+    "thresholds are compared where the release fires the strongest features of each token, as many "
+    "as its L0"
 )
 WRONG_K = "k is {}, and the release's L0 says {}"
 BOS_STATED = "BOS: the release's numbers count it, and here it is left out"

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import Encoder, TopKSae, decode
+from feature_atlas.dictionary.sae import Encoder, Sae, decode
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import Role
 
@@ -45,7 +45,7 @@ class HeldOut(NamedTuple):
 
 
 def reconstruction(
-    sae: TopKSae, residual: Float[Tensor, "token d_model"], chunk: int = CHUNK
+    sae: Sae, residual: Float[Tensor, "token d_model"], chunk: int = CHUNK
 ) -> Reconstruction:
     """FVU and L0 of all given tokens together; a ValueError if they do not vary."""
     variance = total_variance(residual, chunk)
@@ -55,7 +55,7 @@ def reconstruction(
     return _of_set(error, fired, variance)
 
 
-def reconstructions(sae: TopKSae, held_out: HeldOut) -> dict[RoleSet, Reconstruction]:
+def reconstructions(sae: Sae, held_out: HeldOut) -> dict[RoleSet, Reconstruction]:
     """FVU and L0 of every set; each token is encoded once."""
     error, fired = _per_token(sae, held_out.residual, CHUNK)
     return {
@@ -161,7 +161,7 @@ def _require_variance(layer: int, held_out: HeldOut, role_sets: Sequence[RoleSet
 
 @torch.no_grad()
 def _per_token(
-    sae: TopKSae, residual: Float[Tensor, "token d_model"], chunk: int
+    sae: Sae, residual: Float[Tensor, "token d_model"], chunk: int
 ) -> tuple[Float[Tensor, " token"], Int[Tensor, " token"]]:
     """Squared error and number of firing features of each token."""
     encoder = Encoder.of(sae)

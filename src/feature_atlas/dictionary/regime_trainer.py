@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from feature_atlas.dictionary.reconstruction import HeldOut, RoleSet, reconstructions
-from feature_atlas.dictionary.sae import TopKSae, from_training_sae, to_training_sae
+from feature_atlas.dictionary.sae import Sae
+from feature_atlas.dictionary.sae_lens_form import from_training_sae, to_training_sae
 
 if TYPE_CHECKING:  # importing sae-lens takes ten seconds
     from sae_lens.training.sae_trainer import SAETrainer
@@ -65,7 +66,7 @@ class CurvePoint(NamedTuple):
 class Adaptation(NamedTuple):
     """What one regime's training leaves."""
 
-    saes: dict[int, TopKSae]
+    saes: dict[int, Sae]
     """The adapted dictionary of each layer; feature numbers are those of the base."""
     n_firings: dict[int, Int[Tensor, " d_sae"]]
     """Training tokens on which each feature fired; 0 means it was never updated."""
@@ -82,7 +83,7 @@ class RegimeTrainer:
         self,
         name: str,
         mask: RoleSet,
-        start: Mapping[int, TopKSae],
+        start: Mapping[int, Sae],
         held_out: Mapping[int, HeldOut],
         plan: TrainingPlan,
     ) -> None:
@@ -163,7 +164,7 @@ class RegimeTrainer:
             self.losses[layer].copy_(state["losses"][layer])
             _restore_trainer(trainer, state["trainers"][layer])
 
-    def _sae(self, layer: int) -> TopKSae:
+    def _sae(self, layer: int) -> Sae:
         return from_training_sae(self.trainers[layer].sae, self.scales[layer])
 
     def _require_finite_losses(self, layer: int) -> None:
@@ -182,7 +183,7 @@ def schedule(n_steps: int, n_evaluations: int) -> Sequence[int]:
     return [0, *sorted({int(ratio**i) for i in range(n_evaluations - 1)})]
 
 
-def sae_trainer(sae: TopKSae, layer: int, plan: TrainingPlan) -> "SAETrainer":
+def sae_trainer(sae: Sae, layer: int, plan: TrainingPlan) -> "SAETrainer":
     """SAELens' trainer of one layer; batches are handed to its ``step``."""
     # ten seconds of imports, only where used
     from sae_lens.config import SAETrainerConfig

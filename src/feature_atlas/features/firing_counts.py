@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 
 
 class QuestionFirings(NamedTuple):

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.statistics.counter_hash import counter_hash
 
 

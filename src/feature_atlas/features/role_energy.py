@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.visual_energy import ALL_TOKENS, N_ROLES
 from feature_atlas.vlm.token_roles import Role
 

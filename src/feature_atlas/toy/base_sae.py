@@ -13,14 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from feature_atlas.dictionary.sae import (
-    TopKSae,
-    decode,
-    encode,
-    folded,
-    from_training_sae,
-    to_training_sae,
-)
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae, decode, encode
+from feature_atlas.dictionary.sae_lens_form import folded, from_training_sae, to_training_sae
 from feature_atlas.toy.curriculum import EVERYTHING
 from feature_atlas.toy.lessons import Plan, Teacher, text_lesson
 from feature_atlas.toy.packing import PADDING, Packed, block_mask
@@ -53,7 +48,7 @@ class Quality(NamedTuple):
 
 def train_base_saes(
     model: LlamaForCausalLM, *, seed: int, n_tokens: int
-) -> tuple[dict[int, TopKSae], dict[int, Quality]]:
+) -> tuple[dict[int, Sae], dict[int, Quality]]:
     """A dictionary per layer, all from one stream of residuals; and their held-out quality."""
     from sae_lens.config import SAETrainerConfig  # ten seconds of imports, only where used
     from sae_lens.training.mixing_buffer import multi_hook_concat_split_iter
@@ -134,7 +129,7 @@ def activation_scale(residual: Float[Tensor, "token d_model"]) -> float:
 
 
 @torch.no_grad()
-def quality(sae: TopKSae, residual: Float[Tensor, "token d_model"]) -> Quality:
+def quality(sae: Sae, residual: Float[Tensor, "token d_model"]) -> Quality:
     """FVU, L0 and silent features on raw residuals."""
     codes = encode(sae, residual)
     error = (residual - decode(sae, codes)).square().sum()
@@ -145,11 +140,12 @@ def quality(sae: TopKSae, residual: Float[Tensor, "token d_model"]) -> Quality:
     return Quality((error / variance).item(), fires.sum(-1).float().mean().item(), n_dead)
 
 
-def save_base_sae(sae: TopKSae, layer: int, folder: Path) -> None:
+def save_base_sae(sae: Sae, layer: int, folder: Path) -> None:
     """A folder that `sae_lens.SAE.load_from_disk` reads."""
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
+    assert isinstance(sae.gate, TopK)
     d_model, d_sae = sae.w_enc.shape
     metadata = SAEMetadata(
         activation_scale=sae.scale,
@@ -160,7 +156,7 @@ def save_base_sae(sae: TopKSae, layer: int, folder: Path) -> None:
     config = TopKSAEConfig(
         d_in=d_model,
         d_sae=d_sae,
-        k=sae.k,
+        k=sae.gate.k,
         dtype="float32",
         device="cpu",
         apply_b_dec_to_input=False,
@@ -180,18 +176,18 @@ def held_out_residuals(model: LlamaForCausalLM, seed: int) -> Residuals:
     return {layer: torch.cat([batch[layer] for batch in batches]) for layer in batches[0]}
 
 
-def _random_start(residual: Float[Tensor, "token d_model"], scale: float) -> TopKSae:
+def _random_start(residual: Float[Tensor, "token d_model"], scale: float) -> Sae:
     """Random unit directions with a tied encoder; the decoder bias starts at the mean."""
     d_model = residual.shape[-1]
     directions = torch.nn.functional.normalize(torch.randn(D_SAE, d_model), dim=-1)
     mean = scale * residual.mean(0)
-    return TopKSae(
+    return Sae(
         w_enc=directions.T.contiguous(),
         # The bias is not subtracted before encoding, so the encoder's own bias does it.
         b_enc=-(directions @ mean),
         w_dec=directions,
         b_dec=mean,
-        k=K,
+        gate=TopK(K),
         scale=scale,
     )
 

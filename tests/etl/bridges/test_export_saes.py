@@ -8,15 +8,21 @@ import pytest
 import torch
 from run_folder import seal
 
-from feature_atlas.dictionary.sae import TopKSae, encode
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae, encode
 from feature_atlas.etl.bridges.export_saes import export_saes
 from feature_atlas.etl.inputs.saes import load_sae, save_sae
 
 
-def sae_of(layer: int) -> TopKSae:
+def sae_of(layer: int) -> Sae:
     torch.manual_seed(layer)
-    return TopKSae(
-        torch.randn(16, 64), torch.randn(64), torch.randn(64, 16), torch.randn(16), k=8, scale=2.5
+    return Sae(
+        torch.randn(16, 64),
+        torch.randn(64),
+        torch.randn(64, 16),
+        torch.randn(16),
+        gate=TopK(8),
+        scale=2.5,
     )
 
 
@@ -78,7 +84,7 @@ def test_a_build_reads_them_as_base_saes(built: Path, exported: Path):
     for name, tensor in original._asdict().items():
         if isinstance(tensor, torch.Tensor):
             assert torch.equal(tensor, getattr(again, name))
-    assert (again.k, again.scale) == (8, 2.5)
+    assert (again.gate.k, again.scale) == (8, 2.5)
 
 
 def test_a_changed_file_is_refused(built: Path, tmp_path: Path):

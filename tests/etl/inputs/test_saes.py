@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from feature_atlas.dictionary.sae import TopKSae, encode
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae, encode
 from feature_atlas.etl.config.inputs import SaeConfig, VlmConfig
 from feature_atlas.etl.inputs import sae_release
 from feature_atlas.etl.inputs.checkpoints import load_vlm
@@ -15,12 +16,12 @@ from feature_atlas.toy.tokenizer import build_processor
 
 
 def some_sae(d_model=128, d_sae=32):
-    return TopKSae(
+    return Sae(
         torch.randn(d_model, d_sae),
         torch.randn(d_sae),
         torch.randn(d_sae, d_model),
         torch.randn(d_model),
-        k=4,
+        gate=TopK(4),
         scale=0.7,
     )
 
@@ -68,7 +69,7 @@ def test_llama_scope_files_give_the_k_and_scale_they_state(tmp_path):
 
     sae = load_llama_scope(tmp_path, scale=2.0, layer=3)
 
-    assert (sae.k, sae.scale) == (7, 2.0)
+    assert (sae.gate.k, sae.scale) == (7, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,13 @@ def test_llama_scope_files_for_something_else_are_refused(settings, asked, said,
 
 def test_llama_scope_as_saelens_saves_it_is_the_same_topk_sae(tmp_path):
     from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
 
     raw = write_llama_scope(tmp_path / "raw", norm=2.0, top_k=5)
-    theirs = JumpReLUSAE(JumpReLUSAEConfig(d_in=16, d_sae=64, apply_b_dec_to_input=False))
+    said = SAEMetadata(dataset_path="cerebras/SlimPajama-627B")  # as SAELens' loader says
+    theirs = JumpReLUSAE(
+        JumpReLUSAEConfig(d_in=16, d_sae=64, apply_b_dec_to_input=False, metadata=said)
+    )
     theirs.load_state_dict(
         {
             "W_enc": raw["encoder.weight"].T.contiguous(),
@@ -197,7 +202,7 @@ def test_a_release_in_llama_scopes_files_is_read_from_its_folder(vlm_folder, tmp
 
     sae = load_base_saes(released(), vlm.model, "cpu")[0]
 
-    assert sae.k == 7
+    assert sae.gate.k == 7
     assert sae.scale == pytest.approx(128**0.5 / 4)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from workshop import Workshop, change, statuses
 
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.inputs.saes import save_sae
 from feature_atlas.etl.reingest.reingest import reingest
@@ -25,9 +26,9 @@ def spoil(layer: Path) -> None:
 
 def widen(layer: Path) -> None:
     shutil.rmtree(layer)
-    wide = TopKSae(
+    wide = Sae(
         w_enc=torch.randn(96, 32), b_enc=torch.zeros(32), w_dec=torch.randn(32, 96),
-        b_dec=torch.zeros(96), k=4, scale=1.0,
+        b_dec=torch.zeros(96), gate=TopK(4), scale=1.0,
     )  # fmt: skip
     save_sae(wide, layer, {})
 

@@ -14,7 +14,8 @@ from feature_atlas.ablation.intervention import (
     subtraction,
     to_mean,
 )
-from feature_atlas.dictionary.sae import Encoder, TopKSae, decode, encode
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae, decode, encode
 
 D_MODEL = 24
 
@@ -30,14 +31,14 @@ def unit_rows(n: int, seed: int = 1) -> Tensor:
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
-def small_sae(seed: int = 2) -> TopKSae:
+def small_sae(seed: int = 2) -> Sae:
     generator = torch.Generator().manual_seed(seed)
-    return TopKSae(
+    return Sae(
         torch.randn(D_MODEL, 40, generator=generator),
         torch.randn(40, generator=generator) / 10,
         3 * torch.randn(40, D_MODEL, generator=generator),
         torch.zeros(D_MODEL),
-        k=5,
+        gate=TopK(5),
         scale=2.5,
     )
 

@@ -8,8 +8,10 @@ from sae_lens.training.mixing_buffer import mixing_buffer
 from sae_lens.training.sae_trainer import SAETrainer
 
 from feature_atlas.dictionary.adapt import REGIME_ROLES, Lockstep, adapt, starting_point, train
+from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
-from feature_atlas.dictionary.sae import TopKSae, random_sae, to_training_sae
+from feature_atlas.dictionary.sae import Sae, random_sae
+from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
@@ -26,13 +28,13 @@ PLAN = TrainingPlan(
 )
 
 
-def a_base(layer: int, d_model: int = 8, d_sae: int = 32, k: int = 4) -> TopKSae:
-    zeros = TopKSae(
+def a_base(layer: int, d_model: int = 8, d_sae: int = 32, k: int = 4) -> Sae:
+    zeros = Sae(
         torch.zeros(d_model, d_sae),
         torch.zeros(d_sae),
         torch.zeros(d_sae, d_model),
         torch.zeros(d_model),
-        k,
+        TopK(k),
         SCALES[layer],
     )
     base = random_sae(zeros, seed=3 + layer)
@@ -54,7 +56,7 @@ def passes(seed: int = 0) -> Iterator[Tokens]:
         yield a_pass(random)
 
 
-def starts(*regimes: str, layers: tuple[int, ...] = LAYERS) -> dict[str, dict[int, TopKSae]]:
+def starts(*regimes: str, layers: tuple[int, ...] = LAYERS) -> dict[str, dict[int, Sae]]:
     return {
         regime: {layer: starting_point(regime, a_base(layer), seed=1) for layer in layers}
         for regime in regimes

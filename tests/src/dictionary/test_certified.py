@@ -5,19 +5,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_atlas.dictionary.certified import CertifiedEncoder, before_rounding
-from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae
+from feature_atlas.dictionary.bfloat16_bound import before_rounding
+from feature_atlas.dictionary.certified import CertifiedEncoder
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
 
 D_MODEL, D_SAE, K = 64, 768, 8
 
 
-def some_sae() -> TopKSae:
-    return TopKSae(
+def some_sae() -> Sae:
+    return Sae(
         w_enc=torch.randn(D_MODEL, D_SAE),
         b_enc=torch.randn(D_SAE),
         w_dec=torch.randn(D_SAE, D_MODEL) * torch.rand(D_SAE, 1).add(0.5),
         b_dec=torch.randn(D_MODEL),
-        k=K,
+        gate=TopK(K),
         scale=2.5,
     )
 
@@ -37,43 +40,43 @@ def dense(codes: SparseCodes) -> torch.Tensor:
     return torch.zeros(len(codes.values), D_SAE).scatter(1, codes.indices, codes.values)
 
 
-def huge_row(sae: TopKSae, x: torch.Tensor) -> None:
+def huge_row(sae: Sae, x: torch.Tensor) -> None:
     sae.w_enc[:, torch.randint(D_SAE, ())] *= 1e6
 
 
-def row_scales_of_many_orders(sae: TopKSae, x: torch.Tensor) -> None:
+def row_scales_of_many_orders(sae: Sae, x: torch.Tensor) -> None:
     sae.w_enc.mul_(10 ** (8 * torch.rand(D_SAE) - 4))
 
 
-def zero_rows(sae: TopKSae, x: torch.Tensor) -> None:
+def zero_rows(sae: Sae, x: torch.Tensor) -> None:
     sae.w_enc[:, torch.rand(D_SAE) < 0.995] = 0
     sae.b_enc.clamp_(max=0)
 
 
-def near_ties(sae: TopKSae, x: torch.Tensor) -> None:
+def near_ties(sae: Sae, x: torch.Tensor) -> None:
     group = torch.randint(D_SAE // 40, (D_SAE,))
     sae.w_enc.copy_(sae.w_enc[:, group] + 1e-4 * torch.randn(D_MODEL, D_SAE))
     sae.w_dec.div_(sae.w_dec.norm(dim=1, keepdim=True))
     sae.b_enc.zero_()
 
 
-def large_tokens(sae: TopKSae, x: torch.Tensor) -> None:
+def large_tokens(sae: Sae, x: torch.Tensor) -> None:
     x.mul_(10 ** (12 * torch.rand(len(x), 1) - 6))
 
 
-def massive_channels(sae: TopKSae, x: torch.Tensor) -> None:
+def massive_channels(sae: Sae, x: torch.Tensor) -> None:
     x[:, :2] += 1000
 
 
-def large_biases(sae: TopKSae, x: torch.Tensor) -> None:
+def large_biases(sae: Sae, x: torch.Tensor) -> None:
     sae.b_enc.mul_(1e4)
 
 
-def tokens_next_to_nothing(sae: TopKSae, x: torch.Tensor) -> None:
+def tokens_next_to_nothing(sae: Sae, x: torch.Tensor) -> None:
     x.mul_(1e-38)
 
 
-def roundings_that_add_up(sae: TopKSae, x: torch.Tensor) -> None:
+def roundings_that_add_up(sae: Sae, x: torch.Tensor) -> None:
     """All that is left of a token's first half is what bfloat16 rounds away."""
     x[:, : D_MODEL // 2], x[:, D_MODEL // 2 :] = 1 + 2.0**-8 - 2.0**-20, -1
     sae.w_enc.fill_(1)
@@ -81,7 +84,7 @@ def roundings_that_add_up(sae: TopKSae, x: torch.Tensor) -> None:
     sae.b_enc.zero_()
 
 
-def sums_that_cancel(sae: TopKSae, x: torch.Tensor) -> None:
+def sums_that_cancel(sae: Sae, x: torch.Tensor) -> None:
     """Beside two large numbers float32 forgets small ones, how many depends on the order."""
     x.fill_(32)
     first, second = torch.randperm(D_MODEL)[:2]
@@ -91,7 +94,7 @@ def sums_that_cancel(sae: TopKSae, x: torch.Tensor) -> None:
     sae.b_enc.zero_()
 
 
-def as_they_are(sae: TopKSae, x: torch.Tensor) -> None:
+def as_they_are(sae: Sae, x: torch.Tensor) -> None:
     pass
 
 
@@ -222,11 +225,11 @@ def test_one_huge_row_leaves_the_other_features_provable():
     assert encoder.fallbacks == 0
 
 
-def dead(sae: TopKSae) -> None:
+def dead(sae: Sae) -> None:
     sae.w_dec[4:] = 0
 
 
-def silent(sae: TopKSae) -> None:
+def silent(sae: Sae) -> None:
     sae.w_enc[:, 4:] *= 1e-3  # all alike, but far below 0
     sae.b_enc[4:] = -1e4
     sae.w_dec.zero_()[:, 0] = 1
@@ -256,7 +259,7 @@ def test_rounding_that_conspires_against_a_feature_does_not_hide_it():
     b_enc[:21] = 0
     w_dec = torch.eye(D_SAE, D_MODEL)
     w_dec[D_MODEL:, 0] = 1
-    sae = TopKSae(w_enc, b_enc, w_dec, torch.zeros(D_MODEL), K, scale=1.0)
+    sae = Sae(w_enc, b_enc, w_dec, torch.zeros(D_MODEL), TopK(K), scale=1.0)
     x = torch.tensor([[a] * half + [-1.0] * half])
     encoder = CertifiedEncoder.of(sae)
 

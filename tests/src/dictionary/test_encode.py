@@ -6,22 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_atlas.dictionary import sae as sae_module
-from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, encode
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae, encode
 from feature_atlas.dictionary.top_k import top_k
 
 
-def some_sae(d_model: int = 24, d_sae: int = 256, k: int = 5) -> TopKSae:
-    return TopKSae(
+def some_sae(d_model: int = 24, d_sae: int = 256, k: int = 5) -> Sae:
+    return Sae(
         w_enc=torch.randn(d_model, d_sae),
         b_enc=torch.randn(d_sae) * 0.1,
         w_dec=torch.randn(d_sae, d_model) * torch.rand(d_sae, 1).add(0.5),
         b_dec=torch.randn(d_model),
-        k=k,
+        gate=TopK(k),
         scale=2.5,
     )
 
 
-def gates(sae: TopKSae, x: torch.Tensor) -> torch.Tensor:
+def gates(sae: Sae, x: torch.Tensor) -> torch.Tensor:
     pre = (sae.scale * x.double()) @ sae.w_enc.double() + sae.b_enc.double()
     return pre * sae.w_dec.double().norm(dim=1)
 
@@ -74,7 +76,7 @@ def test_values_in_bfloat16_are_ranked_too():
 
 def test_the_folded_weights_give_the_gates_of_the_formula():
     sae, x = some_sae(), torch.randn(60, 24)
-    expected = gates(sae, x).topk(sae.k)
+    expected = gates(sae, x).topk(sae.gate.k)
 
     codes = Encoder.of(sae).encode(x)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from feature_atlas.dictionary import gate_mistake
+from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.gate_check import (
     Bounds,
     GateQuality,
@@ -18,7 +19,7 @@ from feature_atlas.dictionary.gate_check import (
     out_of_bounds,
 )
 from feature_atlas.dictionary.gate_mistake import diagnose
-from feature_atlas.dictionary.sae import TopKSae, decode, encode
+from feature_atlas.dictionary.sae import Sae, decode, encode
 
 D_MODEL, D_SAE, K, SCALE = 64, 48, 6, 0.2
 N_DOCUMENTS, LENGTH = 60, 20  # each document: BOS, then 19 tokens
@@ -28,7 +29,7 @@ SINK = 40.0  # of a BOS, in units of other tokens' length
 class Case(NamedTuple):
     """A dictionary as it was read, what it was read on, and what its release says."""
 
-    sae: TopKSae
+    sae: Sae
     residual: Tensor
     place: Tensor
     stated: Stated = Stated()
@@ -50,12 +51,12 @@ def good(n_active: Tensor | int = K, sink_at: tuple[int, ...] = (0,)) -> Case:
     z, bias = size * z, size * bias
     z[~text] = SINK * D_MODEL**0.5 * sink
     norm = torch.rand(D_SAE, 1) * 4 + 0.3
-    sae = TopKSae(
+    sae = Sae(
         w_enc=(unit / norm).T,
         b_enc=-(unit / norm) @ bias,
         w_dec=unit * norm,
         b_dec=bias,
-        k=K,
+        gate=TopK(K),
         scale=SCALE,
     )
     return Case(sae, z / SCALE, place)

@@ -2,26 +2,27 @@ import pytest
 import torch
 from sae_lens.evals import ExplainedVarianceCalculator
 
+from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.reconstruction import (
     collect_held_out,
     held_out_layers,
     reconstruction,
     reconstructions,
 )
-from feature_atlas.dictionary.sae import TopKSae, decode, encode
+from feature_atlas.dictionary.sae import Sae, decode, encode
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import Role
 
 TEXT = (Role.QUESTION, Role.HEADER)
 
 
-def a_sae(d_model: int = 8, d_sae: int = 32, k: int = 4) -> TopKSae:
-    return TopKSae(
+def a_sae(d_model: int = 8, d_sae: int = 32, k: int = 4) -> Sae:
+    return Sae(
         torch.randn(d_model, d_sae),
         torch.randn(d_sae),
         torch.randn(d_sae, d_model),
         torch.randn(d_model),
-        k,
+        TopK(k),
         1.5,
     )
 

@@ -1,37 +1,36 @@
 import pytest
 import torch
 
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import Threshold, TopK, kind
 from feature_atlas.dictionary.sae import (
-    TopKSae,
+    Encoder,
+    Sae,
     decode,
     encode,
-    folded,
-    from_sae_lens,
-    from_training_sae,
     random_sae,
-    to_training_sae,
-    unit_directions,
+    without_decoder_bias,
 )
 
 
-def some_sae(scale: float = 2.5, d_model: int = 12, d_sae: int = 40, k: int = 5) -> TopKSae:
-    return TopKSae(
+def some_sae(scale: float = 2.5, d_model: int = 12, d_sae: int = 40, k: int = 5) -> Sae:
+    return Sae(
         w_enc=torch.randn(d_model, d_sae),
         b_enc=torch.randn(d_sae) * 0.1,
         w_dec=torch.randn(d_sae, d_model) * torch.rand(d_sae, 1).add(0.5),
         b_dec=torch.randn(d_model) * 0.1,
-        k=k,
+        gate=TopK(k),
         scale=scale,
     )
 
 
 def test_a_code_worked_by_hand():
-    sae = TopKSae(
+    sae = Sae(
         w_enc=torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
         b_enc=torch.tensor([0.0, 1.0, 0.0]),
         w_dec=torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]),
         b_dec=torch.zeros(2),
-        k=1,
+        gate=TopK(1),
         scale=2.0,
     )
     # z = 2 x = [3, 4]; gates: 3 * 2 = 6, (4 + 1) * 1 = 5, -3 * sqrt(2) < 0
@@ -49,139 +48,11 @@ def test_the_gate_is_that_of_the_formula_in_float64():
     norm = sae.w_dec.double().norm(dim=1)
     gate = pre * norm
     dense = torch.zeros_like(gate)
-    top = gate.topk(sae.k, dim=1)
+    top = gate.topk(sae.gate.k, dim=1)
     dense.scatter_(1, top.indices, top.values.clamp_min(0))
     expected = (dense @ (sae.w_dec.double() / norm[:, None]) + sae.b_dec.double()) / sae.scale
 
     torch.testing.assert_close(decode(sae, encode(sae, x)).double(), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_encoding_is_that_of_saelens_training_sae_in_the_normalised_space():
-    sae, x = some_sae(), torch.randn(50, 12)
-    theirs = to_training_sae(sae).encode(sae.scale * x)
-    ours = torch.zeros_like(theirs).scatter_(1, encode(sae, x).indices, encode(sae, x).values)
-
-    torch.testing.assert_close(ours, theirs)
-
-
-def test_the_folded_sae_is_read_by_saelens_with_the_same_reconstruction(tmp_path):
-    from sae_lens import SAE
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
-
-    sae, x = some_sae(), torch.randn(30, 12)
-    exported = TopKSAE(
-        TopKSAEConfig(
-            d_in=12, d_sae=40, k=5, apply_b_dec_to_input=False, normalize_activations="none"
-        )
-    )
-    exported.load_state_dict(folded(sae))
-    exported.save_model(tmp_path)
-
-    loaded = SAE.load_from_disk(tmp_path)
-
-    torch.testing.assert_close(loaded(x), decode(sae, encode(sae, x)), rtol=1e-4, atol=1e-5)
-
-
-def test_reading_a_folded_sae_back_gives_the_same_codes(tmp_path):
-    from sae_lens import SAE
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
-
-    sae, x = some_sae(), torch.randn(30, 12)
-    exported = TopKSAE(TopKSAEConfig(d_in=12, d_sae=40, k=5, apply_b_dec_to_input=False))
-    exported.load_state_dict(folded(sae))
-    exported.save_model(tmp_path)
-
-    back = from_sae_lens(SAE.load_from_disk(tmp_path), scale=sae.scale)
-
-    torch.testing.assert_close(encode(back, x).values, encode(sae, x).values)
-    assert torch.equal(encode(back, x).indices, encode(sae, x).indices)
-    torch.testing.assert_close(unit_directions(back), unit_directions(sae))
-
-
-def test_training_weights_come_back_unchanged():
-    sae = some_sae()
-
-    back = from_training_sae(to_training_sae(sae), sae.scale)
-
-    assert all(torch.equal(a, b) for a, b in zip(back[:4], sae[:4], strict=True))
-
-
-def jumprelu(sae: TopKSae, threshold: torch.Tensor):
-    """Llama Scope as SAELens reads it: a threshold, and the scale folded in by SAELens itself."""
-    from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
-
-    d_model, d_sae = sae.w_enc.shape
-    other = JumpReLUSAE(JumpReLUSAEConfig(d_in=d_model, d_sae=d_sae, apply_b_dec_to_input=False))
-    weights = {"W_enc": sae.w_enc, "b_enc": sae.b_enc, "W_dec": sae.w_dec, "b_dec": sae.b_dec}
-    other.load_state_dict({n: t.clone() for n, t in weights.items()} | {"threshold": threshold})
-    other.fold_activation_norm_scaling_factor(sae.scale)
-    return other
-
-
-def test_a_jumprelu_sae_with_one_threshold_is_the_topk_sae_it_was_in_training():
-    sae = some_sae()
-
-    back = from_sae_lens(jumprelu(sae, torch.full((40,), 0.7)), sae.scale, k=5)
-
-    for found, expected in zip(back[:4], sae[:4], strict=True):
-        torch.testing.assert_close(found, expected)
-    assert (back.k, back.scale) == (5, sae.scale)
-
-
-def test_a_jumprelu_sae_with_thresholds_of_its_own_is_refused():
-    sae = some_sae()
-
-    with pytest.raises(ValueError, match="thresholds of their own"):
-        from_sae_lens(jumprelu(sae, torch.rand(40)), sae.scale, k=5)
-
-
-def test_a_jumprelu_sae_without_its_k_is_refused():
-    sae = some_sae()
-
-    with pytest.raises(ValueError, match=r"without its k: set sae\.k"):
-        from_sae_lens(jumprelu(sae, torch.ones(40)), sae.scale)
-
-
-def test_another_architecture_is_refused_with_what_to_use():
-    from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
-
-    other = StandardSAE(StandardSAEConfig(d_in=4, d_sae=8, apply_b_dec_to_input=False))
-
-    with pytest.raises(ValueError, match=r"architecture 'standard', expected 'topk'.*TopK release"):
-        from_sae_lens(other, scale=1.0)
-
-
-def topk(**settings: object):
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
-
-    return TopKSAE(TopKSAEConfig(**{"d_in": 4, "d_sae": 8, "k": 3} | settings))
-
-
-def test_another_k_than_that_of_training_is_refused():
-    with pytest.raises(
-        ValueError, match=r"k is 5, and the SAE was trained with 3: set sae\.k to 3"
-    ):
-        from_sae_lens(topk(apply_b_dec_to_input=False), scale=1.0, k=5)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"apply_b_dec_to_input": True},
-        {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
-    ],
-)
-def test_a_bias_or_a_scale_that_is_applied_to_the_input_is_refused(settings):
-    with pytest.raises(ValueError, match="load the final, folded checkpoint"):
-        from_sae_lens(topk(**settings), scale=1.0)
-
-
-def test_free_decoder_norms_that_the_gate_ignores_are_refused():
-    sae = topk(apply_b_dec_to_input=False)
-    sae.W_dec.data *= 2
-
-    with pytest.raises(ValueError, match="free decoder norms whose gate ignores them"):
-        from_sae_lens(sae, scale=1.0)
 
 
 def test_a_residual_of_another_width_is_refused():
@@ -194,3 +65,134 @@ def test_the_random_dictionary_is_the_same_for_the_same_seed_only():
 
     assert torch.equal(random_sae(sae, 1).w_dec, random_sae(sae, 1).w_dec)
     assert not torch.equal(random_sae(sae, 1).w_dec, random_sae(sae, 2).w_dec)
+
+
+def dense(codes: SparseCodes, d_sae: int = 40) -> torch.Tensor:
+    return torch.zeros(len(codes.values), d_sae).scatter_add(1, codes.indices, codes.values)
+
+
+def thresholds(sae: Sae, theta: torch.Tensor) -> Sae:
+    return sae._replace(gate=Threshold(theta))
+
+
+def pre_activations(sae: Sae, x: torch.Tensor) -> torch.Tensor:
+    return (sae.scale * x.double()) @ sae.w_enc.double() + sae.b_enc.double()
+
+
+@pytest.mark.parametrize(
+    "theta", [torch.rand(40) * 3, torch.full((40,), 1.5), torch.zeros(40), torch.full((40,), 1e9)]
+)
+def test_a_threshold_fires_what_is_above_it_as_long_as_it_writes(theta):
+    sae, x = thresholds(some_sae(), theta), torch.randn(50, 12)
+    pre = pre_activations(sae, x)
+    expected = torch.where(pre > theta, pre, 0) * sae.w_dec.double().norm(dim=1)
+
+    found = dense(encode(sae, x)).double()
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_topk_before_norms_chooses_by_pre_activations_and_is_as_long_as_it_writes():
+    sae, x = some_sae()._replace(gate=TopK(5, sees_norms=False)), torch.randn(50, 12)
+    pre = pre_activations(sae, x)
+    top = pre.topk(5, dim=1)
+    kept = torch.zeros_like(pre).scatter_(1, top.indices, top.values.clamp_min(0))
+
+    found = dense(encode(sae, x)).double()
+
+    expected = kept * sae.w_dec.double().norm(dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert not torch.equal(found > 0, dense(encode(some_sae(), x)) > 0)
+
+
+def test_what_equals_its_threshold_is_silent():
+    sae = Sae(torch.eye(2), torch.zeros(2), 3 * torch.eye(2), torch.zeros(2), TopK(1), scale=1.0)
+    sae = thresholds(sae, torch.tensor([0.5, 0.0]))
+
+    codes = encode(sae, torch.tensor([[0.5, 0.0], [0.75, 0.25], [-1.0, -1.0]]))
+
+    assert dense(codes, 2).tolist() == [[0, 0], [2.25, 0.75], [0, 0]]
+
+
+def test_a_code_is_as_wide_as_the_token_with_most_features():
+    sae = Sae(torch.eye(3), torch.zeros(3), torch.eye(3), torch.zeros(3), TopK(1), scale=1.0)
+    sae = thresholds(sae, torch.zeros(3))
+
+    codes = encode(sae, torch.tensor([[0.0, 2.0, 0.0], [0.0, 1.0, 3.0]]))
+
+    assert codes.values.tolist() == [[2, 0], [1, 3]]
+    assert codes.indices[codes.values > 0].tolist() == [1, 1, 2]
+    assert decode(sae, codes).tolist() == [[0, 2, 0], [0, 1, 3]]
+
+
+def test_no_tokens_and_tokens_on_which_nothing_fires_have_codes():
+    sae = thresholds(some_sae(), torch.full((40,), 1e9))
+
+    assert encode(sae, torch.randn(0, 12)).values.shape == (0, 1)
+    assert encode(sae, torch.randn(3, 12)).values.tolist() == [[0], [0], [0]]
+
+
+def test_blocks_of_tokens_are_joined_to_one_width(monkeypatch):
+    sae, x = thresholds(some_sae(), torch.full((40,), 2.0)), torch.randn(50, 12)
+    whole = encode(sae, x)
+    monkeypatch.setattr("feature_atlas.dictionary.sae.tokens_per_block", lambda _: 7)
+
+    in_blocks = encode(sae, x)
+
+    torch.testing.assert_close(dense(in_blocks), dense(whole))
+    assert in_blocks.values.shape == whole.values.shape
+
+
+def test_decoding_in_pieces_is_decoding_at_once(monkeypatch):
+    sae, x = thresholds(some_sae(), torch.zeros(40)), torch.randn(50, 12)
+    codes = encode(sae, x)
+    at_once = decode(sae, codes)
+    monkeypatch.setattr("feature_atlas.dictionary.sae._tokens_per_decode", lambda *_: 3)
+
+    torch.testing.assert_close(decode(sae, codes), at_once)
+
+
+def test_nan_reaches_the_codes_of_a_threshold_where_it_is_refused_later():
+    sae, x = thresholds(some_sae(), torch.ones(40)), torch.randn(3, 12)
+    x[1, 4] = float("nan")
+
+    codes = encode(sae, x)
+
+    assert codes.values[1].isnan().any()
+    assert codes.values[[0, 2]].isfinite().all()
+
+
+def test_a_decoder_bias_is_taken_off_the_input_by_the_encoders_bias():
+    sae, x = thresholds(some_sae(), torch.ones(40)), torch.randn(20, 12)
+    less = without_decoder_bias(sae.w_enc, sae.b_enc, sae.b_dec)
+
+    found = Encoder.of(sae._replace(b_enc=less)).encode(x)
+
+    expected = Encoder.of(sae).encode(x - sae.b_dec / sae.scale)
+    torch.testing.assert_close(dense(found), dense(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gate", "called"),
+    [
+        (TopK(3), "topk"),
+        (TopK(3, sees_norms=False), "topk_before_norms"),
+        (Threshold(torch.tensor([0.0, 0.1])), "threshold"),
+        (Threshold(torch.zeros(2)), "relu"),
+    ],
+)
+def test_a_gate_has_a_name(gate, called):
+    assert kind(gate) == called
+
+
+def test_the_random_dictionary_of_a_threshold_fires_about_as_its_base_does():
+    base = Sae(
+        torch.randn(64, 400), -torch.rand(400), torch.randn(400, 64), torch.zeros(64), TopK(1), 1.0
+    )
+    base, x = thresholds(base, torch.full((400,), 8.0)), torch.randn(500, 64)
+
+    random = random_sae(base, 1)
+
+    n_fired = [float((encode(sae, x).values > 0).sum()) / 500 for sae in (base, random)]
+    assert n_fired[0] > 10
+    assert n_fired[1] == pytest.approx(n_fired[0], rel=0.2)

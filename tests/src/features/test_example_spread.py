@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.example_spread import SpreadExamples, spread
 from feature_atlas.statistics.counter_hash import counter_hash

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.firing_shift import FiringCounts, firing_shift
 
 D_SAE, K = 9, 3

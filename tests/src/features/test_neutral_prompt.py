@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.neutral_prompt import (
     NeutralCounts,
     fired_anywhere,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.role_energy import NormSums, median_norm, role_energy
 from feature_atlas.vlm.token_roles import Role
 

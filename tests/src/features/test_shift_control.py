@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 import torch
 
-from feature_atlas.dictionary.sae import SparseCodes
+from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.firing_counts import (
     FiringCounts,
     ReplicateCounts,

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from feature_atlas.dictionary.sae import Encoder, SparseCodes, TopKSae, to_training_sae
+from feature_atlas.dictionary.codes import SparseCodes
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
+from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.features.visual_energy import (
     EnergyReplicates,
     EnergySums,
@@ -71,14 +74,14 @@ def sums_of(sums: EnergySums, roles: tuple[Role, ...]) -> torch.Tensor:
     return sums.total[list(roles)].sum(0)
 
 
-def random_sae(d_model: int, d_sae: int, k: int) -> TopKSae:
+def random_sae(d_model: int, d_sae: int, k: int) -> Sae:
     """Decoder rows of all lengths, biases that matter."""
-    return TopKSae(
+    return Sae(
         w_enc=torch.randn(d_model, d_sae) / d_model**0.5,
         b_enc=torch.randn(d_sae) * 0.1,
         w_dec=torch.randn(d_sae, d_model) * torch.rand(d_sae, 1),
         b_dec=torch.randn(d_model),
-        k=k,
+        gate=TopK(k),
         scale=3.0,
     )
 

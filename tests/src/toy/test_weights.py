@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, LlavaForConditionalGeneration
 
-from feature_atlas.dictionary.sae import from_sae_lens
+from feature_atlas.dictionary.sae_lens_form import from_sae_lens
 from feature_atlas.toy.base_sae import held_out_residuals, quality
 from feature_atlas.toy.examination import (
     examine_language,

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from feature_atlas.dictionary.certified import CertifiedEncoder
-from feature_atlas.dictionary.sae import Encoder, TopKSae
+from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.dictionary import encoders
 from feature_atlas.etl.stages.dictionary.encoders import text_encoders, write_fallbacks
@@ -16,9 +17,9 @@ from feature_atlas.etl.stages.dictionary.encoders import text_encoders, write_fa
 LAYERS = (1, 4)
 
 
-def some_sae() -> TopKSae:
+def some_sae() -> Sae:
     w_dec = torch.randn(256, 24)
-    return TopKSae(w_dec.T.contiguous(), torch.randn(256), w_dec, torch.zeros(24), 5, scale=0.5)
+    return Sae(w_dec.T.contiguous(), torch.randn(256), w_dec, torch.zeros(24), TopK(5), scale=0.5)
 
 
 @pytest.fixture

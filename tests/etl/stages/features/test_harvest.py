@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from feature_atlas.dictionary.sae import to_training_sae
+from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import ExampleConfig
 from feature_atlas.etl.inputs.samples import Sample, draw

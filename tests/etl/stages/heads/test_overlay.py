@@ -267,7 +267,7 @@ def test_a_prompt_of_ones_own_is_measured_and_kept_with_the_run(
     residual = hidden[OWN.layer + 1][0][is_text].double()
     gate = (residual * sae.scale) @ sae.w_enc.double() + sae.b_enc.double()
     gate *= sae.w_dec.double().norm(dim=1)
-    kept = gate >= gate.topk(sae.k, dim=1).values[:, -1:]
+    kept = gate >= gate.topk(sae.gate.k, dim=1).values[:, -1:]
     activation = (gate * kept).relu()
     loudest = int(activation.sum(0).argmax())
     order = torch.arange(len(sae.b_enc)).roll(OWN.feature - loudest)  # the loudest is this feature

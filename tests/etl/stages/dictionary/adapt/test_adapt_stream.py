@@ -4,7 +4,7 @@ import pytest
 import torch
 from adapted_run import opened
 
-from feature_atlas.dictionary.sae import TopKSae
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.inputs import InstructConfig
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae, run_adapt
@@ -53,7 +53,7 @@ def test_the_instruct_control_reads_the_same_tokens_with_other_weights(config: R
 
     run_adapt(study.run, "instruct", 0)
 
-    assert isinstance(adapted_sae(study, "instruct", 1), TopKSae)
+    assert isinstance(adapted_sae(study, "instruct", 1), Sae)
     instruct = next(ActivationStream(study, "instruct", [1]).passes())
     language = next(ActivationStream(study, "questions", [1]).passes())
     assert torch.equal(instruct.roles, language.roles)
