@@ -66,9 +66,10 @@ _KNOWN = {
 
 def find_vision_tower(name: str, *, given: str | None, weights_needed: bool) -> VisionTower:
     """The tower given, or else the one named: a folder, a known name, or a hub id."""
-    if given is None and name in _KNOWN and not weights_needed:
-        return VisionTower(_KNOWN[name], _usual_pictures(_KNOWN[name]), None)
-    folder = _folder(given or name, weights_needed)
+    place = given or name
+    if place in _KNOWN and not weights_needed and not Path(place).is_dir():
+        return VisionTower(_KNOWN[place], _usual_pictures(_KNOWN[place]), None)
+    folder = _folder(place, weights_needed)
     config = AutoConfig.from_pretrained(folder)
     config = getattr(config, "vision_config", config)
     if config.model_type not in (CLIP, SIGLIP):
