@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from feature_atlas.heads.plural import plurals
 from feature_atlas.statistics.uncertainty import clustered_bootstrap
 from feature_atlas.vlm.processor_geometry import Box, Geometry
 
@@ -75,18 +76,21 @@ def named_objects(
 
     ``in_picture`` has the name of each object; an object may stand there under several names. The
     longest name counts: "hot dog" names no dog. It is not clear when the question names nothing
-    known, or uses a name, or its plural, that fits no object in the picture or more than one.
+    known, or uses a plural (also "knives", "people"), or a name that fits no object in the picture
+    or more than one.
     """
-    names = sorted({name.casefold() for name in vocabulary}, key=len, reverse=True)
+    names = {name.casefold() for name in vocabulary}
+    several = {plural for name in names for plural in plurals(name)} - names
     if not names:
         return None
-    pattern = rf"\b({'|'.join(map(re.escape, names))})(s|es)?\b"
-    words = list(re.finditer(pattern, question.casefold()))
+    longest_first = sorted(names | several, key=lambda word: (-len(word), word))
+    pattern = rf"\b({'|'.join(map(re.escape, longest_first))})\b"
+    words = re.findall(pattern, question.casefold())
     here = [name.casefold() for name in in_picture]
     count = Counter(here)
-    if not words or any(found[2] or count[found[1]] != 1 for found in words):
+    if not words or any(word in several or count[word] != 1 for word in words):
         return None
-    return sorted({here.index(found[1]) for found in words})
+    return sorted({here.index(word) for word in words})
 
 
 def object_patches(
