@@ -65,8 +65,9 @@ class StageOutput:
             self.record(file)
 
     def warn(self, text: str) -> None:
-        """Keep a sentence that a reader of the numbers must know; the stage goes on."""
-        self.warnings.append(text)
+        """Keep a sentence that a reader of the numbers must know, once; the stage goes on."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def record(self, file: Path, **facts: Any) -> None:
         """Note a file that lies in the stage's folder; `table` with its shape if it holds rows."""

@@ -88,7 +88,8 @@ def _write(output: StageOutput, study: Study) -> None:
         bar = progress.add_task("ablation", total=len(features))
         for layer, numbers in by_layer_of(features).items():
             few = [f for f in numbers if Feature(layer, f) in compared]
-            scored = _score_layer(study, LayerInterventions(study, layer, numbers), few)
+            removals = LayerInterventions(study, layer, numbers)
+            scored = _score_layer(output, study, removals, few)
             for of_layer in scored:
                 rows.extend(_rows(output, study, layer, of_layer, scored))
             progress.advance(bar, len(numbers))
@@ -105,10 +106,12 @@ def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
     return survivors[: config.max_features] + costly[: config.n_screened]
 
 
-def _score_layer(study: Study, layer: LayerInterventions, compared: list[int]) -> list[Scored]:
+def _score_layer(
+    output: StageOutput, study: Study, layer: LayerInterventions, compared: list[int]
+) -> list[Scored]:
     """All evaluations of a layer's features."""
     found = []
-    for evaluation, features in evaluation_sets(study, layer.layer, layer.features):
+    for evaluation, features in evaluation_sets(study, output, layer.layer, layer.features):
         removals = [Intervention(f) for f in features]
         if evaluation.name in HELD_OUT:
             others = study.config.ablation.interventions

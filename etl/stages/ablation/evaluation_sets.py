@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
 from feature_atlas.etl.stages.features.top_samples import relation_of
@@ -21,6 +22,8 @@ from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 
 SCORED = "vsr-test"
+MIN_PICTURES = 2
+"""About which an evaluation must be: its intervals resample pictures."""
 
 
 class EvaluationSet(NamedTuple):
@@ -39,33 +42,47 @@ class EvaluationSet(NamedTuple):
 
 
 def evaluation_sets(
-    study: Study, layer: int, features: list[int]
+    study: Study, output: StageOutput, layer: int, features: list[int]
 ) -> list[tuple[EvaluationSet, list[int]]]:
     """Every set on which these features of a layer are scored, each with those it concerns."""
     config, sets = study.config.ablation, []
     for of_relation, chosen in relation_sets(study, layer, features, [SCORED]):
         assert of_relation.relation is not None
-        sets.append((of_relation, chosen))
-        sets.append((other_relations(study, of_relation.relation, config.n_other), chosen))
+        if can_be_scored(study, output, of_relation):
+            sets.append((of_relation, chosen))
+            sets.append((other_relations(study, of_relation.relation, config.n_other), chosen))
     if config.replicate_paper:
         for of_relation, chosen in relation_sets(study, layer, features, [STATEMENTS, SCORED]):
             sets.append((of_relation._replace(name="vsr_paper"), chosen))
-    questions = yes_no_questions(study, config.n_vqa)
-    return [*sets, (questions, features)] if questions.numbers else sets
+    sets.append((yes_no_questions(study, config.n_vqa), features))
+    return [pair for pair in sets if can_be_scored(study, output, pair[0])]
+
+
+def can_be_scored(study: Study, output: StageOutput, evaluation: EvaluationSet) -> bool:
+    """Whether it is about pictures enough for an interval; a warning where it is not."""
+    n, n_pictures = len(evaluation.numbers), len(set(images_of(study, evaluation).tolist()))
+    if n_pictures < MIN_PICTURES:
+        about = "" if evaluation.relation is None else f" of relation {evaluation.relation!r}"
+        output.warn(
+            f"nothing was scored on {evaluation.name}{about}: {n} questions about {n_pictures} "
+            f"pictures, and an interval needs {MIN_PICTURES} pictures"
+        )
+    return n_pictures >= MIN_PICTURES
 
 
 def relation_sets(
     study: Study, layer: int, features: list[int], splits: Iterable[str]
 ) -> list[tuple[EvaluationSet, list[int]]]:
-    """Statements of some splits about each feature's relation, with the features that share it."""
+    """Statements of some splits about each feature's relation, with the features that share it.
+
+    A split need not have any.
+    """
     by_relation: dict[str, list[int]] = {}
     for f in features:
         relation = relation_of(study, Feature(layer, f))
         if relation is not None:
             by_relation.setdefault(relation, []).append(f)
-    found = {relation: statements_of(study, relation, splits) for relation in by_relation}
-    return [(found[relation], chosen) for relation, chosen in by_relation.items()
-            if found[relation].numbers]  # fmt: skip
+    return [(statements_of(study, name, splits), chosen) for name, chosen in by_relation.items()]
 
 
 def statements_of(study: Study, relation: str, splits: Iterable[str]) -> EvaluationSet:

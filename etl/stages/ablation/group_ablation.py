@@ -23,6 +23,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
     all_relations,
+    can_be_scored,
     images_of,
     labels_of,
     other_relations,
@@ -90,10 +91,12 @@ def _write(output: StageOutput, study: Study) -> None:
     rows: list[Row] = []
     for group in track(groups, "groups of features"):
         for evaluation in _evaluations(study, group):
-            rows.extend(_score(study, directions, group, evaluation))
+            if can_be_scored(study, output, evaluation):
+                rows.extend(_score(study, directions, group, evaluation))
     if rows:
         output.table("ablation_group", _columns(study.config.seed, rows))
-        output.table("ablation_group_member", _members(groups))
+        scored = {(row.group.kind, row.group.name) for row in rows}
+        output.table("ablation_group_member", _members([g for g in groups if g[:2] in scored]))
 
 
 def _groups(study: Study, survivors: list[Feature]) -> list[Group]:
@@ -157,13 +160,12 @@ def _evaluations(study: Study, group: Group) -> list[EvaluationSet]:
     config = study.config.group_ablation
     questions = yes_no_questions(study, config.n_vqa)
     if group.kind == "layer":
-        sets = [all_relations(study, config.n_statements)]
-    else:
-        sets = [
-            statements_of(study, group.name, [SCORED]).first(config.n_statements),
-            other_relations(study, group.name, config.n_statements),
-        ]
-    return [e for e in (*sets, questions) if e.numbers]
+        return [all_relations(study, config.n_statements), questions]
+    return [
+        statements_of(study, group.name, [SCORED]).first(config.n_statements),
+        other_relations(study, group.name, config.n_statements),
+        questions,
+    ]
 
 
 def _score(

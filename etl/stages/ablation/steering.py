@@ -20,6 +20,7 @@ from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_c
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
+    can_be_scored,
     images_of,
     labels_of,
     relation_sets,
@@ -67,8 +68,9 @@ def _write(output: StageOutput, study: Study) -> None:
     for layer, numbers in track(by_layer_of(chosen).items(), "steering"):
         for evaluation, of_relation in relation_sets(study, layer, numbers, [SCORED]):
             few = evaluation.first(study.config.steering.n_statements)
-            for f in of_relation:
-                rows.extend(_steer(output, study, Feature(layer, f), few))
+            if can_be_scored(study, output, few):
+                for f in of_relation:
+                    rows.extend(_steer(output, study, Feature(layer, f), few))
     if rows:
         output.table("steering", _columns(study.config.seed, rows))
 

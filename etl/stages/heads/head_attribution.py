@@ -63,7 +63,12 @@ def _write(output: StageOutput, study: Study) -> None:
             wanted[number].append(feature)
     scores = _scores(study, wanted)
     for feature in features:
-        if len(scores[feature]) >= MIN_SAMPLES:  # a standard error needs two
+        if len(scores[feature]) < MIN_SAMPLES:  # a standard error needs two
+            output.warn(
+                f"L{feature.layer} F{feature.feature} fires on {len(scores[feature])} questions: "
+                "not attributed"
+            )
+        else:
             parts = zip(*scores[feature], strict=True)
             of_feature = HeadScores(*(torch.cat(part, dim=2) for part in parts))
             output.table("head_attribution", _columns(feature, of_feature))

@@ -19,6 +19,7 @@ from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
+    can_be_scored,
     images_of,
     labels_of,
     relation_sets,
@@ -109,10 +110,11 @@ def _write(output: StageOutput, study: Study) -> None:
         bar = progress.add_task("head knock-out", total=len(features))
         for layer, numbers in by_layer_of(features).items():
             for evaluation, of_evaluation in relation_sets(study, layer, numbers, [SCORED]):
-                for number in of_evaluation:
-                    feature = Feature(layer, number)
-                    rows.extend(_knock_out(study, feature, drives[feature], evaluation))
-                    progress.advance(bar)
+                if can_be_scored(study, output, evaluation):
+                    for number in of_evaluation:
+                        feature = Feature(layer, number)
+                        rows.extend(_knock_out(study, feature, drives[feature], evaluation))
+                progress.advance(bar, len(of_evaluation))
     if rows:
         output.table("head_knockout", _columns(study, rows))
     _warn_of_controls(output, rows)

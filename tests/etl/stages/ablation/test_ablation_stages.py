@@ -1,101 +1,35 @@
-"""The stages that remove and add features, on a small study: against plain hooked passes.
-
-Adaptation and harvest are replaced by the base dictionaries and by chosen features.
-"""
+"""The stages that remove and add features, on a small study: against plain hooked passes."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from removal_study import MEAN_ACTIVATION, SURVIVORS, removal_study
 
-import feature_atlas.etl.stages.ablation.ablation as stage
-import feature_atlas.etl.stages.ablation.ablation_screening as screening
 import feature_atlas.etl.stages.ablation.group_ablation as group_stage
-import feature_atlas.etl.stages.ablation.interventions as removals
-import feature_atlas.etl.stages.ablation.steering as steering_stage
 from feature_atlas.ablation.control import control_p_value
 from feature_atlas.ablation.intervention import Edit, addition, directional, span_removal
 from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.commands.demo import demo_config
-from feature_atlas.etl.config.causes import (
-    AblationConfig,
-    AttributionConfig,
-    GroupAblationConfig,
-    SteeringConfig,
-)
-from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.run_folder.artifacts import read_rows, write_json
+from feature_atlas.etl.run_folder.artifacts import read_rows
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
-from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
-from feature_atlas.etl.study import Study, open_run, open_study
+from feature_atlas.etl.study import Study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.residual_stream import edit_residual, logits
 
-SURVIVORS = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
-CANDIDATES = [*SURVIVORS, Feature(3, 77), Feature(1, 9), Feature(1, 10)]
 RELATION = "left of"
-MEAN_ACTIVATION = 2.5
-
-
-def configured(world: Path) -> RunConfig:
-    config = demo_config(world)
-    return config.model_copy(
-        update={
-            "name": "removals",
-            "batch_size": 16,
-            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 60}),
-            "head_attribution": AttributionConfig(n_mean_images=6),
-            "ablation": AblationConfig(
-                max_features=2, n_screened=1, n_screen=6, n_controls=3, n_random_controls=2,
-                n_direction_controls=2, n_other=12, n_vqa=10, n_compared=1, n_bootstrap=100,
-            ),
-            "group_ablation": GroupAblationConfig(n_statements=8, n_vqa=6, n_controls=1),
-            "steering": SteeringConfig(max_features=1, alphas=(0.0, 2.0), n_statements=8),
-        }
-    )  # fmt: skip
-
-
-def by_layer(study: Study, _stage: str, _table: str, column: str, **_: object) -> np.ndarray:
-    """Firing rates all alike enough to be matched."""
-    if column == "mean_activation":
-        return np.full((len(study.layers), 1024), MEAN_ACTIVATION)
-    return np.random.default_rng(3).uniform(0.1, 0.12, (len(study.layers), 1024))
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """All three stages done."""
+    """All three stages done; every feature is about one relation."""
     world = tmp_path_factory.mktemp("removal-world")
     write_world(world, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=60)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (removals, screening, steering_stage):
-            patch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
-        for module in (stage, group_stage, steering_stage):
-            patch.setattr(module, "adapt_stages", lambda *_: [])
-        for module in (stage, group_stage):
-            patch.setattr(module, "survivors_of", lambda *_: list(SURVIVORS))
-        for module in (removals, steering_stage):
-            patch.setattr(module, "by_layer", by_layer)
-        patch.setattr(stage, "candidates_of", lambda *_: list(CANDIDATES))
-        patch.setattr(group_stage, "relation_of", lambda *_: RELATION)
-        patch.setattr(
-            "feature_atlas.etl.stages.ablation.evaluation_sets.relation_of", lambda *_: RELATION
-        )
-        run = open_run(configured(world), tmp_path_factory.mktemp("removal-home"))
-        for name in ("samples", "neutral_prompt", "visual_energy", "harvest"):
-            (run / name).mkdir()
-            write_json(run / name / "stage.json", {"key": name, "files": []})
-        run_mean_image(run)
-        stage.run_ablation(run)
-        group_stage.run_group_ablation(run)
-        steering_stage.run_steering(run)
-    return open_study(run)
+    return removal_study(world, tmp_path_factory.mktemp("removal-home"), lambda *_: RELATION)
 
 
 def plain_margins(study: Study, numbers: list[int], edits: dict[int, Edit]) -> torch.Tensor:
