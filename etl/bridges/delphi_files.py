@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from feature_atlas.etl.run_folder.storable_text import fault_of
+from feature_atlas.etl.run_folder.strict_json import parse_strictly
+
 SCORERS = ("detection", "fuzz")
 """Scorers whose examples are said to fire or not; others score something else."""
 
@@ -55,7 +58,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"no {file}: expected a folder of Delphi's results, with run_config.json, "
             "explanations/ and scores/."
         )
-    config = _read_json(file)
+    config = _read_strictly(file)
     if not isinstance(config, dict):
         raise refuse(file, f"holds {type(config).__name__}, expected an object of settings")
     if not isinstance(config.get("explainer_model"), str):
@@ -70,8 +73,8 @@ def read_explanations(folder: Path) -> dict[Latent, str]:
         latent, text = _latent(file), _read_json(file)
         if not isinstance(text, str) or not text.strip():
             raise refuse(file, f"holds {text!r}, expected a text in quotes")
-        if "\0" in text:
-            raise refuse(file, "contains a zero byte, which PostgreSQL's text cannot hold")
+        if fault := fault_of(text):
+            raise refuse(file, f"contains {fault}")
         if latent in found:
             raise refuse(file, f"layer {latent.layer}, feature {latent.feature} comes twice")
         found[latent] = text
@@ -137,9 +140,17 @@ def _verdict(file: Path, number: int, example: Any) -> Verdict:
     return Verdict(firing, None if answer is None else answer >= 0.5)
 
 
+def _read_strictly(file: Path) -> Any:
+    """All of what it says is kept with the run."""
+    try:
+        return parse_strictly(file.read_bytes())
+    except ValueError as error:
+        raise refuse(file, str(error)) from None
+
+
 def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         what = f"is not whole JSON ({error}): it is truncated or no file of Delphi's"
         raise refuse(file, what) from None

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from feature_atlas.etl.bridges.json_lines import Line, read_lines
 from feature_atlas.etl.labels.base_label import Label, Written, write_labels
+from feature_atlas.etl.run_folder.storable_text import fault_of
 from feature_atlas.etl.warehouse.staging import Connection
 
 PATTERNS = ("explanations*/batch-*.jsonl.gz", "explanations*/batch-*.jsonl")
@@ -164,8 +165,8 @@ def _text(line: Line, field: str) -> str:
     if not isinstance(value, str) or not value:
         found = f"is {value!r}" if field in line.value else "is missing"
         raise line.refuse(f"{field} {found}, expected a text")
-    if "\0" in value:
-        raise line.refuse(f"{field} contains a zero byte, which PostgreSQL's text cannot hold")
+    if fault := fault_of(value):
+        raise line.refuse(f"{field} contains {fault}")
     return value
 
 

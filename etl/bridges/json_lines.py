@@ -66,7 +66,7 @@ def read_lines(file: Path) -> Iterator[Line]:
 def _object(file: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{file}, line {number}: not JSON ({error}). Nothing was imported."
         ) from None

@@ -6,14 +6,12 @@ after hours of computing, it would be blamed on something else.
 
 import codecs
 import json
-import re
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""A zero byte, or half of a surrogate pair: PostgreSQL's text and UTF-8 cannot hold them."""
+from feature_atlas.etl.run_folder.storable_text import fault_of
 
 Object = dict[str, Any]
 
@@ -38,9 +36,8 @@ class Entry(NamedTuple):
             raise self.refuse(f"{name} is {_shortly(found)}, expected a text")
         if not found.strip():
             raise self.refuse(f"{name} is empty, expected a text")
-        if UNSTORABLE.search(found):
-            what = "holds a zero byte or half a character (a lone surrogate)"
-            raise self.refuse(f"{name} {what}: {_shortly(found)}")
+        if fault := fault_of(found):
+            raise self.refuse(f"{name} holds {fault}: {_shortly(found)}")
         return found
 
     def whole(self, name: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from feature_atlas.etl.run_folder.storable_text import fault_of
 from feature_atlas.etl.warehouse.runs import RunName, resolve_run
 from feature_atlas.models import Review
 from feature_atlas.models.columns import Bounds
@@ -112,8 +113,9 @@ def _require_legal(one: Judgement, layers: list[int], d_sae: int, slug: str) -> 
         wrong = "there is no label to accept; say `edit` with a description"
     elif not one.reviewer.strip():
         wrong = "the reviewer has no name"
-    elif any("\0" in (said or "") for said in (one.description, one.note, one.judged)):
-        wrong = "a zero byte, which PostgreSQL's text cannot hold"
+    else:
+        said = "".join(filter(None, (one.description, one.note, one.judged, one.reviewer)))
+        wrong = fault_of(said)
     if wrong:
         raise ValueError(f"{one.source}: {wrong}. Nothing was written.")
 

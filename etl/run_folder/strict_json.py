@@ -1,11 +1,12 @@
 """JSON with nothing in it that PostgreSQL cannot hold, and nothing said twice."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from math import isfinite
 from typing import Any
+
+from feature_atlas.etl.run_folder.storable_text import fault_of
 
 
 def parse_strictly(content: bytes) -> Any:
@@ -23,8 +24,8 @@ def parse_strictly(content: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is no JSON ({error})") from None
     for where, text in texts:
-        if re.search("[\x00\ud800-\udfff]", text):
-            raise ValueError(f"{where} holds a zero byte or half a character: {shortly(text)}")
+        if fault := fault_of(text):
+            raise ValueError(f"{where} holds {fault}: {shortly(text)}")
     return said
 
 

@@ -7,6 +7,7 @@ own hash: the same text is always on the same side, however often it comes and i
 
 import hashlib
 import json
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -96,13 +97,18 @@ class TextFile:
     def _text(self, said: str, line: int) -> str:
         try:
             entry = json.loads(said)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path}, line {line}: no JSON ({error}).") from None
         text = entry.get("text") if isinstance(entry, dict) else None
         if not isinstance(text, str):
             raise ValueError(
                 f'{self.path}, line {line}: expected an object with a "text", such as '
                 f'{{"text": "..."}}; it is {said.strip()[:60]}'
+            )
+        if not text.isascii() and (half := re.search("[\ud800-\udfff]", text)):
+            raise ValueError(
+                f"{self.path}, line {line}: the text holds half a character, {half[0]!a}, which "
+                "no tokenizer reads: leave it out."
             )
         return text
 

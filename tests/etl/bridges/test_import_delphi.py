@@ -183,6 +183,17 @@ BAD = {
     ),
     "no text": ("explanations/layers.0_latent5.txt", "[1]", "expected a text in quotes"),
     "a zero byte": ("explanations/layers.0_latent5.txt", '"a\\u0000"', "zero byte"),
+    "half a character": (
+        "explanations/layers.0_latent5.txt",
+        '"a \\ud83d b"',
+        "contains half a character ('\\ud83d')",
+    ),
+    "half a character among the settings": (
+        "run_config.json",
+        '{"explainer_model": "m", "note": "\\udc00"}',
+        "note holds half a character",
+    ),
+    "settings in the wrong encoding": ("run_config.json", "\x00", "it is no JSON"),
     "no settings": ("run_config.json", "{}", "names no explainer_model"),
 }
 

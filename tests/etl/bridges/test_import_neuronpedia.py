@@ -154,6 +154,17 @@ BAD = {
     "no description": (without("description"), "line 301: description is missing"),
     "an empty description": (appended(description=""), "description is '', expected a text"),
     "a zero byte": (appended(description="a\0b"), "description contains a zero byte"),
+    **{
+        f"half a character in {field}": (
+            appended(**{field: "a \udcff b"}),
+            f"line 301: {field} contains half a character ('\\udcff')",
+        )
+        for field in ("description", "id", "typeName", "explanationModelName")
+    },
+    "brackets without end": (
+        lambda file: rewritten(file, "[" * 99_999 + "\n"),
+        "line 301: not JSON",
+    ),
     "an odd time": (appended(createdAt="yesterday"), "createdAt is 'yesterday'"),
     "the same id twice": (
         lambda file: rewritten(file, json.dumps(explanation(17)) + "\n"),

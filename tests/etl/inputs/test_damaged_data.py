@@ -73,7 +73,7 @@ IN_QUESTIONS = [
       for bad in ("7", 7.0, None, True, -1)],
     *[(put("image_id", bad), "image_id is .*whole number") for bad in ("7", 7.5, None, [7])],
     *[(put("question", bad), "question is .*a text") for bad in (None, "", " \n", 7, ["Why?"])],
-    *[(put("question", bad), "question holds a zero byte or half") for bad in (HALF, "a\0b")],
+    *[(put("question", bad), "question holds (a zero byte|half a char)") for bad in (HALF, "a\0b")],
     *[(without(name), f"{name} is missing") for name in ("question_id", "image_id", "question")],
     (doubled("question_id"), r"question_id \d+ comes twice, first in entry"),
     (put("question_id", 9), "question_id 9 has no annotation|no question"),
@@ -86,7 +86,7 @@ IN_ANNOTATIONS = [
         for bad in (None, "", "\t", 1, True, ["yes"])
         for name in ("multiple_choice_answer", "question_type")
     ],
-    (put("multiple_choice_answer", HALF), "multiple_choice_answer holds a zero byte or half"),
+    (put("multiple_choice_answer", HALF), "multiple_choice_answer holds (a zero byte|half a char)"),
     *[(put("answer_type", bad), "answer_type is .*expected yes/no") for bad in ("Yes/No", None, 1)],
     *[(without(name), f"{name} is missing")
       for name in ("question_id", "multiple_choice_answer", "question_type", "answer_type")],
@@ -105,7 +105,7 @@ IN_STATEMENTS = [
         for bad in (None, "", "  ", 4, ["x"])
         for name in ("image", "caption", "relation")
     ],
-    *[(put(name, HALF), f"{name} holds a zero byte or half") for name in ("caption", "relation")],
+    *[(put(name, HALF), f"{name} holds half a char") for name in ("caption", "relation")],
     *[(put("image", bad), "expected the name of a file") for bad in ("/etc/x.jpg", "../x.jpg")],
     *[(without(name), f"{name} is missing") for name in ("image", "caption", "label", "relation")],
     *[(instead(bad), "expected an object") for bad in (None, "x", [1], 3)],

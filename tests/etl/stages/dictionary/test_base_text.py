@@ -96,6 +96,7 @@ def test_a_tenth_is_held_out():
         (b'{"txt": "a"}', r'line 3: expected an object with a "text".*it is \{"txt": "a"\}'),
         (b'{"text": 7}', r'line 3: expected an object with a "text"'),
         (b'{"text": "\xff"}', r"line 3: no UTF-8 text"),
+        (b'{"text": "a \\ud83d b"}', r"line 3: the text holds half a character, '\\ud83d'"),
     ],
 )
 def test_a_line_that_is_no_document_is_named(line, said, tmp_path):
