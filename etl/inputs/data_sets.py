@@ -41,6 +41,11 @@ def read_data_sets(data: DataConfig) -> DataSets:
         "vsr-train": draw(train, data.n_vsr, data.seed),
         "vsr-test": draw(unseen, data.n_vsr, data.seed),
     }
+    if len({sample.image for sample in samples["vqav2-val"]}) < 2:
+        raise ValueError(
+            f"the questions drawn from val in {data.vqa_folder} are about one picture: expected "
+            "two or more, since each is also asked of another one's picture."
+        )
     if not unseen:
         raise ValueError(
             f"all {len(test)} statements of {data.vsr_folder / 'test.jsonl'} stand in train.jsonl "

@@ -156,6 +156,13 @@ def test_a_test_split_that_is_the_train_split_is_refused(world):
         read_data_sets(data_of(world))
 
 
+def test_questions_about_a_single_picture_are_refused(world):
+    data = data_of(world).model_copy(update={"n_base": 1})
+
+    with pytest.raises(ValueError, match=r"val in .* are about one picture: expected"):
+        read_data_sets(data)
+
+
 def test_a_statement_said_twice_is_a_warning(world):
     file = world / "vsr/train.jsonl"
     file.write_text(file.read_text() + file.read_text().splitlines()[0] + "\n")
