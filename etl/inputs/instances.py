@@ -115,6 +115,12 @@ def _sizes(images: list[Entry]) -> dict[int, Size]:
             raise row.refuse(f"it is {size.width} x {size.height} pixels")
         if number in sizes:
             raise row.refuse(f"id {number} comes twice")
+        named = coco_id(Path(row.text("file_name"))) if "file_name" in row.value else None
+        if named not in (None, number):
+            raise row.refuse(
+                f"id is {number}, and its file is called {row.value['file_name']!r}: pictures are "
+                "known by the last number in their name, which must be the id"
+            )
         sizes[number] = size
     return sizes
 

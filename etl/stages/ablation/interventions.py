@@ -79,7 +79,12 @@ class LayerInterventions:
         return Encoder.of(self.sae)
 
     def matched(self, feature: int, n: int, taken: Collection[int] = ()) -> list[int]:
-        """Features that fire as often and project as much, none in question and none taken."""
+        """Features that fire as often and project as much, none in question and none taken.
+
+        None at all for a feature that fires on no base question: as often is never.
+        """
+        if not self.firing_rate[feature] > 0:
+            return []
         return matched_controls(
             self.firing_rate,
             self.projection,

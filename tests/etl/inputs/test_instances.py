@@ -181,6 +181,7 @@ DAMAGED = [
       for bad in ([60, 0, 10, 10], [-3, 0, 10, 10], [0, 50, 10, 18], [0, -9, 1, 1])],
     *[("annotations", "iscrowd", bad, "iscrowd is .*expected 0 or 1") for bad in (2, None, True)],
     ("images", "width", 0, "it is 0 x 64 pixels"),
+    ("images", "file_name", "COCO_val2014_000000000008.jpg", "id is .* known by the last number"),
     ("annotations", "image_id", 99, "image_id 99 is not among"),
     ("annotations", "category_id", 99, "category_id 99 is not among"),
 ]  # fmt: skip

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from removal_study import SURVIVORS, removal_study
 
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
+from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.study import Study
 from feature_atlas.toy.world import write_world
@@ -97,3 +99,11 @@ def test_what_is_steered_has_a_row_or_a_warning(study: Study) -> None:
 
     assert steered <= {ENOUGH}
     assert len(steered) + len(unscored(study, "steering")) == 1
+
+
+def test_a_feature_that_never_fires_has_no_matched_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LayerInterventions, "__init__", lambda self: None)
+    layer = LayerInterventions()  # type: ignore[call-arg]
+    layer.firing_rate = np.array([0.1, 0.0, 0.1])
+
+    assert layer.matched(1, 2) == []
