@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from feature_atlas.dictionary.gate import gate_facts
@@ -32,7 +33,9 @@ from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same
 from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
-from feature_atlas.vlm.residual_stream import decoder_layers, text_model
+from feature_atlas.vlm.decoder_inputs import text_model
+from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
+from feature_atlas.vlm.residual_stream import decoder_layers
 from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
 
 
@@ -127,10 +130,19 @@ class Study:
         return load_base_saes(self.config.sae, self.vlm.model, self.config.device)
 
     @cached_property
-    def mean_image(self) -> Tensor:
-        """Mean image embedding, from the stage of that name, [patch, d_model]."""
-        stored = read_arrays(self.run, "mean_image", "mean_image")["embedding"]
-        return torch.from_numpy(stored).to(self.vlm.model.dtype).to(self.config.device)
+    def mean_image(self) -> MeanImage:
+        """Mean image features, from the stage of that name."""
+        stored = read_arrays(self.run, "mean_image", "mean_image")
+        like = {"device": self.config.device, "dtype": self.vlm.model.dtype}
+        levels = (torch.from_numpy(stored[name]).to(**like) for name in level_names(len(stored)))
+        return MeanImage(tuple(levels))
+
+    @cached_property
+    def pictures_vary(self) -> bool:
+        """Whether a picture's size decides how many image tokens it has."""
+        blanks = [Image.new("RGB", size) for size in ((320, 320), (640, 400), (200, 900))]
+        batch = encode_prompts(self.vlm.processor, ["?"] * len(blanks), blanks)
+        return len(n_image_tokens(batch).unique()) > 1
 
     def prompts(
         self,
@@ -138,13 +150,21 @@ class Study:
         *,
         with_image: bool = True,
         questions: Sequence[str] | None = None,
+        sized_like: Sequence[Sample] | None = None,
     ) -> Iterator[tuple[PromptBatch, list[int]]]:
-        """Batches of prompts with the positions of their samples; ``questions`` replaces theirs."""
+        """Batches of prompts with the positions of their samples; ``questions`` replaces theirs.
+
+        Pictures get the size of those of ``sized_like`` where that decides how many tokens each
+        has, so that one can stand in the place of the other.
+        """
         asked = [s.question for s in samples] if questions is None else list(questions)
         step = self.config.batch_size
         for start in range(0, len(samples), step):
             rows = list(range(start, min(start + step, len(samples))))
-            images = [open_image(samples[i].image) for i in rows] if with_image else None
+            images = None
+            if with_image:
+                like = sized_like or samples
+                images = [self._picture(samples[i], like[i]) for i in rows]
             batch = encode_prompts(
                 self.vlm.processor,
                 [asked[i] for i in rows],
@@ -153,6 +173,12 @@ class Study:
             )
             self._require_known_prefix(batch, with_image)
             yield batch.to(self.config.device), rows
+
+    def _picture(self, sample: Sample, like: Sample) -> Image.Image:
+        picture = open_image(sample.image)
+        if like.image == sample.image or not self.pictures_vary:
+            return picture
+        return picture.resize(open_image(like.image).size)
 
     def _require_known_prefix(self, batch: PromptBatch, with_image: bool) -> None:
         """The template begins every prompt alike, not only those of one batch."""
@@ -164,6 +190,11 @@ class Study:
                 f"prompts begin with {decode(found)!r}, and earlier ones with {decode(known)!r}: "
                 "expected a constant prefix. Take what changes out of the chat template."
             )
+
+
+def level_names(n_levels: int) -> list[str]:
+    """Names of the mean image's arrays."""
+    return ["embedding", *(f"deepstack_{level}" for level in range(n_levels - 1))]
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,6 @@ from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
-    AutoProcessor,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -18,12 +17,14 @@ from transformers import (
 )
 
 from feature_atlas.etl.config.inputs import BaseModelConfig, InstructConfig, VlmConfig
+from feature_atlas.etl.inputs.processors import read_processor
 from feature_atlas.etl.inputs.skeletons import (
     image_text_skeleton,
     language_skeleton,
     require_complete,
 )
-from feature_atlas.vlm.residual_stream import decoder_layers, freeze, text_model
+from feature_atlas.vlm.decoder_inputs import text_model
+from feature_atlas.vlm.residual_stream import decoder_layers, freeze
 
 
 class BaseModel(NamedTuple):
@@ -41,10 +42,7 @@ class Vlm(NamedTuple):
 
 
 def load_vlm(config: VlmConfig, device: str) -> Vlm:
-    """The model in evaluation mode without gradients, and its processor.
-
-    Pictures are always prepared by Pillow: another back end differs in the last bits.
-    """
+    """The model in evaluation mode without gradients, and its processor."""
     folder = vlm_folder(config)
     image_text_skeleton(folder)
     model = _load(AutoModelForImageTextToText, folder, config.dtype)
@@ -53,14 +51,7 @@ def load_vlm(config: VlmConfig, device: str) -> Vlm:
 
 def load_processor(config: VlmConfig) -> ProcessorMixin:
     """The VLM's own processor: chat template, tokenizer, pictures."""
-    folder = vlm_folder(config)
-    try:
-        return AutoProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
-    except (OSError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"{folder} has no processor that transformers loads ({error}): copy the files of "
-            "tokenizer and processor beside the weights."
-        ) from error
+    return read_processor(vlm_folder(config))
 
 
 def load_base_model(

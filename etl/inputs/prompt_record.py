@@ -11,7 +11,8 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from feature_atlas.vlm.token_roles import PromptBatch, Role, chat_template
+from feature_atlas.vlm.chat_template import chat_template
+from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
 def describe_prompt(processor: ProcessorMixin, batch: PromptBatch) -> dict[str, Any]:

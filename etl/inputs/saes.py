@@ -21,7 +21,8 @@ from feature_atlas.etl.inputs.sae_facts import (
     stated_scale,
 )
 from feature_atlas.etl.inputs.sae_release import download, find_released, load_released
-from feature_atlas.vlm.residual_stream import decoder_layers, text_model
+from feature_atlas.vlm.decoder_inputs import text_model
+from feature_atlas.vlm.residual_stream import decoder_layers
 
 
 def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> dict[int, Sae]:

@@ -14,7 +14,9 @@ from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
 from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet, questions_of
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
 from feature_atlas.etl.study import Study
-from feature_atlas.vlm.residual_stream import input_embeddings, logits
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
+from feature_atlas.vlm.image_features import image_features, n_image_tokens
+from feature_atlas.vlm.residual_stream import logits
 
 
 class BlindMargins(NamedTuple):
@@ -41,9 +43,8 @@ def margins_of_groups(
     model, answers, parts, n_text = study.vlm.model, _answers(study), [], []
     lowest = min(layer for of_layers in edits for layer in of_layers)
     for batch in _shelf(study).batches(evaluation.numbers):
-        embeds, mask, text = batch.embeds, batch.attention_mask, batch.text_mask
-        parts.append(ablated_margins(model, embeds, mask, text, lowest, edits, answers))
-        n_text.append(int(text.sum()))
+        parts.append(ablated_margins(model, batch.inputs, batch.text_mask, lowest, edits, answers))
+        n_text.append(int(batch.text_mask.sum()))
     weights = torch.tensor(n_text, dtype=torch.float64) / sum(n_text)
     removed = torch.stack([p.removed_norm.double().cpu() for p in parts])
     return AblatedMargins(
@@ -62,10 +63,12 @@ def blind_margins(study: Study, evaluation: EvaluationSet) -> BlindMargins:
 @torch.no_grad()
 def _with_mean_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " sample"]:
     model, parts = study.vlm.model, []
-    for batch in _shelf(study).batches(evaluation.numbers):
-        mean = study.mean_image.expand(len(batch.embeds), -1, -1).to(batch.embeds)
-        blind = batch.embeds.masked_scatter(batch.image_mask.unsqueeze(-1), mean)
-        parts.append(yes_no_margin(logits(model, blind, batch.attention_mask), _answers(study)))
+    for batch, *_ in _shelf(study).batches(evaluation.numbers):
+        own = image_features(model, batch)
+        blind = decoder_inputs(
+            model, batch, study.mean_image.in_place_of(own, n_image_tokens(batch))
+        )
+        parts.append(yes_no_margin(logits(model, blind), _answers(study)))
     return torch.cat(parts).cpu()
 
 
@@ -73,8 +76,7 @@ def _with_mean_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, "
 def _without_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " sample"]:
     model, parts = study.vlm.model, []
     for batch, _ in study.prompts(questions_of(study, evaluation), with_image=False):
-        embeds = input_embeddings(model, batch)
-        parts.append(yes_no_margin(logits(model, embeds, batch.attention_mask), _answers(study)))
+        parts.append(yes_no_margin(logits(model, decoder_inputs(model, batch)), _answers(study)))
     return torch.cat(parts).cpu()
 
 

@@ -189,7 +189,7 @@ def encode_documents(
         mask[number, : len(row)] = 1
     roles = torch.where(mask == 1, int(Role.QUESTION), int(Role.PAD))
     roles[:, 0] = Role.BOS
-    return PromptBatch(ids, mask, roles, None)
+    return PromptBatch(ids, mask, roles)
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase, bos: int) -> int:

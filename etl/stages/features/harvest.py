@@ -29,6 +29,7 @@ from feature_atlas.etl.stages.features.shift_counts import add_counts
 from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.image_features import ImageFeatures, image_features, n_image_tokens
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
 
@@ -99,8 +100,8 @@ def _batches(
         [study.samples[split][row] for row in rows], with_image=condition != "none"
     )
     for prompt, places in track(prompts, f"harvest: {split}, {condition} image", total=n_batches):
-        embeds = _image_embeds(study, prompt) if condition == "mean" else None
-        tokens = harvest(study.vlm.model, prompt, study.layers, image_embeds=embeds)
+        image = _mean_image(study, prompt) if condition == "mean" else None
+        tokens = harvest(study.vlm.model, prompt, study.layers, image=image)
         row = row_of[torch.tensor(places, device=device)][tokens.prompt]
         is_text = torch.isin(tokens.roles, text_roles)
         yield Batch(
@@ -111,8 +112,9 @@ def _batches(
         )
 
 
-def _image_embeds(study: Study, batch: PromptBatch) -> Tensor:
-    return study.mean_image.expand(len(batch.input_ids), -1, -1)
+def _mean_image(study: Study, batch: PromptBatch) -> ImageFeatures:
+    own = image_features(study.vlm.model, batch)
+    return study.mean_image.in_place_of(own, n_image_tokens(batch))
 
 
 def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:

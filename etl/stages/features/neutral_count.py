@@ -19,8 +19,8 @@ from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import NeutralCounts, max_activation, shuffled_samples
 from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.image_features import image_features, n_image_tokens
 from feature_atlas.vlm.reply import with_reply
-from feature_atlas.vlm.residual_stream import image_embeddings
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
@@ -91,7 +91,7 @@ def _batches(
     n_batches = -(-len(wanted) // study.config.batch_size)
     both = zip(
         study.prompts(samples, questions=questions),
-        study.prompts(swapped, questions=questions),
+        study.prompts(swapped, questions=questions, sized_like=samples),
         strict=True,
     )
     for (batch, places), (other, _) in track(
@@ -106,14 +106,11 @@ def _on_three_images(
     """Prompt and reply on the picture, on the mean image and on the shuffled one."""
     model = study.vlm.model
     said = with_reply(model, batch, study.config.neutral.n_reply_tokens)
-    assert other.pixel_values is not None
-    images = (
-        None,
-        study.mean_image.expand(len(said.input_ids), -1, -1),
-        image_embeddings(model, other.pixel_values),
-    )
+    own = image_features(model, batch)
+    mean = study.mean_image.in_place_of(own, n_image_tokens(batch))
     return [
-        harvest(model, said, layers, image_embeds=embeds).only(ASKED_AND_SAID) for embeds in images
+        harvest(model, said, layers, image=image).only(ASKED_AND_SAID)
+        for image in (own, mean, image_features(model, other))
     ]
 
 

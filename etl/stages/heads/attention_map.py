@@ -9,9 +9,9 @@ import torch
 from feature_atlas.etl.study import Study
 from feature_atlas.heads.localisation import OnObjects, object_patches, on_objects
 from feature_atlas.heads.overlay import ImageAttention, image_attention
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import Head
 from feature_atlas.vlm.processor_geometry import Box, geometry, grid_shape, seen_box
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 
@@ -59,13 +59,10 @@ def place_of(
 
 def batch_attention(study: Study, batch: PromptBatch, heads: Sequence[Head]) -> ImageAttention:
     """Attention of some heads from all text of each prompt to its picture."""
-    if batch.pixel_values is None:
-        raise ValueError("overlays need prompts with images.")
     model = study.vlm.model
-    embeds = input_embeddings(model, batch, image_embeddings(model, batch.pixel_values))
     is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
     is_image = batch.roles == Role.IMAGE
-    return image_attention(model, embeds, batch.attention_mask, is_text, is_image, heads)
+    return image_attention(model, decoder_inputs(model, batch), is_text, is_image, heads)
 
 
 def map_columns(maps: Sequence[Map]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from feature_atlas.dictionary.sae import Sae, unit_directions
 from feature_atlas.etl.inputs.samples import Sample
@@ -19,21 +20,38 @@ from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
+from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
+from feature_atlas.vlm.image_features import ImageFeatures, image_features, n_image_tokens
 from feature_atlas.vlm.token_roles import PromptBatch
 
 
 class CleanAndCorrupt(NamedTuple):
-    """Some prompts, embedded twice."""
+    """Some prompts, with two pictures each."""
 
     numbers: list[int]
     """Local numbers of their samples."""
     batch: PromptBatch
     """The prompts themselves."""
-    clean: Float[Tensor, "batch token d_model"]
-    """With their own picture."""
-    corrupt: Float[Tensor, "batch token d_model"]
-    """With what the configuration puts in its place."""
+    own: ImageFeatures
+    """Of their pictures: the clean run."""
+    other: ImageFeatures
+    """What the configuration puts in their place: the corrupt run."""
+
+    def clean(self, model: PreTrainedModel) -> DecoderInputs:
+        """With their own picture."""
+        return decoder_inputs(model, self.batch, self.own)
+
+    def corrupt(self, model: PreTrainedModel) -> DecoderInputs:
+        """With the other."""
+        return decoder_inputs(model, self.batch, self.other)
+
+    def both(self, model: PreTrainedModel) -> DecoderInputs:
+        """The clean prompts and then the corrupt ones."""
+        return decoder_inputs(model, self.batch.twice(), self.own.and_then(self.other))
+
+    def swapped(self, model: PreTrainedModel) -> DecoderInputs:
+        """The corrupt prompts and then the clean ones."""
+        return decoder_inputs(model, self.batch.twice(), self.other.and_then(self.own))
 
 
 class Aim(NamedTuple):
@@ -54,16 +72,9 @@ def clean_and_corrupt(
     for start in range(0, len(numbers), at_once):
         chosen = numbers[start : start + at_once]
         for batch, places in study.prompts([sample_of(study, number) for number in chosen]):
-            if batch.pixel_values is None:
-                raise ValueError("attribution patching needs prompts with images.")
             here = [chosen[place] for place in places]
-            picture = image_embeddings(model, batch.pixel_values)
-            yield CleanAndCorrupt(
-                here,
-                batch,
-                input_embeddings(model, batch, picture),
-                input_embeddings(model, batch, _in_place(study, here, picture)),
-            )
+            own = image_features(model, batch)
+            yield CleanAndCorrupt(here, batch, own, _in_place(study, here, batch, own))
 
 
 def aim(
@@ -99,17 +110,18 @@ def _dictionary(study: Study, layer: int) -> Sae:
 
 
 def _in_place(
-    study: Study, numbers: Sequence[int], picture: Float[Tensor, "batch patch d_model"]
-) -> Float[Tensor, "batch patch d_model"]:
+    study: Study, numbers: Sequence[int], batch: PromptBatch, own: ImageFeatures
+) -> ImageFeatures:
     """What stands for each picture in the corrupt run."""
     corruption, mean = study.config.head_attribution.corruption, study.mean_image
     if corruption == "resample":
-        [(batch, _)] = study.prompts([_with_other_picture(study, number) for number in numbers])
-        assert batch.pixel_values is not None
-        return image_embeddings(study.vlm.model, batch.pixel_values)
+        others = [_with_other_picture(study, number) for number in numbers]
+        samples = [sample_of(study, number) for number in numbers]
+        [(other, _)] = study.prompts(others, sized_like=samples)
+        return image_features(study.vlm.model, other)
     if corruption == "global_mean":
-        mean = mean.float().mean(0, keepdim=True).to(mean)
-    return mean.expand_as(picture)
+        mean = mean.over_places()
+    return mean.in_place_of(own, n_image_tokens(batch))
 
 
 def _with_other_picture(study: Study, number: int) -> Sample:

@@ -141,15 +141,16 @@ def _patch_batch(
 ) -> dict[str, dict[str, Float64[np.ndarray, "sample method head"]]]:
     """By part, the effect and its estimates."""
     model, n = study.vlm.model, len(prompts.numbers)
-    mask, layer = prompts.batch.attention_mask, feature.layer
-    both = run_clean_and_corrupt(model, prompts.clean, prompts.corrupt, mask, [layer])
+    layer = feature.layer
+    clean_first, corrupt_first = prompts.both(model), prompts.swapped(model)
+    both = run_clean_and_corrupt(model, clean_first, [layer])
     residual = both.heads.residual.detach()[:n]
     of_all = torch.full((1, n), feature.feature)
     positions, directions = aim(study, layer, of_all, prompts.batch.roles, residual)
     scores = head_scores(both, positions, layer, directions)
     del both  # the graph
     positions = positions if positions.ndim == 2 else positions[0]
-    at = tuple(torch.tensor(heads, device=mask.device).T)
+    at = tuple(torch.tensor(heads, device=residual.device).T)
 
     def of_heads(part: torch.Tensor) -> np.ndarray:
         """[method, 1, sample, layer, head] to [sample, method, chosen head]."""
@@ -164,9 +165,8 @@ def _patch_batch(
     for part in study.config.exact_patch.parts:
         effect = exact_patch_heads(  # both ways in one batch
             model,
-            torch.cat([prompts.clean, prompts.corrupt]),
-            torch.cat([prompts.corrupt, prompts.clean]),
-            torch.cat([mask, mask]),
+            clean_first,
+            corrupt_first,
             torch.cat([positions, positions]),
             layer,
             torch.cat([directions, directions], dim=1),

@@ -97,9 +97,8 @@ def _batch_scores(
 ) -> list[tuple[Feature, HeadScores]]:
     asked_of = [wanted[number] for number in prompts.numbers]
     layers = sorted({feature.layer for features in asked_of for feature in features})
-    both = run_clean_and_corrupt(
-        study.vlm.model, prompts.clean, prompts.corrupt, prompts.batch.attention_mask, layers
-    )
+    model = study.vlm.model
+    both = run_clean_and_corrupt(model, prompts.both(model), layers)
     done = []
     for layer in layers:
         rounds = _rounds([[f.feature for f in of if f.layer == layer] for of in asked_of])

@@ -157,8 +157,7 @@ def _cuts(study: Study, feature: Feature, drives: Drives, prompts: CleanAndCorru
     roles = prompts.batch.roles
     mass = image_mass(
         study.vlm.model,
-        prompts.clean,
-        prompts.batch.attention_mask,
+        prompts.clean(study.vlm.model),
         role_positions(roles, "text"),
         roles == Role.IMAGE,
         feature.layer,
@@ -177,18 +176,17 @@ def _read_batch(
     study: Study, question: Question, prompts: CleanAndCorrupt, cuts: list[Cut]
 ) -> dict[Cut | str, Readout]:
     """Feature and answers, untouched, without the picture, and under every cut."""
-    model, mask = study.vlm.model, prompts.batch.attention_mask
-    text = role_positions(prompts.batch.roles, "text")
-    donor = record_heads(model, prompts.corrupt, mask, [question.layer])
+    model, text = study.vlm.model, role_positions(prompts.batch.roles, "text")
+    clean, corrupt = prompts.clean(model), prompts.corrupt(model)
+    donor = record_heads(model, corrupt, [question.layer])
     found: dict[Cut | str, Readout] = {
-        UNTOUCHED: read_out(model, prompts.clean, mask, text, question),
-        CORRUPT: read_out(model, prompts.corrupt, mask, text, question),
+        UNTOUCHED: read_out(model, clean, text, question),
+        CORRUPT: read_out(model, corrupt, text, question),
     }
     for cut in cuts:
         found[cut] = read_out_without(
-            model, prompts.clean, donor, mask, text, question,
-            heads=cut.heads, parts=SWAPPED[cut.part],
-        )  # fmt: skip
+            model, clean, donor, text, question, heads=cut.heads, parts=SWAPPED[cut.part]
+        )
     return found
 
 

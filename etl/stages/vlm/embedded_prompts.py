@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings
-from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
+from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
 KEPT_BYTES = 2**29
 """Of all kept prompts together; a large model's are read again."""
@@ -23,17 +24,18 @@ KEPT_BYTES = 2**29
 class EmbeddedPrompts(NamedTuple):
     """One batch of questions with their pictures."""
 
-    embeds: Float[Tensor, "sample token d_model"]
-    attention_mask: Int[Tensor, "sample token"]
+    batch: PromptBatch
+    """The prompts themselves."""
+    inputs: DecoderInputs
+    """With their pictures, as the text model takes them."""
     text_mask: Bool[Tensor, "sample token"]
     """Where text depends on the sample: question, suffix, header."""
-    image_mask: Bool[Tensor, "sample token"]
-    """Where the image embeddings are."""
 
     @property
     def n_bytes(self) -> int:
         """Memory of its tensors."""
-        return sum(tensor.nbytes for tensor in self)
+        tensors, _ = tree_flatten(tuple(self))
+        return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
 
 
 class PromptShelf:
@@ -62,12 +64,6 @@ class PromptShelf:
     def _embed(self, chosen: tuple[int, ...]) -> EmbeddedPrompts:
         model = self.study.vlm.model
         ((batch, _),) = self.study.prompts([sample_of(self.study, n) for n in chosen])
-        assert batch.pixel_values is not None  # prompts() with images
-        embeds = input_embeddings(model, batch, image_embeddings(model, batch.pixel_values))
         text_roles = torch.tensor(TEXT_ROLES, device=batch.roles.device)
-        return EmbeddedPrompts(
-            embeds,
-            batch.attention_mask,
-            torch.isin(batch.roles, text_roles),
-            batch.roles == Role.IMAGE,
-        )
+        is_text = torch.isin(batch.roles, text_roles)
+        return EmbeddedPrompts(batch, decoder_inputs(model, batch), is_text)

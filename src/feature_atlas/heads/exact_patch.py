@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from itertools import product
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from feature_atlas.vlm.decoder_inputs import DecoderInputs, text_model
 from feature_atlas.vlm.head_probe import (
     PARTS,
     Head,
@@ -24,14 +25,13 @@ from feature_atlas.vlm.head_probe import (
     probed_heads,
     record_heads,
 )
-from feature_atlas.vlm.residual_stream import residuals, text_model
+from feature_atlas.vlm.residual_stream import residuals
 
 
 def exact_patch(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
-    donor_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
+    donor_inputs: DecoderInputs,
     positions: Bool[Tensor, "batch token"],
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
@@ -41,21 +41,20 @@ def exact_patch(
 ) -> Float[Tensor, "feature batch"]:
     """Change of J_f when these parts of these heads are taken from the donor run, all at once.
 
-    Method A estimates embeds=clean, donor=corrupt; method B embeds=corrupt, donor=clean.
+    Method A estimates inputs=clean, donor=corrupt; method B inputs=corrupt, donor=clean.
     """
     with torch.no_grad():
-        donor = record_heads(model, donor_embeds, attention_mask, [layer])
-        before = record_heads(model, embeds, attention_mask, [layer]).residual
+        donor = record_heads(model, donor_inputs, [layer])
+        before = record_heads(model, inputs, [layer]).residual
         with patched_heads(model, donor, heads, parts):
-            after = residuals(model, embeds, attention_mask, [layer])[layer]
+            after = residuals(model, inputs, [layer])[layer]
         return objective(after - before, positions, directions)
 
 
 def exact_patch_each(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
-    donor_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
+    donor_inputs: DecoderInputs,
     positions: Bool[Tensor, "batch token"],
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
@@ -66,17 +65,15 @@ def exact_patch_each(
     n_heads = text_model(model).config.num_attention_heads
     heads = list(product(range(layer + 1), range(n_heads)))
     effects = exact_patch_heads(
-        model, embeds, donor_embeds, attention_mask, positions, layer, directions,
-        heads=heads, parts=parts,
-    )  # fmt: skip
+        model, inputs, donor_inputs, positions, layer, directions, heads=heads, parts=parts
+    )
     return effects.unflatten(-1, (layer + 1, n_heads))
 
 
 def exact_patch_heads(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
-    donor_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
+    donor_inputs: DecoderInputs,
     positions: Bool[Tensor, "batch token"],
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
@@ -87,12 +84,12 @@ def exact_patch_heads(
     """``exact_patch`` of each of some heads, one at a time; both other runs are shared."""
     _require_heads(heads, parts, layer + 1, text_model(model).config.num_attention_heads)
     with torch.no_grad():
-        donor = record_heads(model, donor_embeds, attention_mask, [layer])
-        before = record_heads(model, embeds, attention_mask, [layer]).residual
+        donor = record_heads(model, donor_inputs, [layer])
+        before = record_heads(model, inputs, [layer]).residual
         effects = []
         for head in heads:
             with patched_heads(model, donor, [head], parts):
-                after = residuals(model, embeds, attention_mask, [layer])[layer]
+                after = residuals(model, inputs, [layer])[layer]
             effects.append(objective(after - before, positions, directions))
         return torch.stack(effects, dim=-1)
 

@@ -33,16 +33,18 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from feature_atlas.vlm.decoder_inputs import DecoderInputs
 from feature_atlas.vlm.head_probe import (
     PARTS,
     HeadActivations,
     at_least_float32,
     attention_pattern,
     attention_scaling,
+    attention_softcap,
     record_heads,
 )
 
@@ -104,9 +106,7 @@ class HeadSummary(NamedTuple):
 
 def attribute_heads(
     model: PreTrainedModel,
-    clean_embeds: Float[Tensor, "batch token d_model"],
-    corrupt_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    both: DecoderInputs,
     positions: Bool[Tensor, "batch token"],
     layer: int,
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
@@ -117,28 +117,28 @@ def attribute_heads(
     backward pass. With shape [1, batch, d_model] every sample has a direction of its own: so the
     top samples of many features go through in one batch.
     """
-    both = run_clean_and_corrupt(model, clean_embeds, corrupt_embeds, attention_mask, [layer])
-    return head_scores(both, positions, layer, directions)
+    runs = run_clean_and_corrupt(model, both, [layer])
+    return head_scores(runs, positions, layer, directions)
 
 
 def run_clean_and_corrupt(
     model: PreTrainedModel,
-    clean_embeds: Float[Tensor, "batch token d_model"],
-    corrupt_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    both: DecoderInputs,
     layers: Sequence[int],
 ) -> CleanAndCorruptRuns:
-    """The clean and the corrupt run up to the highest of ``layers``, in one pass."""
+    """The clean and the corrupt run up to the highest of ``layers``, in one pass.
+
+    ``both`` are the same prompts twice, first the clean ones, then the corrupt.
+    """
     _require_frozen(model)
-    _require_same_shape(clean_embeds, corrupt_embeds)
-    embeds = torch.cat([clean_embeds, corrupt_embeds]).detach()
-    mask = torch.cat([attention_mask, attention_mask])
+    _require_twice(both)
+    embeds = both.embeds.detach()
     with torch.enable_grad():
-        heads = record_heads(model, embeds.requires_grad_(), mask, layers)
+        heads = record_heads(model, both._replace(embeds=embeds.requires_grad_()), layers)
     with torch.no_grad():
         by_part, by_output = [], []
         for layer in range(len(heads.q)):
-            parts, outputs = _differences(heads, layer, attention_scaling(model, layer))
+            parts, outputs = _differences(model, heads, layer)
             by_part.append(parts)
             by_output.append(outputs)
     return CleanAndCorruptRuns(heads, tuple(by_part), tuple(by_output))
@@ -175,14 +175,14 @@ def head_scores(
 
 
 def _differences(
-    heads: HeadActivations, layer: int, scaling: float
+    model: PreTrainedModel, heads: HeadActivations, layer: int
 ) -> tuple[Float[Tensor, "both head part inner"], Float[Tensor, "both head swap inner"]]:
     """What swapping the runs changes in one layer: q, k, v; then z by all, q, k, and q and k."""
     q, k, v, z = (getattr(heads, part)[layer].detach() for part in PARTS)
-    bias = heads.bias[layer]
+    scale, cap = attention_scaling(model, layer), attention_softcap(model, layer)
     other_q, other_k = _swapped(q), _swapped(k)
     z_fixed = [
-        attention_pattern(*swap, bias, scaling) @ v
+        attention_pattern(*swap, heads.bias[layer], scale, cap) @ v
         for swap in ((other_q, k), (q, other_k), (other_q, other_k))
     ]
     return (
@@ -247,9 +247,10 @@ def _require_frozen(model: PreTrainedModel) -> None:
         )
 
 
-def _require_same_shape(clean: Tensor, corrupt: Tensor) -> None:
-    if clean.shape != corrupt.shape:
+def _require_twice(both: DecoderInputs) -> None:
+    clean, corrupt = both.token_mask.chunk(2)
+    if not torch.equal(clean, corrupt):
         raise ValueError(
-            f"clean embeddings are {list(clean.shape)}, corrupt {list(corrupt.shape)}: both runs "
-            "must be the same prompts; replace the image embeddings only."
+            f"clean prompts are {list(clean.shape)}, corrupt {list(corrupt.shape)}, or padded "
+            "otherwise: both runs must be the same prompts; replace the image features only."
         )

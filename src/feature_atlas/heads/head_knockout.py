@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from feature_atlas.ablation.yes_no import AnswerIds, yes_no_margin
 from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.heads.exact_patch import patched_heads
+from feature_atlas.vlm.decoder_inputs import DecoderInputs
 from feature_atlas.vlm.head_probe import Head, HeadActivations, Part, probed_heads
 from feature_atlas.vlm.residual_stream import edit_residual, logits, residuals
 
@@ -52,8 +53,7 @@ class Question(NamedTuple):
 
 def read_out(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
     text_mask: Bool[Tensor, "batch token"],
     question: Question,
 ) -> Readout:
@@ -65,7 +65,7 @@ def read_out(
         return hidden
 
     with torch.no_grad(), edit_residual(model, question.layer, look):
-        margin = yes_no_margin(logits(model, embeds, attention_mask), question.answers)
+        margin = yes_no_margin(logits(model, inputs), question.answers)
     n_text = text_mask.sum(1).clamp_min(1)
     projections = (seen[0].float() @ question.direction.float()) * text_mask
     codes = question.encoder.encode(seen[0][text_mask])
@@ -77,9 +77,8 @@ def read_out(
 
 def read_out_without(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
+    inputs: DecoderInputs,
     donor: HeadActivations,
-    attention_mask: Int[Tensor, "batch token"],
     text_mask: Bool[Tensor, "batch token"],
     question: Question,
     *,
@@ -88,13 +87,12 @@ def read_out_without(
 ) -> Readout:
     """The same with these parts of these heads taken from the donor run, the corrupt one."""
     with patched_heads(model, donor, heads, parts):
-        return read_out(model, embeds, attention_mask, text_mask, question)
+        return read_out(model, inputs, text_mask, question)
 
 
 def image_mass(
     model: PreTrainedModel,
-    embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
     text_mask: Bool[Tensor, "batch token"],
     image_mask: Bool[Tensor, "batch token"],
     layer: int,
@@ -110,7 +108,7 @@ def image_mass(
         return tensor
 
     with torch.no_grad(), probed_heads(model, probe):
-        residuals(model, embeds, attention_mask, [layer])
+        residuals(model, inputs, [layer])
     return torch.stack([masses[at] for at in range(layer + 1)])
 
 

@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from feature_atlas.vlm.decoder_inputs import DecoderInputs
 from feature_atlas.vlm.head_probe import Head, probed_heads
 from feature_atlas.vlm.residual_stream import residuals
 
@@ -57,8 +58,7 @@ class ChosenHeads(NamedTuple):
 
 def image_attention(
     model: PreTrainedModel,
-    inputs_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
+    inputs: DecoderInputs,
     query_mask: Bool[Tensor, "batch token"],
     image_mask: Bool[Tensor, "batch token"],
     heads: Sequence[Head],
@@ -76,7 +76,7 @@ def image_attention(
 
     deepest = max(layer for layer, _ in heads)
     with torch.no_grad(), probed_heads(model, probe):
-        residuals(model, inputs_embeds, attention_mask, [deepest])
+        residuals(model, inputs, [deepest])
     per_token = torch.stack([weights[head] for head in heads], dim=1)
     on_image = image_mask.unsqueeze(1).expand_as(per_token)
     per_patch = per_token[on_image].view(*per_token.shape[:2], n_patches)

@@ -1,6 +1,6 @@
 """One forward pass, all layers: residuals of every token with its role and sample (paper 4.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings, residuals
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
+from feature_atlas.vlm.image_features import ImageFeatures
+from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
@@ -38,17 +40,13 @@ def harvest(
     batch: PromptBatch,
     layers: Sequence[int],
     *,
-    image_embeds: Float[Tensor, "batch patch d_model"] | None = None,
+    image: ImageFeatures | None = None,
 ) -> Tokens:
     """Residuals after the given layers for every token of a batch.
 
-    ``image_embeds`` replaces the picture's own embeddings (the mean image, another image); by
-    default they are computed from the batch's pixels.
+    ``image`` stands in the place of the pictures' own features (the mean image, another picture).
     """
-    if image_embeds is None and batch.pixel_values is not None:
-        image_embeds = image_embeddings(model, batch.pixel_values)
-    embeds = input_embeddings(model, batch, image_embeds)
-    captured = residuals(model, embeds, batch.attention_mask, layers)
+    captured = residuals(model, decoder_inputs(model, batch, image), layers)
     is_token = batch.roles != Role.PAD
     prompt = torch.arange(len(batch.roles), device=is_token.device)[:, None].expand_as(is_token)
     return Tokens(
@@ -56,20 +54,3 @@ def harvest(
         batch.roles[is_token],
         prompt[is_token],
     )
-
-
-@torch.no_grad()
-def mean_image_embedding(
-    model: PreTrainedModel, batches: Iterator[PromptBatch]
-) -> Float[Tensor, "patch d_model"]:
-    """Mean projector output at each patch position over many images (corrupt run, paper 5.2)."""
-    total, n_images = None, 0
-    for batch in batches:
-        if batch.pixel_values is None:
-            raise ValueError("a batch without images: the mean image needs pixel values.")
-        embeds = image_embeddings(model, batch.pixel_values).double()
-        total = embeds.sum(0) if total is None else total + embeds.sum(0)
-        n_images += len(embeds)
-    if total is None:
-        raise ValueError("no images: the mean image embedding needs at least one.")
-    return (total / n_images).to(model.dtype)

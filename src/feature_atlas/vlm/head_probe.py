@@ -4,21 +4,22 @@
 
 Keys and values are expanded first, so that query heads of a group differ. Queries and keys come
 after the rotary embedding. A probe that changes nothing leaves the model's own attention, up to
-rounding.
+rounding: soft caps are computed, and attention with more to it than that is refused.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from feature_atlas.vlm.residual_stream import decoder_layers, residuals, text_model
+from feature_atlas.vlm.decoder_inputs import DecoderInputs, text_model
+from feature_atlas.vlm.residual_stream import decoder_layers, residuals
 
 Part = Literal["q", "k", "v", "z"]
 PARTS: tuple[Part, ...] = ("q", "k", "v", "z")
@@ -68,20 +69,60 @@ def _probed_attention(
     query: Float[Tensor, "batch head token d_head"],
     key: Float[Tensor, "batch kv_head token d_head"],
     value: Float[Tensor, "batch kv_head token d_head"],
-    attention_mask: Float[Tensor, "#batch 1 token seen"] | None,
+    attention_mask: Tensor | None,
     scaling: float,
-    **_kwargs: object,
+    softcap: float | None = None,
+    **further: object,
 ) -> tuple[Tensor, Tensor]:
     """Plain softmax attention in which every tensor passes through the probe."""
+    _require_plain(module, further)
     probe, layer = _probe.get(), cast(int, module.layer_idx)
     n_groups = query.shape[1] // key.shape[1]
     q = probe("q", layer, query)
     k = probe("k", layer, key.repeat_interleave(n_groups, dim=1))
     v = probe("v", layer, value.repeat_interleave(n_groups, dim=1))
-    bias = None if attention_mask is None else probe("bias", layer, attention_mask)
-    pattern = attention_pattern(q, k, bias, scaling)
+    bias = _bias(attention_mask, q, k, is_causal=getattr(module, "is_causal", True))
+    bias = None if bias is None else probe("bias", layer, bias)
+    pattern = attention_pattern(q, k, bias, scaling, softcap)
     z = probe("z", layer, probe("pattern", layer, pattern) @ v)
     return z.transpose(1, 2).contiguous(), pattern
+
+
+def _bias(
+    mask: Tensor | None,
+    q: Float[Tensor, "batch head token d_head"],
+    k: Float[Tensor, "batch head seen d_head"],
+    *,
+    is_causal: bool,
+) -> Float[Tensor, "#batch 1 token seen"] | None:
+    """What is added to the logits: 0, or hugely negative where a token may not look.
+
+    Masks come in the form of the attention that the model was loaded with: added already, or true
+    where a token may look, or none where causality is all there is to them.
+    """
+    if mask is None and is_causal and q.shape[2] > 1:
+        may_look = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+        mask = may_look.tril(k.shape[2] - q.shape[2])[None, None]
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device)
+    return bias.masked_fill(~mask, torch.finfo(q.dtype).min)
+
+
+_IN_THE_MASK = {"sliding_window", "is_causal", "position_ids", "cache_position", "cu_seq_lens_q"}
+_WITHOUT_EFFECT = {"dropout", "use_cache", "output_attentions", "output_hidden_states"}
+
+
+def _require_plain(module: nn.Module, further: Mapping[str, object]) -> None:
+    """Whatever else a family gives its attention would change it."""
+    known = _IN_THE_MASK | _WITHOUT_EFFECT
+    odd = sorted(name for name, value in further.items() if value is not None and name not in known)
+    if odd:
+        raise ValueError(
+            f"{type(module).__name__} is given {', '.join(odd)}: expected softmax attention with "
+            "a mask, a scale and a soft cap. Heads of this family cannot be looked into: leave "
+            "the head stages out."
+        )
 
 
 def attention_pattern(
@@ -89,9 +130,15 @@ def attention_pattern(
     k: Float[Tensor, "batch head seen d_head"],
     bias: Float[Tensor, "#batch 1 token seen"] | None,
     scaling: float,
+    softcap: float | None = None,
 ) -> Float[Tensor, "batch head token seen"]:
-    """softmax(q k' scaling + bias), in float32 at least, returned in the type of q."""
+    """softmax(c tanh(q k' scaling / c) + bias), c the soft cap if there is one.
+
+    In float32 at least, returned in the type of q.
+    """
     logits = q @ k.transpose(-1, -2) * scaling
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
     if bias is not None:
         logits = logits + bias
     return logits.softmax(-1, dtype=at_least_float32(logits)).to(q.dtype)
@@ -116,10 +163,7 @@ def probed_heads(model: PreTrainedModel, probe: Probe) -> Iterator[None]:
 
 
 def record_heads(
-    model: PreTrainedModel,
-    inputs_embeds: Float[Tensor, "batch token d_model"],
-    attention_mask: Int[Tensor, "batch token"],
-    layers: Sequence[int],
+    model: PreTrainedModel, inputs: DecoderInputs, layers: Sequence[int]
 ) -> HeadActivations:
     """Run up to the highest of ``layers`` and keep every head's tensors, in the graph if any."""
     recorded: dict[str, dict[int, Tensor]] = {part: {} for part in (*PARTS, "bias")}
@@ -130,15 +174,36 @@ def record_heads(
         return tensor
 
     with probed_heads(model, probe):
-        outputs = residuals(model, inputs_embeds, attention_mask, layers)
+        outputs = residuals(model, inputs, layers)
     passed = range(max(layers) + 1)
+    _require_heads_seen(model, recorded["q"], passed)
     q, k, v, z = (tuple(recorded[part][layer] for layer in passed) for part in PARTS)
     return HeadActivations(q, k, v, z, tuple(map(recorded["bias"].get, passed)), outputs)
+
+
+def _require_heads_seen(
+    model: PreTrainedModel, seen: Mapping[int, Tensor], passed: Sequence[int]
+) -> None:
+    """A layer without softmax attention, or one that computes it by itself, shows no heads."""
+    for layer in passed:
+        if layer not in seen:
+            raise ValueError(
+                f"layer {layer} of {type(model).__name__} has no attention heads that can be "
+                "looked into: leave the head stages out."
+            )
 
 
 def attention_scaling(model: PreTrainedModel, layer: int) -> float:
     """What the products of queries and keys are multiplied by: 1 / sqrt(d_head)."""
     return float(decoder_layers(model)[layer].self_attn.scaling)
+
+
+def attention_softcap(model: PreTrainedModel, layer: int) -> float | None:
+    """c of the soft cap on the logits, where a family has one (Gemma 2)."""
+    return cast(
+        float | None,
+        getattr(decoder_layers(model)[layer].self_attn, "attn_logit_softcapping", None),
+    )
 
 
 def at_least_float32(tensor: Tensor) -> torch.dtype:

@@ -1,11 +1,15 @@
 """What the model itself says to a prompt, as further tokens of that prompt."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
+from feature_atlas.vlm.image_features import accepted
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
@@ -16,31 +20,56 @@ def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> Pro
     At most ``n_tokens`` are added; the end-of-sequence token and what follows it are not. Later
     passes can then change the picture and keep the words.
     """
-    prompt_ids, mask = _padded_left(batch)
+    prompt_ids, mask = (
+        _padded_left(batch.input_ids, batch),
+        _padded_left(batch.attention_mask, batch),
+    )
+    by_token, others = _by_token(batch)
+    given = others | {name: _padded_left(types, batch) for name, types in by_token.items()}
     said = model.generate(
         input_ids=prompt_ids,
         attention_mask=mask,
-        pixel_values=batch.pixel_values,
         do_sample=False,
         max_new_tokens=n_tokens,
+        **accepted(model.forward, given),
     )
     reply = said[:, prompt_ids.shape[1] :]
     kept = _before_the_end(reply, model.generation_config.eos_token_id)
     ids = _appended(batch.input_ids, batch.attention_mask, reply, kept)
-    roles = _appended(
-        batch.roles, batch.attention_mask, torch.full_like(reply, Role.ANSWER), kept, Role.PAD
-    )
-    return PromptBatch(ids, (roles != Role.PAD).long(), roles, batch.pixel_values)
+    answer = torch.full_like(reply, Role.ANSWER)
+    roles = _appended(batch.roles, batch.attention_mask, answer, kept, Role.PAD)
+    types = {
+        name: _appended(known, batch.attention_mask, said, kept)
+        for name, known, said in _types_of_reply(model, by_token, reply)
+    }
+    return PromptBatch(ids, (roles != Role.PAD).long(), roles, {**others, **types})
+
+
+def _by_token(batch: PromptBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What the processor says of every token, such as its type, and what it says of pictures."""
+    by_token = {n: t for n, t in batch.processed.items() if t.shape == batch.input_ids.shape}
+    return by_token, {n: t for n, t in batch.processed.items() if n not in by_token}
+
+
+def _types_of_reply(
+    model: PreTrainedModel,
+    by_token: dict[str, Int[Tensor, "batch token"]],
+    reply: Int[Tensor, "batch reply"],
+) -> Iterator[tuple[str, Tensor, Int[Tensor, "batch reply"]]]:
+    """The same of the reply's tokens, as the model's own generation has it for a further token."""
+    further = model._update_model_kwargs_for_generation(ModelOutput(), dict(by_token))
+    for name, known in by_token.items():
+        yield name, known, further[name][:, -1:].expand_as(reply)
 
 
 def _padded_left(
-    batch: PromptBatch,
-) -> tuple[Int[Tensor, "batch token"], Int[Tensor, "batch token"]]:
-    """Ids and mask with the padding moved to the front, where generation wants it."""
+    by_token: Int[Tensor, "batch token"], batch: PromptBatch
+) -> Int[Tensor, "batch token"]:
+    """With the padding moved to the front, where generation wants it."""
     n_tokens = batch.input_ids.shape[1]
     n_padding = n_tokens - batch.attention_mask.sum(1, keepdim=True)
     source = (torch.arange(n_tokens, device=n_padding.device) - n_padding) % n_tokens
-    return batch.input_ids.gather(1, source), batch.attention_mask.gather(1, source)
+    return by_token.gather(1, source)
 
 
 def _before_the_end(

@@ -1,14 +1,17 @@
 """Prompts as tokens, each with its role: tokenised once, checked against the template (3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from PIL import Image
 from torch import Tensor
 from transformers import ProcessorMixin
+
+from feature_atlas.vlm.chat_template import common_start, render_prompt
+from feature_atlas.vlm.processor_call import Processed, call_processor, image_token_id
 
 
 class Role(IntEnum):
@@ -25,6 +28,8 @@ class Role(IntEnum):
     HEADER = 5
     """The assistant header that ends the prompt; the answer is predicted at its last token."""
     ANSWER = 6
+    MARKER = 7
+    """What a processor writes around and between the pieces of a picture."""
 
 
 TEXT_ROLES = (Role.QUESTION, Role.SUFFIX, Role.HEADER)
@@ -40,41 +45,25 @@ class PromptBatch(NamedTuple):
     """1 on tokens, 0 on padding."""
     roles: Int[Tensor, "batch token"]
     """A Role per token, -1 on padding."""
-    pixel_values: Float[Tensor, "batch channel height width"] | None
-    """Preprocessed images, or None for prompts without an image."""
+    processed: Mapping[str, Tensor] = {}
+    """What else the processor returned, as the model's forward takes it: pixels, sizes, types."""
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether each prompt has a picture."""
+        return "pixel_values" in self.processed
+
+    def twice(self) -> "PromptBatch":
+        """The same prompts once more behind themselves."""
+        ids, mask, roles = (torch.cat([t, t]) for t in self[:3])
+        return PromptBatch(
+            ids, mask, roles, {n: torch.cat([t, t]) for n, t in self.processed.items()}
+        )
 
     def to(self, device: torch.device | str) -> "PromptBatch":
         """The same batch on another device."""
-        return PromptBatch(*(None if t is None else t.to(device) for t in self))
-
-
-DATE = "26 Jul 2024"
-"""What a chat template that writes a date writes: today's would change every activation daily."""
-
-
-def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) -> str:
-    """One user turn in the model's own chat template, ending with the assistant header."""
-    content: list[dict[str, str]] = [{"type": "image"}] if has_image else []
-    content.append({"type": "text", "text": question})
-    return processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=False,
-        **({"date_string": DATE} if "date_string" in chat_template(processor) else {}),
-    )
-
-
-def chat_template(processor: ProcessorMixin) -> str:
-    """The template that prompts are written with; the processor's, or else the tokenizer's."""
-    template = processor.chat_template or processor.tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template["default"]
-    if not template:
-        raise ValueError(
-            f"{type(processor).__name__} has no chat template: expected one beside the model "
-            "(chat_template.jinja), or prompts would not be those it was trained on."
-        )
-    return str(template)
+        ids, mask, roles = (t.to(device) for t in self[:3])
+        return PromptBatch(ids, mask, roles, {n: t.to(device) for n, t in self.processed.items()})
 
 
 def encode_prompts(
@@ -87,8 +76,9 @@ def encode_prompts(
     """Tokenise questions (with one image each, or none) and give every token its role.
 
     ``suffix`` is appended to each question after a newline and has a role of its own. The chat
-    template brings the BOS, so nothing is added by the tokenizer; exactly one BOS and the right
-    number of image tokens are asserted, since either mistake changes every activation silently.
+    template brings the BOS, so nothing is added by the tokenizer; exactly one BOS (where there is
+    such a token), one placeholder and a header are asserted: each mistake changes every activation
+    silently.
     """
     if images is not None and len(images) != len(questions):
         raise ValueError(
@@ -96,57 +86,75 @@ def encode_prompts(
         )
     full = [f"{q}\n{suffix}" if suffix else q for q in questions]
     texts = [render_prompt(processor, q, has_image=images is not None) for q in full]
-    pixels, n_patches = None, 0
-    if images is not None:
-        pixels = processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
-        n_patches = _n_image_tokens(processor, pixels)
-        tokens = processor.image_token * n_patches
-        texts = [text.replace(processor.image_token, tokens, 1) for text in texts]
-    encoded = processor.tokenizer(
-        texts,
-        add_special_tokens=False,
-        padding=True,
-        padding_side="right",
-        return_offsets_mapping=True,
-        return_tensors="pt",
-    )
-    ids, mask = encoded["input_ids"], encoded["attention_mask"]
-    _require_one_bos(processor, ids)
-    image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
-    _require_image_tokens(ids == image_token, n_patches, texts)
+    _require_placeholder(processor, texts, has_image=images is not None)
+    made = _with_one_bos(processor, texts, images)
+    ids, mask = made.tensors.pop("input_ids"), made.tensors.pop("attention_mask")
+    is_image = ids == image_token_id(processor)
     roles = torch.stack(
         [
-            _roles(
-                texts[i], questions[i], suffix, encoded["offset_mapping"][i], ids[i] == image_token
-            )
+            _roles(texts[i], made.texts[i], questions[i], suffix, made.offsets[i], is_image[i])
             for i in range(len(texts))
         ]
     )
-    bos = processor.tokenizer.bos_token_id
-    roles[ids == bos] = Role.BOS
-    return PromptBatch(ids, mask, roles.masked_fill(mask == 0, Role.PAD), pixels)
+    if (bos := _bos(processor)) is not None:
+        roles[ids == bos] = Role.BOS
+    roles = roles.masked_fill(mask == 0, Role.PAD)
+    _require_header(roles, made.texts)
+    return PromptBatch(ids, mask, roles, made.tensors)
 
 
-def _n_image_tokens(processor: ProcessorMixin, pixels: Tensor) -> int:
-    """How often the placeholder stands for one picture: once per patch, as the processor counts."""
-    height, width = pixels.shape[-2:]
-    n_patches = (height // processor.patch_size) * (width // processor.patch_size)
-    n_tokens = n_patches + processor.num_additional_image_tokens
-    if processor.vision_feature_select_strategy == "default":
-        n_tokens -= 1  # the CLS token is dropped
-    return n_tokens
-
-
-def _require_image_tokens(
-    is_image: Bool[Tensor, "batch token"], expected: int, texts: Sequence[str]
+def _require_placeholder(
+    processor: ProcessorMixin, texts: Sequence[str], *, has_image: bool
 ) -> None:
     """A template without the placeholder, or a question that holds one, would go unnoticed."""
-    n_found = is_image.sum(1)
-    for row in (n_found != expected).nonzero().flatten().tolist():
+    for text in texts:
+        n_found = text.count(processor.image_token)
+        if n_found != has_image:
+            raise ValueError(
+                f"a prompt has {n_found} placeholders {processor.image_token!r} for a picture, "
+                f"expected {int(has_image)}: the chat template must write one for each picture, "
+                f"and no question may hold it; the prompt begins {text[:200]!r} and ends "
+                f"{text[-100:]!r}."
+            )
+
+
+def _with_one_bos(
+    processor: ProcessorMixin, texts: Sequence[str], images: Sequence[Image.Image] | None
+) -> Processed:
+    """The processor's tensors; where template and processor both write BOS, the processor's."""
+    made = call_processor(processor, texts, images)
+    bos = _bos(processor)
+    if bos is None:
+        return made
+    written = processor.tokenizer.bos_token
+    if all(text.count(written) == 1 for text in texts) and (_n_bos(made, bos) == 2).all():
+        bare = [text.replace(written, "") for text in texts]
+        made = call_processor(processor, bare, images)
+    n_bos = _n_bos(made, bos)
+    if (n_bos != 1).any():
         raise ValueError(
-            f"a prompt has {int(n_found[row])} image tokens, expected {expected}: the chat "
-            "template must write the placeholder once for a picture, and no question may hold "
-            f"it; the prompt begins {texts[row][:200]!r} and ends {texts[row][-100:]!r}."
+            f"a prompt has {int(n_bos[n_bos != 1][0])} BOS tokens, expected exactly one: "
+            "let the chat template write it and tokenise with add_special_tokens=False."
+        )
+    return made
+
+
+def _n_bos(made: Processed, bos: int) -> Int[Tensor, " batch"]:
+    """Padding may be written with the same token, and is not counted."""
+    return ((made.tensors["input_ids"] == bos) & (made.tensors["attention_mask"] == 1)).sum(1)
+
+
+def _bos(processor: ProcessorMixin) -> int | None:
+    """None: this tokenizer has no such token, as Qwen's."""
+    return cast(int | None, processor.tokenizer.bos_token_id)
+
+
+def _require_header(roles: Int[Tensor, "batch token"], texts: Sequence[str]) -> None:
+    for row in (~(roles == Role.HEADER).any(1)).nonzero().flatten().tolist():
+        raise ValueError(
+            f"a prompt ends with its question, {texts[row][-60:]!r}: expected the header after "
+            "which the assistant answers; let the chat template write it when "
+            "add_generation_prompt is set."
         )
 
 
@@ -168,39 +176,49 @@ def constant_prefix(batch: PromptBatch) -> Int[Tensor, " token"]:
     return first
 
 
-def _require_one_bos(processor: ProcessorMixin, ids: Int[Tensor, "batch token"]) -> None:
-    n_bos = (ids == processor.tokenizer.bos_token_id).sum(1)
-    if (n_bos != 1).any():
-        raise ValueError(
-            f"a prompt has {int(n_bos[n_bos != 1][0])} BOS tokens, expected exactly one: "
-            "let the chat template write it and tokenise with add_special_tokens=False."
-        )
-
-
 def _roles(
-    text: str,
+    rendered: str,
+    tokenised: str,
     question: str,
     suffix: str,
     offsets: Int[Tensor, "token 2"],
-    is_image: Tensor,
+    is_image: Bool[Tensor, " token"],
 ) -> Int[Tensor, " token"]:
-    """Roles of one prompt from where each token's characters lie in it."""
-    start = text.rfind(question + (f"\n{suffix}" if suffix else ""))
-    if start < 0:
+    """Roles of one prompt: a token is the question's if it holds one of its characters."""
+    start = tokenised.rfind(question + (f"\n{suffix}" if suffix else ""))
+    if start < 0 or not question:
         raise ValueError(
             f"the chat template changed the question {question!r}: it is not in the prompt "
-            f"{text!r}; expected the text unaltered (strip leading and trailing spaces)."
+            f"{tokenised!r}; expected the text unaltered (strip leading and trailing spaces)."
         )
     question_end = start + len(question)
     suffix_end = question_end + (len(suffix) + 1 if suffix else 0)
-    first = offsets[:, 0]
+    first, end = offsets.unbind(1)
     roles = torch.full_like(first, Role.PREFIX)
-    roles[first >= start] = Role.QUESTION
-    roles[first >= question_end] = Role.SUFFIX
-    roles[first >= suffix_end] = Role.HEADER
+    roles[end > suffix_end] = Role.HEADER
+    roles[(first < suffix_end) & (end > question_end)] = Role.SUFFIX
+    roles[(first < question_end) & (end > start)] = Role.QUESTION
     roles[is_image] = Role.IMAGE
-    # A newline between image and question belongs to neither; it depends on the image.
     if is_image.any():
-        after_image = is_image.cumsum(0) == is_image.sum()
-        roles[(roles == Role.PREFIX) & after_image] = Role.QUESTION
+        _mark(roles, rendered, tokenised, first)
     return roles
+
+
+def _mark(
+    roles: Int[Tensor, " token"], rendered: str, tokenised: str, first: Int[Tensor, " token"]
+) -> None:
+    """Template text about the picture: what the processor wrote is its own, the rest depends on it.
+
+    A newline between image and question belongs to neither, and counts with the question.
+    """
+    n_same, n_same_end = (
+        common_start(rendered, tokenised),
+        common_start(rendered[::-1], tokenised[::-1]),
+    )
+    places = (roles == Role.IMAGE).nonzero().flatten()
+    token = torch.arange(len(roles), device=roles.device)
+    is_template = roles == Role.PREFIX
+    is_written = (first >= n_same) & (first < len(tokenised) - n_same_end)
+    is_between = (token > places[0]) & (token < places[-1])
+    roles[is_template & (token > places[-1])] = Role.QUESTION
+    roles[is_template & (is_written | is_between)] = Role.MARKER

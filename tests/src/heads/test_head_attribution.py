@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from plain_inputs import both, plain
 from random_llama import D_MODEL, LAYER, N_HEADS, N_KV_HEADS, random_llama, runs, unit_rows
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -42,12 +43,16 @@ def linear_model(model: LlamaForCausalLM) -> LlamaForCausalLM:
 @pytest.mark.parametrize("part", ["v", "z"])
 def test_the_estimate_is_exact_on_a_linear_model(linear_model: LlamaForCausalLM, part: str) -> None:
     clean, corrupt, mask, positions = runs()
-    where = (mask, positions, LAYER, unit_rows(2))
+    where = (positions, LAYER, unit_rows(2))
 
-    scores = getattr(attribute_heads(linear_model, clean, corrupt, *where), part)
+    scores = getattr(attribute_heads(linear_model, both(clean, corrupt, mask), *where), part)
 
-    a = exact_patch_each(linear_model, clean, corrupt, *where, parts=[part])
-    b = exact_patch_each(linear_model, corrupt, clean, *where, parts=[part])
+    a = exact_patch_each(
+        linear_model, plain(clean, mask), plain(corrupt, mask), *where, parts=[part]
+    )
+    b = exact_patch_each(
+        linear_model, plain(corrupt, mask), plain(clean, mask), *where, parts=[part]
+    )
     assert a.abs().min() > 1e-6
     torch.testing.assert_close(scores[0], a, atol=1e-10, rtol=1e-10)
     torch.testing.assert_close(scores[1], b, atol=1e-10, rtol=1e-10)
@@ -57,11 +62,14 @@ def test_the_estimate_is_exact_on_a_linear_model(linear_model: LlamaForCausalLM,
 def test_the_estimate_is_exact_for_a_small_change(model: LlamaForCausalLM, part: str) -> None:
     size = 1e-7
     clean, corrupt, mask, positions = runs(size=size)
-    where = (mask, positions, LAYER, unit_rows(2))
+    where = (positions, LAYER, unit_rows(2))
 
-    scores = getattr(attribute_heads(model, clean, corrupt, *where), part) / size
+    scores = getattr(attribute_heads(model, both(clean, corrupt, mask), *where), part) / size
 
-    a = exact_patch_each(model, clean, corrupt, *where, parts=[part]) / size
+    a = (
+        exact_patch_each(model, plain(clean, mask), plain(corrupt, mask), *where, parts=[part])
+        / size
+    )
     assert a.abs().max() > 0.01
     torch.testing.assert_close(scores[0], a, atol=1e-5, rtol=1e-5)
 
@@ -69,7 +77,9 @@ def test_the_estimate_is_exact_for_a_small_change(model: LlamaForCausalLM, part:
 def test_a_is_minus_b_on_a_linear_model(linear_model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
-    scores = attribute_heads(linear_model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
+    scores = attribute_heads(
+        linear_model, both(clean, corrupt, mask), positions, LAYER, unit_rows(1)
+    )
 
     for part in scores:
         torch.testing.assert_close(part[0], -part[1])
@@ -92,7 +102,7 @@ def test_losing_what_the_feature_reads_is_negative_in_a_and_positive_in_b() -> N
     last_token, direction = torch.tensor([[False, True]]), torch.tensor([[1.0, 0.0]])
 
     scores = attribute_heads(
-        model, clean, corrupt, torch.ones(1, 2).long(), last_token, 0, direction
+        model, both(clean, corrupt, torch.ones(1, 2).long()), last_token, 0, direction
     )
 
     # Token 1 looks at both tokens equally: its z is 3/2 or 1/2.
@@ -105,7 +115,7 @@ def test_keys_of_a_group_sum_to_the_key_projection_before_rotation(model: LlamaF
     clean, corrupt, mask, positions = runs()
     direction = unit_rows(1)
 
-    scores = attribute_heads(model, clean, corrupt, mask, positions, LAYER, direction)
+    scores = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, direction)
 
     for name, mine, n_heads in (("q_proj", scores.q, N_HEADS), ("k_proj", scores.k, N_KV_HEADS)):
         reference = projection_attribution(
@@ -126,7 +136,7 @@ def projection_attribution(model, name, clean, corrupt, mask, positions, directi
             )
             for block in decoder_layers(model)
         ]
-        y = residuals(model, embeds.clone().requires_grad_(), mask, [LAYER])[LAYER]
+        y = residuals(model, plain(embeds.clone().requires_grad_(), mask), [LAYER])[LAYER]
         for handle in handles:
             handle.remove()
         return (y[positions] @ direction).sum(), seen
@@ -142,7 +152,7 @@ def projection_attribution(model, name, clean, corrupt, mask, positions, directi
 def test_query_heads_of_one_group_have_keys_of_their_own(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
-    k = attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1)).k
+    k = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, unit_rows(1)).k
 
     assert (k[..., 0] - k[..., 1]).abs().min() > 1e-9
 
@@ -150,13 +160,20 @@ def test_query_heads_of_one_group_have_keys_of_their_own(model: LlamaForCausalLM
 def test_heads_above_the_layer_are_absent(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
-    scores = attribute_heads(model, clean, corrupt, mask, positions, 1, unit_rows(3))
+    scores = attribute_heads(model, both(clean, corrupt, mask), positions, 1, unit_rows(3))
 
     for part in scores:
         assert part.shape == (2, 3, 2, 2, N_HEADS)  # method feature batch layer head
     with pytest.raises(ValueError, match="no head L2H0 here: layers 0 to 1"):
         exact_patch(
-            model, clean, corrupt, mask, positions, 1, unit_rows(1), heads=[(2, 0)], parts=["q"]
+            model,
+            plain(clean, mask),
+            plain(corrupt, mask),
+            positions,
+            1,
+            unit_rows(1),
+            heads=[(2, 0)],
+            parts=["q"],
         )
 
 
@@ -164,11 +181,11 @@ def test_many_directions_at_once_are_each_one_alone(model: LlamaForCausalLM) -> 
     clean, corrupt, mask, positions = runs()
     directions = unit_rows(3)
 
-    together = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions)
+    together = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, directions)
 
     for f in range(3):
         alone = attribute_heads(
-            model, clean, corrupt, mask, positions, LAYER, directions[f : f + 1]
+            model, both(clean, corrupt, mask), positions, LAYER, directions[f : f + 1]
         )
         for part, own in zip(together, alone, strict=True):
             torch.testing.assert_close(part[:, f : f + 1], own)
@@ -178,8 +195,8 @@ def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -
     clean, corrupt, mask, positions = runs(batch=2)
     directions = unit_rows(2)
 
-    crossed = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions)
-    paired = attribute_heads(model, clean, corrupt, mask, positions, LAYER, directions[None])
+    crossed = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, directions)
+    paired = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, directions[None])
 
     for f in range(2):
         torch.testing.assert_close(paired.k[:, 0, f], crossed.k[:, f, f])
@@ -188,11 +205,11 @@ def test_every_sample_may_have_a_direction_of_its_own(model: LlamaForCausalLM) -
 def test_features_of_several_layers_share_one_pass(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
-    both = run_clean_and_corrupt(model, clean, corrupt, mask, [0, 2])
+    together = run_clean_and_corrupt(model, both(clean, corrupt, mask), [0, 2])
 
     for layer in (0, 2):
-        alone = attribute_heads(model, clean, corrupt, mask, positions, layer, unit_rows(2))
-        shared = head_scores(both, positions, layer, unit_rows(2))
+        alone = attribute_heads(model, both(clean, corrupt, mask), positions, layer, unit_rows(2))
+        shared = head_scores(together, positions, layer, unit_rows(2))
         for part, own in zip(shared, alone, strict=True):
             torch.testing.assert_close(part, own)
 
@@ -200,13 +217,13 @@ def test_features_of_several_layers_share_one_pass(model: LlamaForCausalLM) -> N
 def test_every_feature_may_have_positions_of_its_own(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
     last = torch.arange(positions.shape[1]).expand_as(positions) == 5
-    both = run_clean_and_corrupt(model, clean, corrupt, mask, [LAYER])
+    run = run_clean_and_corrupt(model, both(clean, corrupt, mask), [LAYER])
     directions = unit_rows(2)
 
-    together = head_scores(both, torch.stack([positions, last]), LAYER, directions)
+    together = head_scores(run, torch.stack([positions, last]), LAYER, directions)
 
     for feature, chosen in enumerate((positions, last)):
-        alone = head_scores(both, chosen, LAYER, directions[feature : feature + 1])
+        alone = head_scores(run, chosen, LAYER, directions[feature : feature + 1])
         for part, own in zip(together, alone, strict=True):
             torch.testing.assert_close(part[:, feature : feature + 1], own)
 
@@ -222,11 +239,13 @@ def test_the_fix_is_exact_where_only_the_softmax_is_not_linear(
     freeze(model)
     clean, corrupt, mask, positions = runs()
     corrupt[:, 4:] += clean[:, :3]  # queries differ too
-    where = (mask, positions, 0, unit_rows(2))
+    where = (positions, 0, unit_rows(2))
 
-    scores = attribute_heads(model, clean, corrupt, *where)
+    scores = attribute_heads(model, both(clean, corrupt, mask), *where)
 
-    exact = exact_patch_each(model, clean, corrupt, *where, parts=list(parts))
+    exact = exact_patch_each(
+        model, plain(clean, mask), plain(corrupt, mask), *where, parts=list(parts)
+    )
     gradient_alone = sum(getattr(scores, part) for part in parts)
     torch.testing.assert_close(getattr(scores, fix)[0], exact, atol=1e-10, rtol=1e-10)
     assert (gradient_alone[0] - exact).abs().max() > 0.1
@@ -243,23 +262,23 @@ def test_the_fix_is_the_change_of_the_pattern_times_its_gradient(model: LlamaFor
         return tensor
 
     with probed_heads(model, keep):
-        y = residuals(model, clean.clone().requires_grad_(), mask, [LAYER])[LAYER]
+        y = residuals(model, plain(clean.clone().requires_grad_(), mask), [LAYER])[LAYER]
     gradient = torch.autograd.grad((y[positions] @ direction[0]).sum(), patterns[1])[0]
-    here, there = (record_heads(model, x, mask, [LAYER]) for x in (clean, corrupt))
+    here, there = (record_heads(model, plain(x, mask), [LAYER]) for x in (clean, corrupt))
     changed = attention_pattern(there.q[1], here.k[1], here.bias[1], attention_scaling(model, 1))
     expected = ((changed - patterns[1]) * gradient).sum((-1, -2)).detach()
 
-    scores = attribute_heads(model, clean, corrupt, mask, positions, LAYER, direction)
+    scores = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, direction)
 
     torch.testing.assert_close(scores.q_fix[0, 0, :, 1], expected)
 
 
 def test_padding_changes_no_score(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
-    short = (clean[1:, :-1], corrupt[1:, :-1], mask[1:, :-1], positions[1:, :-1])
+    short = both(clean[1:, :-1], corrupt[1:, :-1], mask[1:, :-1])
 
-    padded = attribute_heads(model, clean, corrupt, mask, positions, LAYER, unit_rows(1))
-    unpadded = attribute_heads(model, *short, LAYER, unit_rows(1))
+    padded = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, unit_rows(1))
+    unpadded = attribute_heads(model, short, positions[1:, :-1], LAYER, unit_rows(1))
 
     for part, own in zip(padded, unpadded, strict=True):
         torch.testing.assert_close(part[:, :, 1:], own)
@@ -269,16 +288,19 @@ def test_parameters_that_want_gradients_are_refused(model: LlamaForCausalLM) -> 
     model.requires_grad_(True)
 
     with pytest.raises(ValueError, match=r"Call vlm.freeze\(model\) first"):
-        attribute_heads(model, *runs()[:2], *runs()[2:], LAYER, unit_rows(1))
+        attribute_heads(model, both(*runs()[:3]), runs()[3], LAYER, unit_rows(1))
 
 
 def test_runs_of_different_prompts_are_refused(model: LlamaForCausalLM) -> None:
     clean, corrupt, mask, positions = runs()
 
+    twice = both(clean, corrupt, mask)
+    twice.token_mask[1, 5:] = 0  # the clean prompt alone
+
     with pytest.raises(
-        ValueError, match=r"clean embeddings are \[2, 7, 32\], corrupt \[2, 6, 32\]"
+        ValueError, match=r"clean prompts are \[2, 7\], corrupt \[2, 7\], or padded"
     ):
-        attribute_heads(model, clean, corrupt[:, :6], mask, positions, LAYER, unit_rows(1))
+        attribute_heads(model, twice, positions, LAYER, unit_rows(1))
 
 
 def test_the_summary_is_a_mean_with_its_standard_error() -> None:

@@ -15,8 +15,10 @@ from feature_atlas.heads.head_knockout import (
     read_out_without,
 )
 from feature_atlas.heads.objective_positions import role_positions
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import record_heads
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings, logits
+from feature_atlas.vlm.image_features import image_features
+from feature_atlas.vlm.residual_stream import logits
 from feature_atlas.vlm.token_roles import Role, encode_prompts
 
 LAYER = 2
@@ -30,14 +32,15 @@ class Case:
         self.model = llava
         batch = encode_prompts(processor, QUESTIONS, pictures[:2])
         with torch.no_grad():
-            picture = image_embeddings(llava, batch.pixel_values)
-            self.clean = input_embeddings(llava, batch, picture)
-            self.corrupt = input_embeddings(llava, batch, picture.flip(0))
-        self.mask, self.text = batch.attention_mask, role_positions(batch.roles, "text")
+            own = image_features(llava, batch)
+            flipped = own.levels[0].unflatten(0, (2, -1)).flip(0).flatten(0, 1)
+            self.clean = decoder_inputs(llava, batch)
+            self.corrupt = decoder_inputs(llava, batch, own.replaced([flipped]))
+        self.text = role_positions(batch.roles, "text")
         self.image = batch.roles == Role.IMAGE
         generator = torch.Generator().manual_seed(3)
-        direction = torch.randn(self.clean.shape[-1], generator=generator)
-        weight = torch.randn(self.clean.shape[-1], 6, generator=generator)
+        direction = torch.randn(self.clean.embeds.shape[-1], generator=generator)
+        weight = torch.randn(self.clean.embeds.shape[-1], 6, generator=generator)
         self.question = Question(
             LAYER, 4, direction / direction.norm(), Encoder(weight, torch.zeros(6), 2),
             yes_no_ids(processor.tokenizer),
@@ -50,34 +53,34 @@ def case(llava, processor, pictures) -> Case:
 
 
 def test_nothing_knocked_out_changes_nothing(case: Case) -> None:
-    plain = read_out(case.model, case.clean, case.mask, case.text, case.question)
-    same = record_heads(case.model, case.clean, case.mask, [LAYER])
+    plain = read_out(case.model, case.clean, case.text, case.question)
+    same = record_heads(case.model, case.clean, [LAYER])
     every = [(layer, head) for layer in range(LAYER + 1) for head in range(8)]
 
     from_itself = read_out_without(
-        case.model, case.clean, same, case.mask, case.text, case.question,
+        case.model, case.clean, same, case.text, case.question,
         heads=every, parts=["q", "k"],
     )  # fmt: skip
 
     for before, after in zip(plain, from_itself, strict=True):
         torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
     with torch.no_grad():
-        expected = yes_no_margin(logits(case.model, case.clean, case.mask), case.question.answers)
+        expected = yes_no_margin(logits(case.model, case.clean), case.question.answers)
     torch.testing.assert_close(plain.margin, expected)
 
 
 def test_the_projection_moves_as_the_exact_patch_says(case: Case) -> None:
     heads, parts = [(0, 1), (2, 5)], ["z"]
-    donor = record_heads(case.model, case.corrupt, case.mask, [LAYER])
+    donor = record_heads(case.model, case.corrupt, [LAYER])
 
-    before = read_out(case.model, case.clean, case.mask, case.text, case.question)
+    before = read_out(case.model, case.clean, case.text, case.question)
     after = read_out_without(
-        case.model, case.clean, donor, case.mask, case.text, case.question,
+        case.model, case.clean, donor, case.text, case.question,
         heads=heads, parts=parts,
     )  # fmt: skip
 
     expected = exact_patch(
-        case.model, case.clean, case.corrupt, case.mask, case.text, LAYER,
+        case.model, case.clean, case.corrupt, case.text, LAYER,
         case.question.direction[None], heads=heads, parts=parts,
     )[0] / case.text.sum(1)  # fmt: skip
     assert expected.abs().min() > 1e-4
@@ -86,9 +89,9 @@ def test_the_projection_moves_as_the_exact_patch_says(case: Case) -> None:
 
 
 def test_the_activation_is_the_features_mean_over_text_tokens(case: Case) -> None:
-    found = read_out(case.model, case.clean, case.mask, case.text, case.question)
+    found = read_out(case.model, case.clean, case.text, case.question)
 
-    residual = record_heads(case.model, case.clean, case.mask, [LAYER]).residual.detach()
+    residual = record_heads(case.model, case.clean, [LAYER]).residual.detach()
     gates = residual @ case.question.encoder.weight
     kept = torch.where(gates >= gates.topk(2).values[..., 1:], gates.clamp_min(0), 0)[..., 4]
     expected = (kept * case.text).sum(1) / case.text.sum(1)
@@ -97,9 +100,9 @@ def test_the_activation_is_the_features_mean_over_text_tokens(case: Case) -> Non
 
 
 def test_image_mass_is_the_attention_from_text_to_the_picture(case: Case) -> None:
-    mass = image_mass(case.model, case.clean, case.mask, case.text, case.image, LAYER)
+    mass = image_mass(case.model, case.clean, case.text, case.image, LAYER)
 
-    donor = record_heads(case.model, case.clean, case.mask, [LAYER])
+    donor = record_heads(case.model, case.clean, [LAYER])
     logit = donor.q[1][:, 3] @ donor.k[1][:, 3].transpose(-1, -2) / donor.q[1].shape[-1] ** 0.5
     pattern = (logit + donor.bias[1][:, 0]).softmax(-1)
     on_image = (pattern * case.image[:, None]).sum(-1)
@@ -129,7 +132,7 @@ def test_more_top_heads_than_others_are_refused() -> None:
 
 
 def test_a_head_above_the_donor_run_is_refused(case: Case) -> None:
-    donor = record_heads(case.model, case.corrupt, case.mask, [0])
+    donor = record_heads(case.model, case.corrupt, [0])
 
     with (
         pytest.raises(ValueError, match="no head L1H0 here: layers 0 to 0"),

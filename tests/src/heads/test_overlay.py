@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plain_inputs import plain
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from feature_atlas.heads.overlay import blend, choose_heads, image_attention
-from feature_atlas.vlm.residual_stream import freeze, text_model
+from feature_atlas.vlm.decoder_inputs import text_model
+from feature_atlas.vlm.residual_stream import freeze
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def prompts() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def test_weights_are_the_eager_attention_from_text_to_image(model: LlamaForCausalLM) -> None:
     embeds, mask, is_text, is_image = prompts()
 
-    seen = image_attention(model, embeds, mask, is_text, is_image, heads=[(2, 3), (0, 1)])
+    seen = image_attention(model, plain(embeds, mask), is_text, is_image, heads=[(2, 3), (0, 1)])
 
     text_model(model).set_attn_implementation("eager")
     maps = text_model(model)(inputs_embeds=embeds, attention_mask=mask, output_attentions=True)
@@ -46,7 +48,9 @@ def test_weights_are_the_eager_attention_from_text_to_image(model: LlamaForCausa
 
 
 def test_the_model_is_left_as_it_was(model: LlamaForCausalLM) -> None:
-    image_attention(model, *prompts(), heads=[(1, 0)])
+    embeds, mask, *masks = prompts()
+
+    image_attention(model, plain(embeds, mask), *masks, heads=[(1, 0)])
 
     assert model.config._attn_implementation == "sdpa"
     assert model.config.num_hidden_layers == 3
@@ -57,9 +61,9 @@ def test_a_prompt_without_image_or_question_is_refused(model: LlamaForCausalLM) 
     none = torch.zeros_like(is_text)
 
     with pytest.raises(ValueError, match=r"prompts with \[0\] image tokens"):
-        image_attention(model, embeds, mask, is_text, none, heads=[(0, 0)])
+        image_attention(model, plain(embeds, mask), is_text, none, heads=[(0, 0)])
     with pytest.raises(ValueError, match="sample 0 of the batch has no query token"):
-        image_attention(model, embeds, mask, none, is_image, heads=[(0, 0)])
+        image_attention(model, plain(embeds, mask), none, is_image, heads=[(0, 0)])
 
 
 def test_random_heads_look_at_the_picture_as_much_as_the_top_ones() -> None:

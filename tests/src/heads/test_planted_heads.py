@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from plain_inputs import both, plain
 from random_llama import D_MODEL, N_HEADS, N_KV_HEADS, random_llama
 from torch import Tensor
 from transformers import LlamaForCausalLM
@@ -69,14 +70,18 @@ def first_two(drive: Tensor) -> set[Head]:
 def test_planted_heads_come_first_by_every_method_and_by_the_exact_patch(seed: int) -> None:
     model, planted = planted_model(seed)
     clean, corrupt, mask, positions = planted_runs(seed)
-    where = (mask, positions, LAYER, FEATURE[None])
+    where = (positions, LAYER, FEATURE[None])
 
-    scores = attribute_heads(model, clean, corrupt, *where)
+    scores = attribute_heads(model, both(clean, corrupt, mask), *where)
 
     a, b = (scores.q + scores.k).mean(2)[:, 0]
     fix_a, fix_b = scores.qk_fix.mean(2)[:, 0]
-    exact_a = exact_patch_each(model, clean, corrupt, *where, parts=["q", "k"]).mean(1)[0]
-    exact_b = exact_patch_each(model, corrupt, clean, *where, parts=["q", "k"]).mean(1)[0]
+    exact_a = exact_patch_each(
+        model, plain(clean, mask), plain(corrupt, mask), *where, parts=["q", "k"]
+    ).mean(1)[0]
+    exact_b = exact_patch_each(
+        model, plain(corrupt, mask), plain(clean, mask), *where, parts=["q", "k"]
+    ).mean(1)[0]
     for drive in (-a, b, -fix_a, fix_b, -exact_a, exact_b):
         assert first_two(drive) == planted
 
@@ -85,11 +90,13 @@ def test_the_fix_finds_saturated_heads_that_the_gradient_misses() -> None:
     """Four times the logits: the text looks nowhere else, and a gradient there is nothing."""
     model, planted = planted_model(0, sharpness=1.6)
     clean, corrupt, mask, positions = planted_runs(0)
-    where = (mask, positions, LAYER, FEATURE[None])
+    where = (positions, LAYER, FEATURE[None])
 
-    scores: HeadScores = attribute_heads(model, clean, corrupt, *where)
+    scores: HeadScores = attribute_heads(model, both(clean, corrupt, mask), *where)
 
-    exact = exact_patch_each(model, clean, corrupt, *where, parts=["q", "k"]).mean(1)[0]
+    exact = exact_patch_each(
+        model, plain(clean, mask), plain(corrupt, mask), *where, parts=["q", "k"]
+    ).mean(1)[0]
     for head in planted:
         assert abs((scores.q + scores.k).mean(2)[0, 0][head]) < 0.2 * abs(exact[head])
         assert scores.qk_fix.mean(2)[0, 0][head] == pytest.approx(float(exact[head]), rel=0.2)
@@ -101,9 +108,9 @@ def test_planted_heads_look_at_what_is_seen_and_bottom_and_matched_heads_do_not(
     for seed in range(5):
         model, planted = planted_model(seed)
         clean, corrupt, mask, positions = planted_runs(seed)
-        found = attribute_heads(model, clean, corrupt, mask, positions, LAYER, FEATURE[None])
+        found = attribute_heads(model, both(clean, corrupt, mask), positions, LAYER, FEATURE[None])
         heads = [(layer, head) for layer in range(LAYER + 1) for head in range(N_HEADS)]
-        seen = image_attention(model, clean, mask, positions, ~positions, heads)
+        seen = image_attention(model, plain(clean, mask), positions, ~positions, heads)
         mass = seen.image_mass.mean(0).reshape(LAYER + 1, N_HEADS)
         chosen = choose_heads((found.q + found.k).mean(2)[1, 0], mass, n=2, seed=seed)
         assert set(chosen.top) == planted

@@ -1,7 +1,9 @@
 import torch
 
-from feature_atlas.vlm.harvest import harvest, mean_image_embedding
-from feature_atlas.vlm.residual_stream import image_embeddings, input_embeddings, residuals
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
+from feature_atlas.vlm.harvest import harvest
+from feature_atlas.vlm.image_features import image_features, mean_image, n_image_tokens
+from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import Role, encode_prompts
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
@@ -14,8 +16,7 @@ def test_tokens_are_those_of_the_prompts_without_padding(llava, processor, pictu
 
     assert len(tokens.roles) == int(batch.attention_mask.sum())
     assert tokens.prompt.bincount().equal(batch.attention_mask.sum(1))
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
-    expected = residuals(llava, embeds, batch.attention_mask, [4])[4]
+    expected = residuals(llava, decoder_inputs(llava, batch), [4])[4]
     torch.testing.assert_close(tokens.residuals[4], expected[batch.attention_mask.bool()])
 
 
@@ -30,10 +31,11 @@ def test_only_the_wanted_roles_are_kept(llava, processor, pictures):
 
 def test_other_image_embeddings_change_text_residuals(llava, processor, pictures):
     batch = encode_prompts(processor, QUESTIONS, pictures)
-    swapped = image_embeddings(llava, batch.pixel_values).roll(1, 0)
+    pictures_features = image_features(llava, batch)
+    swapped = pictures_features.replaced([pictures_features.levels[0].roll(16, 0)])
 
     own = harvest(llava, batch, [5]).only([Role.HEADER]).residuals[5]
-    other = harvest(llava, batch, [5], image_embeds=swapped).only([Role.HEADER]).residuals[5]
+    other = harvest(llava, batch, [5], image=swapped).only([Role.HEADER]).residuals[5]
 
     assert (own - other).abs().max() > 1e-3
 
@@ -43,6 +45,13 @@ def test_the_mean_image_is_the_mean_over_all_batches(llava, processor, pictures)
         encode_prompts(processor, QUESTIONS[:2], pictures[:2]),
         encode_prompts(processor, QUESTIONS[2:], pictures[2:]),
     ]
-    all_embeds = torch.cat([image_embeddings(llava, b.pixel_values) for b in batches])
+    features = torch.cat([image_features(llava, batch).levels[0] for batch in batches])
 
-    torch.testing.assert_close(mean_image_embedding(llava, iter(batches)), all_embeds.mean(0))
+    mean = mean_image(llava, iter(batches))
+
+    torch.testing.assert_close(mean.levels[0], features.unflatten(0, (3, 16)).mean(0))
+    own = image_features(llava, batches[0])
+    in_place = mean.in_place_of(own, n_image_tokens(batches[0]))
+    assert torch.equal(in_place.levels[0], mean.levels[0].repeat(2, 1))
+    everywhere = mean.over_places().in_place_of(own, n_image_tokens(batches[0])).levels[0]
+    torch.testing.assert_close(everywhere, features.mean(0).expand(32, -1))

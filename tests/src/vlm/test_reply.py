@@ -38,10 +38,10 @@ def test_each_prompt_is_followed_by_its_own_greedy_reply(llava, batch):
         ids, roles = alone(replied, row), replied.roles[row][replied.attention_mask[row] == 1]
         said = ids[roles == Role.ANSWER].tolist()
         prompt = alone(batch, row)
-        assert said == greedy(llava, prompt, batch.pixel_values[row])
+        assert said == greedy(llava, prompt, batch.processed["pixel_values"][row])
         assert ids.tolist() == prompt.tolist() + said
         assert said
-    assert torch.equal(replied.pixel_values, batch.pixel_values)
+    assert torch.equal(replied.processed["pixel_values"], batch.processed["pixel_values"])
 
 
 def test_a_reply_ends_before_the_end_of_sequence_token(llava, batch, monkeypatch):

@@ -2,24 +2,16 @@ import pytest
 import torch
 
 from feature_atlas.toy.tokenizer import build_processor
+from feature_atlas.vlm.chat_template import DATE, chat_template, render_prompt
+from feature_atlas.vlm.decoder_inputs import decoder_inputs, text_model
+from feature_atlas.vlm.image_features import image_features
 from feature_atlas.vlm.residual_stream import (
     decoder_layers,
     edit_residual,
-    image_embeddings,
-    input_embeddings,
     logits,
     residuals,
-    stop_after,
-    text_model,
 )
-from feature_atlas.vlm.token_roles import (
-    DATE,
-    Role,
-    chat_template,
-    constant_prefix,
-    encode_prompts,
-    render_prompt,
-)
+from feature_atlas.vlm.token_roles import Role, constant_prefix, encode_prompts
 
 QUESTIONS = ["is the red circle above the blue square ?", "how many circles ?", "where is it ?"]
 
@@ -56,7 +48,7 @@ def test_padding_has_its_own_role_and_is_on_the_right(batch):
 
 def test_a_question_that_the_template_alters_is_refused():
     shouting = build_processor()
-    shouting.chat_template = "<bos>{{ messages[0]['content'][0]['text'] | upper }}"
+    shouting.chat_template = "<bos>{{ messages[0]['content'][0]['text'] | upper }}<assistant>"
 
     with pytest.raises(ValueError, match="chat template changed the question"):
         encode_prompts(shouting, ["how many ?"], None)
@@ -68,34 +60,45 @@ def test_as_many_images_as_questions(processor, pictures):
 
 
 def test_spliced_embeddings_give_the_logits_of_the_model_itself(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    inputs = decoder_inputs(llava, batch)
     own = llava(
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
-        pixel_values=batch.pixel_values,
+        **batch.processed,
     ).logits
     last = batch.attention_mask.sum(1) - 1
 
-    torch.testing.assert_close(
-        logits(llava, embeds, batch.attention_mask), own[torch.arange(3), last]
-    )
+    torch.testing.assert_close(logits(llava, inputs), own[torch.arange(3), last])
 
 
-def test_image_tokens_without_embeddings_are_refused(llava, batch):
-    with pytest.raises(ValueError, match="no image embeddings were given"):
-        input_embeddings(llava, batch)
+def test_image_tokens_without_pictures_are_refused(llava, batch):
+    with pytest.raises(ValueError, match="48 image tokens in the prompts, 0 image embeddings"):
+        decoder_inputs(llava, batch._replace(processed={}))
 
 
-def test_too_few_image_embeddings_are_refused(llava, batch):
-    embeds = image_embeddings(llava, batch.pixel_values)
+def test_too_few_image_features_are_refused(llava, batch):
+    features = image_features(llava, batch)
+    fewer = features._replace(levels=(features.levels[0][:45],))
 
     with pytest.raises(ValueError, match="48 image tokens in the prompts, 45 image embeddings"):
-        input_embeddings(llava, batch, embeds[:, :15])
+        decoder_inputs(llava, batch, fewer)
+    with pytest.raises(
+        ValueError, match=r"features of \[\[45, 128\]\] in the place of \[\[48, 128\]\]"
+    ):
+        features.replaced(fewer.levels)
+
+
+def test_another_image_token_than_the_models_is_refused(llava, batch):
+    other = batch._replace(input_ids=batch.input_ids.clone())
+    other.input_ids[batch.roles == Role.IMAGE] += 1
+
+    with pytest.raises(ValueError, match="model's configuration says image_token_id"):
+        decoder_inputs(llava, other)
 
 
 def test_residuals_are_what_the_blocks_return_run_one_by_one(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
-    decoder = text_model(llava)
+    inputs = decoder_inputs(llava, batch)
+    embeds, decoder = inputs.embeds, text_model(llava)
     positions = torch.arange(embeds.shape[1])[None]
     causal = torch.full((embeds.shape[1],) * 2, -torch.inf).triu(1)[None, None]
     padding = (1.0 - batch.attention_mask[:, None, None].float()) * -1e9
@@ -105,7 +108,7 @@ def test_residuals_are_what_the_blocks_return_run_one_by_one(llava, batch):
         hidden = block(hidden, attention_mask=causal + padding, position_embeddings=rotary)
         by_hand.append(hidden)
 
-    found = residuals(llava, embeds, batch.attention_mask, [0, 3, 5])
+    found = residuals(llava, inputs, [0, 3, 5])
 
     is_token = batch.attention_mask.bool()
     for layer in (0, 3, 5):
@@ -115,34 +118,33 @@ def test_residuals_are_what_the_blocks_return_run_one_by_one(llava, batch):
 
 
 def test_stopping_early_changes_no_earlier_residual_and_is_undone(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    inputs = decoder_inputs(llava, batch)
 
-    alone = residuals(llava, embeds, batch.attention_mask, [1])[1]
-    with_later = residuals(llava, embeds, batch.attention_mask, [1, 5])[1]
+    alone = residuals(llava, inputs, [1])[1]
+    with_later = residuals(llava, inputs, [1, 5])[1]
 
     assert torch.equal(alone, with_later)
-    assert text_model(llava).config.num_hidden_layers == 6
 
 
-def test_stopping_after_a_layer_that_is_not_there_is_refused(llava):
-    with pytest.raises(ValueError, match="expected 0 to 5"), stop_after(llava, 6):
-        pass
+def test_a_layer_that_is_not_there_is_refused(llava, batch):
+    with pytest.raises(ValueError, match="layer 6 of a model with 6: expected 0 to 5"):
+        residuals(llava, decoder_inputs(llava, batch), [1, 6])
 
 
 def test_an_edit_replaces_one_layers_output_and_is_undone(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
-    before = logits(llava, embeds, batch.attention_mask)
+    inputs = decoder_inputs(llava, batch)
+    before = logits(llava, inputs)
 
     with edit_residual(llava, 2, lambda hidden: hidden * 0):
-        edited = residuals(llava, embeds, batch.attention_mask, [2])[2]
+        edited = residuals(llava, inputs, [2])[2]
 
     assert not edited.any()
-    assert torch.equal(logits(llava, embeds, batch.attention_mask), before)
+    assert torch.equal(logits(llava, inputs), before)
 
 
 def test_the_prefix_is_the_same_in_every_sample(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
-    hidden = residuals(llava, embeds, batch.attention_mask, [5])[5]
+    inputs = decoder_inputs(llava, batch)
+    hidden = residuals(llava, inputs, [5])[5]
     is_prefix = (batch.roles == Role.BOS) | (batch.roles == Role.PREFIX)
 
     torch.testing.assert_close(hidden[0][is_prefix[0]], hidden[2][is_prefix[2]])
@@ -167,16 +169,16 @@ def test_a_template_without_an_image_is_refused(pictures):
     blind = build_processor()
     blind.chat_template = chat_template(blind).replace("<image>", "")
 
-    with pytest.raises(ValueError, match="a prompt has 0 image tokens, expected 16"):
+    with pytest.raises(ValueError, match="0 placeholders '<image>' for a picture, expected 1"):
         encode_prompts(blind, ["how many ?"], pictures[:1])
 
 
 @pytest.mark.parametrize("has_image", [True, False])
 def test_a_question_that_holds_the_image_token_is_refused(processor, pictures, has_image):
     questions = ["how many ?", "what is <image> ?"]
-    expected = 16 if has_image else 0
+    expected = int(has_image)
 
-    with pytest.raises(ValueError, match=rf"{expected + 1} image tokens, expected {expected}:"):
+    with pytest.raises(ValueError, match=rf"{expected + 1} placeholders .* expected {expected}:"):
         encode_prompts(processor, questions, pictures[:2] if has_image else None)
 
 
@@ -225,7 +227,7 @@ def test_a_processor_without_a_template_is_refused():
 
 @pytest.mark.parametrize("bad", [torch.inf, -torch.inf, torch.nan])
 def test_infinite_activations_are_refused_with_their_layer(llava, batch, bad):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    inputs = decoder_inputs(llava, batch)
 
     def spoil(hidden):
         spoilt = hidden.clone()
@@ -236,15 +238,15 @@ def test_infinite_activations_are_refused_with_their_layer(llava, batch, bad):
         edit_residual(llava, 3, spoil),
         pytest.raises(ValueError, match=r"layer 3 .* infinity or NaN on 1 tokens.*bfloat16"),
     ):
-        residuals(llava, embeds, batch.attention_mask, [1, 3])
+        residuals(llava, inputs, [1, 3])
 
 
 def test_padding_may_hold_anything(llava, batch):
-    embeds = input_embeddings(llava, batch, image_embeddings(llava, batch.pixel_values))
+    inputs = decoder_inputs(llava, batch)
     is_padding = (batch.attention_mask == 0)[..., None]
 
     with edit_residual(llava, 3, lambda hidden: hidden.masked_fill(is_padding, torch.inf)):
-        found = residuals(llava, embeds, batch.attention_mask, [3])[3]
+        found = residuals(llava, inputs, [3])[3]
 
     assert is_padding.any()
     assert torch.isfinite(found).all(-1).equal(batch.attention_mask == 1)

@@ -20,6 +20,7 @@ from feature_atlas.etl.study import Study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.residual_stream import edit_residual, logits
+from feature_atlas.vlm.token_roles import Role
 
 RELATION = "left of"
 
@@ -44,7 +45,7 @@ def plain_margins(study: Study, numbers: list[int], edits: dict[int, Edit]) -> t
             ]
             for hook in hooks:
                 hook.__enter__()
-            parts.append(yes_no_margin(logits(model, batch.embeds, batch.attention_mask), answers))
+            parts.append(yes_no_margin(logits(model, batch.inputs), answers))
             for hook in hooks:
                 hook.__exit__(None, None, None)
     return torch.cat(parts)
@@ -146,10 +147,12 @@ def test_without_pictures_the_answers_are_kept_beside(study: Study) -> None:
     answers, found = yes_no_ids(study.vlm.processor.tokenizer), []
     with torch.no_grad():
         for batch in shelf:
-            embeds = batch.embeds.clone()
+            embeds = batch.inputs.embeds.clone()
             for i in range(len(embeds)):
-                embeds[i, batch.image_mask[i]] = study.mean_image
-            found += yes_no_margin(logits(model, embeds, batch.attention_mask), answers).tolist()
+                embeds[i, batch.batch.roles[i] == Role.IMAGE] = study.mean_image.levels[0]
+            found += yes_no_margin(
+                logits(model, batch.inputs._replace(embeds=embeds)), answers
+            ).tolist()
 
     assert [r["margin_mean_image"] for r in some.values()] == pytest.approx(found, abs=1e-3)
     assert all(r["margin_no_image"] != r["margin_before"] for r in some.values())
@@ -254,6 +257,6 @@ def test_a_shelf_keeps_no_more_than_it_may(study: Study) -> None:
     for _ in shelf.batches(tuple(range(40))):
         assert len(shelf.kept) == 1  # the newest, however large
     generous = PromptShelf(study)
-    first = [batch.embeds for batch in generous.batches(tuple(range(40)))]
-    again = [batch.embeds for batch in generous.batches(tuple(range(40)))]
+    first = [batch.inputs.embeds for batch in generous.batches(tuple(range(40)))]
+    again = [batch.inputs.embeds for batch in generous.batches(tuple(range(40)))]
     assert all(a is b for a, b in zip(first, again, strict=True))

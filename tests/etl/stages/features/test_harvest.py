@@ -23,6 +23,7 @@ from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.statistics.bootstrap_weights import poisson_weights
 from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.harvest import harvest as run_prompts
+from feature_atlas.vlm.image_features import MeanImage, image_features
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 LAYERS, N_CONTROL, N_REPLICATES, N_TOP, N_SPREAD = (1, 4), 14, 30, 3, 4
@@ -59,7 +60,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         }
     )
     study = open_study(open_run(config, home))
-    study.mean_image = 0.1 * torch.randn(16, study.base[1].w_enc.shape[0])
+    study.mean_image = MeanImage((0.1 * torch.randn(16, study.base[1].w_enc.shape[0]),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoders, "adapted_sae", lambda study, _, layer: study.base[layer])
         patch.setattr(gathered, "empty_counts", lambda *_: ShiftCounts({}, {}))
@@ -87,8 +88,9 @@ def dense(study: Study, samples: list[Sample], layer: int, condition: str = "rea
     theirs, parts = to_training_sae(base), []
     for row, sample in enumerate(samples):
         ((batch, _),) = study.prompts([sample], with_image=condition != "none")
-        embeds = study.mean_image[None] if condition == "mean" else None
-        tokens = run_prompts(study.vlm.model, batch, [layer], image_embeds=embeds)
+        own = image_features(study.vlm.model, batch) if condition == "mean" else None
+        mean = own and own.replaced(study.mean_image.levels)
+        tokens = run_prompts(study.vlm.model, batch, [layer], image=mean)
         residual = tokens.residuals[layer]
         codes = theirs.encode(base.scale * residual).to_dense().double().numpy()
         norms = residual.double().norm(dim=1).numpy()

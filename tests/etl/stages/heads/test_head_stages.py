@@ -100,9 +100,8 @@ def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
         text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
         direction = unit_directions(study.base[feature.layer])[feature.feature]
         scores = attribute_heads(
-            study.vlm.model, prompts.clean, prompts.corrupt, prompts.batch.attention_mask, text,
-            feature.layer, direction[None],
-        )  # fmt: skip
+            study.vlm.model, prompts.both(study.vlm.model), text, feature.layer, direction[None]
+        )
         for row in (r for r in rows if (r["layer"], r["feature"]) == feature):
             at = ("AB".index(row["method"]), 0, slice(None), row["head_layer"], row["head"])
             assert row["q"] == pytest.approx(float(scores.q[at].mean()), abs=1e-4)
@@ -114,9 +113,9 @@ def test_the_features_of_a_sample_share_its_two_runs(run: Path, monkeypatch: pyt
     asked: list[int] = []
     shared = stage.run_clean_and_corrupt
 
-    def counted(model, clean, *rest):
-        asked.append(len(clean))
-        return shared(model, clean, *rest)
+    def counted(model, both, *rest):
+        asked.append(len(both.embeds) // 2)
+        return shared(model, both, *rest)
 
     monkeypatch.setattr(stage, "run_clean_and_corrupt", counted)
     stage.run_head_attribution(run)
@@ -129,15 +128,21 @@ def top_of(study: Study, feature: Feature) -> list[int]:
     return [row + study.first_number[BASE] for row in TOP[feature]]
 
 
+def embeds_of(study: Study, prompts: both_runs.CleanAndCorrupt) -> tuple[torch.Tensor, ...]:
+    """What the text model gets in the clean and in the corrupt run."""
+    return prompts.clean(study.vlm.model).embeds, prompts.corrupt(study.vlm.model).embeds
+
+
 def test_a_mean_picture_is_per_patch_or_one_for_all(world: Path, tmp_path: Path, replaced: None):
     found = {}
     for corruption in ("mean", "global_mean"):
         study = open_study(opened(world, tmp_path / corruption, corruption=corruption))
         [prompts] = both_runs.clean_and_corrupt(study, top_of(study, FEATURES[0]), 4)
         is_image = prompts.batch.roles == Role.IMAGE
-        found[corruption] = prompts.corrupt[is_image].unflatten(0, (3, -1))
-        assert torch.equal(prompts.corrupt[~is_image], prompts.clean[~is_image])
-        mean = study.mean_image
+        clean, corrupt = embeds_of(study, prompts)
+        found[corruption] = corrupt[is_image].unflatten(0, (3, -1))
+        assert torch.equal(corrupt[~is_image], clean[~is_image])
+        mean = study.mean_image.levels[0]
 
     torch.testing.assert_close(found["mean"], mean.expand_as(found["mean"]))
     one = mean.mean(0).expand_as(found["global_mean"])
@@ -153,10 +158,10 @@ def test_a_resampled_picture_is_another_samples(world: Path, tmp_path: Path, rep
     [alone] = both_runs.clean_and_corrupt(study, numbers[1:2], 4)
 
     is_image = prompts.batch.roles == Role.IMAGE
-    clean, corrupt = (x[is_image].unflatten(0, (3, -1)) for x in (prompts.clean, prompts.corrupt))
+    clean, corrupt = (x[is_image].unflatten(0, (3, -1)) for x in embeds_of(study, prompts))
     for own, other in zip(clean, corrupt, strict=True):
         assert (own - other).abs().max() > 0.01
-    of_alone = alone.corrupt[alone.batch.roles == Role.IMAGE]
+    of_alone = embeds_of(study, alone)[1][alone.batch.roles == Role.IMAGE]
     torch.testing.assert_close(of_alone, corrupt[1])  # the same other one, in whatever batch
 
 

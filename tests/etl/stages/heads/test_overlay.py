@@ -96,7 +96,7 @@ def eager_attention(
     with torch.no_grad():
         out = model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask,
-            pixel_values=batch.pixel_values, output_attentions=True, output_hidden_states=True,
+            **batch.processed, output_attentions=True, output_hidden_states=True,
         )  # fmt: skip
     language_model.set_attn_implementation(before)
     return out.attentions, batch, out.hidden_states

@@ -1,0 +1,49 @@
+"""Processors of pictures and text, whatever else their class can do."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoProcessor, ProcessorMixin
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+from feature_atlas.vlm.chat_template import require_assistant_header
+from feature_atlas.vlm.processor_call import require_processor
+
+
+def read_processor(folder: Path) -> ProcessorMixin:
+    """The processor beside a model, checked.
+
+    Pictures are always prepared by Pillow: another back end differs in the last bits.
+    """
+    known = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder)), None)
+    loader = AutoProcessor if known is None else pictures_only(known)
+    try:
+        processor = loader.from_pretrained(folder, backend="pil", trust_remote_code=False)
+    except (ImportError, OSError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{folder} has no processor that transformers loads ({str(error).strip()}): copy the "
+            "files of tokenizer and processor beside the weights, or install what it asks for."
+        ) from error
+    require_processor(processor)
+    require_assistant_header(processor)
+    return processor
+
+
+@lru_cache(maxsize=32)
+def pictures_only(cls: type[ProcessorMixin]) -> type[ProcessorMixin]:
+    """The class without its video half, which needs packages that pictures do not."""
+    kept = [name for name in cls.get_attributes() if name != "video_processor"]
+    if kept == cls.get_attributes():
+        return cls
+
+    class PicturesOnly(cls):  # type: ignore[misc,valid-type]  # a class that is known at run time
+        def __init__(self, image_processor: Any, tokenizer: Any, **settings: Any) -> None:
+            super().__init__(image_processor, tokenizer, video_processor=None, **settings)
+
+        @classmethod
+        def get_attributes(cls: Any) -> list[str]:
+            return kept
+
+    PicturesOnly.__name__ = cls.__name__
+    return PicturesOnly
