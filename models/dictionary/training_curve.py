@@ -13,7 +13,7 @@ from feature_atlas.models.base import (
 from feature_atlas.models.columns import Bounds, count, measured
 
 ALL = "all"
-ROLES = ("bos", "prefix", "image", "question", "suffix", "header", "answer")
+ROLES = ("bos", "prefix", "image", "question", "suffix", "header", "answer", "marker")
 
 
 class TrainingCurve(Base):

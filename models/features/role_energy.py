@@ -32,6 +32,7 @@ class RoleEnergy(Base):
         "question",
         "suffix",
         "header",
+        "marker",
         comment="what the tokens are for",
         primary_key=True,
     )

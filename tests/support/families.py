@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import torch
 import transformers as hf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers.utils import is_torchvision_available
 
+from feature_atlas.etl.inputs.processors import pictures_only
 from feature_atlas.vlm.residual_stream import freeze
 
 N_LAYERS, WIDTH = 3, 32
@@ -73,7 +75,8 @@ class Family(NamedTuple):
     """A model and the processor of its prompts."""
 
     model: hf.PreTrainedModel
-    processor: hf.ProcessorMixin
+    processor: hf.ProcessorMixin | None
+    """None where its class needs torchvision, and that is not there."""
 
 
 def tokenizer(specials: Iterable[str], **named: Any) -> hf.PreTrainedTokenizerFast:
@@ -113,8 +116,6 @@ def _chatml_tokenizer(*further: str, **named: Any) -> hf.PreTrainedTokenizerFast
 
 def _pictures_only(cls: type, *parts: Any, **settings: Any) -> hf.ProcessorMixin:
     """A processor without its video half, which needs torchvision."""
-    from feature_atlas.etl.inputs.processors import pictures_only
-
     return pictures_only(cls)(*parts, **settings)
 
 
@@ -407,6 +408,14 @@ def _pixtral_tower() -> hf.PixtralVisionConfig:
     return hf.PixtralVisionConfig(**TOWER | {"image_size": 56, "head_dim": 8})
 
 
+def _pixtral_processor(tok: Any, patch_size: int, **settings: Any) -> hf.ProcessorMixin | None:
+    if not is_torchvision_available():
+        return None
+    pixels = hf.PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size=patch_size)
+    chat = template("[INST]", "[IMG]", "[/INST]", "", "{{ bos_token }}")
+    return hf.PixtralProcessor(pixels, tok, patch_size=14, chat_template=chat, **settings)
+
+
 def mistral3() -> Family:
     tok = _llama_tokenizer("[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]")
     config = hf.Mistral3Config(
@@ -416,11 +425,7 @@ def mistral3() -> Family:
         spatial_merge_size=2,
         vision_feature_layer=-1,
     )
-    pixels = hf.PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size=28)
-    chat = template("[INST]", "[IMG]", "[/INST]", "", "{{ bos_token }}")
-    processor = hf.PixtralProcessor(
-        pixels, tok, patch_size=14, spatial_merge_size=2, chat_template=chat
-    )
+    processor = _pixtral_processor(tok, patch_size=28, spatial_merge_size=2)
     return Family(hf.Mistral3ForConditionalGeneration(config), processor)
 
 
@@ -433,9 +438,7 @@ def pixtral() -> Family:
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
     )
-    pixels = hf.PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size=14)
-    chat = template("[INST]", "[IMG]", "[/INST]", "", "{{ bos_token }}")
-    processor = hf.PixtralProcessor(pixels, tok, patch_size=14, chat_template=chat)
+    processor = _pixtral_processor(tok, patch_size=14)
     return Family(hf.LlavaForConditionalGeneration(config), processor)
 
 
@@ -453,4 +456,7 @@ def family(name: str, seed: int = 0) -> Family:
     """A family's model, random by a seed, frozen, in float32."""
     torch.manual_seed(seed)
     model, processor = FAMILIES[name]()
+    for weight in model.parameters():
+        if weight.ndim > 1 and not weight.any():  # as Gemma 3 begins: a picture would be nothing
+            torch.nn.init.normal_(weight, std=0.3)
     return Family(freeze(model.float()), processor)
