@@ -47,9 +47,9 @@ class VlmConfig(Section):
 class SaeConfig(Section):
     """The base dictionaries, one per layer."""
 
-    source: Literal["sae_lens_folder", "sae_lens_release", "llama_scope_folder"] = Field(
-        "sae_lens_folder", description="how the files are laid out"
-    )
+    source: Literal[
+        "sae_lens_folder", "sae_lens_release", "llama_scope_folder", "sparsify_folder"
+    ] = Field("sae_lens_folder", description="how the files are laid out")
     path: Word = Field(
         description="folder with {layer} in it, or a SAELens release name (ids in `sae_id`)"
     )
@@ -58,7 +58,8 @@ class SaeConfig(Section):
     k: int | None = Field(
         None,
         gt=0,
-        description="TopK of the warm start (paper: 50); None: as the files state, and no other",
+        description="TopK of the warm start (paper: 50), only where the files state none and no "
+        "thresholds of their own; None: as they state",
     )
     layers: tuple[Layer, ...] = Field(
         min_length=1, description="decoder layers to study, 0-based and ascending"

@@ -5,8 +5,7 @@ files state is compared before the weights are used.
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from feature_atlas.dictionary.sae_lens_form import ARCHITECTURES
+from feature_atlas.etl.inputs.hook_names import layer_read
+
 
 def require_hook(stated: str | None, layer: int | None, where: str) -> None:
     """An SAE that says what it reads reads the output of the layer it is used for."""
-    found = re.fullmatch(r"blocks\.(\d+)\.(\w+)", stated or "")
-    if found is None or layer is None:
+    if stated is None:
         return
-    is_input = found[2] == "hook_resid_pre"  # the input of a block is the output of the one before
-    if not is_input and found[2] != "hook_resid_post":
-        raise ValueError(f"{where} reads {stated}: expected the residual stream, hook_resid_post.")
-    read = int(found[1]) - is_input
-    if read != layer:
+    try:
+        read = layer_read(stated)
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from None
+    if layer is not None and read != layer:
+        output = f"the output of layer {read}" if read >= 0 else "the embeddings"
         raise ValueError(
-            f"{where} reads {stated}, the output of layer {read}, and is given for layer {layer}: "
+            f"{where} reads {stated}, {output}, and is given for layer {layer}: "
             "correct sae.path, sae.sae_id or sae.layers."
+        )
+
+
+def require_place(sae: Any, layer: int | None, where: str) -> None:
+    """A SAELens SAE reads the layer's output, in either spelling, and writes there as well."""
+    said = sae.cfg.metadata
+    for stated in (said.hook_name, said.hf_hook_name):
+        require_hook(stated, layer, where)
+    if said.hook_name_out not in (None, said.hook_name):
+        raise ValueError(
+            f"{where} reads {said.hook_name} and writes {said.hook_name_out}: expected a "
+            "dictionary of one place, this is a transcoder."
         )
 
 
@@ -66,6 +80,25 @@ def require_folded(folder: Path) -> None:
         )
 
 
+def require_architecture(folder: Path) -> None:
+    """A SAELens folder is of a kind that is read, and says nothing that SAELens passes over."""
+    settings = json.loads((folder / "cfg.json").read_text())
+    architecture = settings.get("architecture", "standard")
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"{folder / 'cfg.json'} says architecture {architecture!r}, expected one of "
+            f"{', '.join(ARCHITECTURES)}. What SAELens trains as batchtopk or matryoshka is saved "
+            "as jumprelu by save_inference_model; other kinds have no linear encoder and gate."
+        )
+    activation = settings.get("activation_fn", settings.get("activation_fn_str", "relu"))
+    if activation not in ("relu", "topk") or settings.get("finetuning_scaling_factor"):
+        raise ValueError(
+            f"{folder / 'cfg.json'} says activation_fn {activation!r} and "
+            f"finetuning_scaling_factor {settings.get('finetuning_scaling_factor')!r}, expected "
+            "relu or topk, and false."
+        )
+
+
 def require_sae_files(folder: Path, *names: str) -> None:
     """An SAE folder has all the files of its kind."""
     for name in names:
@@ -75,8 +108,30 @@ def require_sae_files(folder: Path, *names: str) -> None:
             )
 
 
-def require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+def require_keys(found: Mapping[str, Any], expected: Collection[str], where: str) -> None:
+    """No tensor is missing, and none is left over."""
+    missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or unknown:
+        raise ValueError(
+            f"{where} lacks {', '.join(missing) or 'nothing'} and has "
+            f"{', '.join(unknown) or 'nothing'} beyond: expected {', '.join(sorted(expected))}."
+        )
+
+
+def require_shapes(
+    weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    """Every tensor has the shape that the settings beside it say."""
+    for name, shape in expected.items():
+        if tuple(weights[name].shape) != shape:
+            raise ValueError(
+                f"{name} in {where} is of shape {tuple(weights[name].shape)}, and the settings "
+                f"beside it say {shape}: copy both again, they are of two dictionaries."
+            )
+
+
+def require_finite(weights: Mapping[str, Tensor], where: Path | str) -> None:
     """No weight is NaN or infinite."""
     for name, weight in weights.items():
         if not torch.isfinite(weight).all():
-            raise ValueError(f"{name} of the SAE in {folder} holds NaN or infinity: replace it.")
+            raise ValueError(f"{name} of the SAE in {where} holds NaN or infinity: replace it.")

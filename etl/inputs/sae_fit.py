@@ -2,16 +2,19 @@
 
 from transformers import PreTrainedModel
 
+from feature_atlas.dictionary.gate import require_one_kind
 from feature_atlas.etl.config.inputs import SaeConfig
 from feature_atlas.etl.inputs.saes import load_base_saes
 
 
 def require_fit(config: SaeConfig, skeleton: PreTrainedModel) -> None:
     """Raise what `build` would raise: truncated, not finite, too wide; one layer in memory."""
-    sizes = set()
+    sizes, gates = set(), {}
     for layer in config.layers:
         alone = config.model_copy(update={"layers": (layer,)})
         (sae,) = load_base_saes(alone, skeleton, "cpu").values()
         sizes.add(len(sae.w_dec))
+        gates[layer] = sae.gate
+    require_one_kind(gates)
     if len(sizes) != 1:
         raise ValueError(f"base SAEs have {sorted(sizes)} features: expected one size for all.")

@@ -14,13 +14,19 @@ from feature_atlas.etl.config.inputs import SaeConfig
 from feature_atlas.etl.inputs.llama_scope import load_llama_scope
 from feature_atlas.etl.inputs.sae_facts import (
     agreed_scale,
+    require_architecture,
     require_finite,
     require_folded,
-    require_hook,
+    require_place,
     require_sae_files,
     stated_scale,
 )
-from feature_atlas.etl.inputs.sae_release import download, find_released, load_released
+from feature_atlas.etl.inputs.sae_release import (
+    find_released,
+    llama_scope_folder,
+    load_released,
+)
+from feature_atlas.etl.inputs.sparsify import load_sparsify
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.residual_stream import decoder_layers
 
@@ -56,23 +62,27 @@ def sae_folder(config: SaeConfig, layer: int) -> Path:
 
 
 def _load_base_sae(config: SaeConfig, layer: int) -> Sae:
-    given = (config.scales or {}).get(layer)
-    folder = sae_folder(config, layer)
-    if config.source == "llama_scope_folder":
-        return load_llama_scope(folder, config.k, scale=given, layer=layer)
+    given, folder = (config.scales or {}).get(layer), sae_folder(config, layer)
     if config.source == "sae_lens_release":
-        entry = find_released(config, layer)
-        if entry.is_llama_scope:
-            return load_llama_scope(download(entry), config.k, scale=given, layer=layer)
-        sae = load_released(config, layer)
-        require_hook(sae.cfg.metadata.hook_name, layer, entry.name)
-        scale = agreed_scale(given, stated_scale(sae) or entry.scale, entry.name)
-        return from_sae_lens(sae, scale, config.k)
-    return load_sae(folder, scale=given, k=config.k, layer=layer)
+        return _load_of_release(config, layer, given)
+    read = {
+        "llama_scope_folder": load_llama_scope,
+        "sparsify_folder": load_sparsify,
+        "sae_lens_folder": load_sae,
+    }[config.source]
+    return read(folder, k=config.k, scale=given, layer=layer)
+
+
+def _load_of_release(config: SaeConfig, layer: int, given: float | None) -> Sae:
+    entry = find_released(config, layer)
+    if entry.is_llama_scope:
+        return load_llama_scope(llama_scope_folder(entry), config.k, scale=given, layer=layer)
+    sae = load_released(config, layer, entry)
+    return _read(sae, layer, given, entry.scale, config.k, entry.name)
 
 
 def load_sae(
-    folder: Path, scale: float | None = None, k: int | None = None, layer: int | None = None
+    folder: Path, k: int | None = None, scale: float | None = None, layer: int | None = None
 ) -> Sae:
     """A SAELens folder; the scale is its metadata's ``activation_scale``, or the one given.
 
@@ -82,6 +92,7 @@ def load_sae(
 
     require_sae_files(folder, "cfg.json", "sae_weights.safetensors")
     require_folded(folder)
+    require_architecture(folder)
     try:
         sae: Any = SAE.load_from_disk(folder)
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
@@ -89,13 +100,25 @@ def load_sae(
             f"{folder / 'sae_weights.safetensors'} cannot be read as the SAE of its cfg.json "
             f"({error}): it is truncated or of another shape; copy it again."
         ) from error
-    require_hook(sae.cfg.metadata.hook_name, layer, str(folder))
-    used = agreed_scale(scale, stated_scale(sae), str(folder))
-    require_finite(sae.state_dict(), folder)  # before anything is said of a row's length
+    return _read(sae, layer, scale, None, k, str(folder))
+
+
+def _read(
+    sae: Any,
+    layer: int | None,
+    given: float | None,
+    released: float | None,
+    k: int | None,
+    where: str,
+) -> Sae:
+    """What SAELens read, checked and in the normalised space."""
+    require_place(sae, layer, where)
+    scale = agreed_scale(given, stated_scale(sae) or released, where)
+    require_finite(sae.state_dict(), where)  # before anything is said of a row's length
     try:
-        return from_sae_lens(sae, used, k)
+        return from_sae_lens(sae, scale, k)
     except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
 
 
 def save_sae(sae: Sae, folder: Path, metadata: Mapping[str, Any]) -> None:

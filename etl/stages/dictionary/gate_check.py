@@ -21,10 +21,9 @@ from feature_atlas.dictionary.gate_check import (
     out_of_bounds,
 )
 from feature_atlas.dictionary.gate_mistake import Fit, diagnose
-from feature_atlas.etl.config.inputs import BaseModelConfig, SaeConfig
-from feature_atlas.etl.inputs.sae_release import find_released
-from feature_atlas.etl.inputs.saes import sae_folder
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_json, run_stage
+from feature_atlas.etl.config.inputs import BaseModelConfig
+from feature_atlas.etl.inputs.sae_stated import stated_by_release
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens
@@ -88,21 +87,9 @@ def _measure(study: Study, n_tokens: int) -> dict[int, GateQuality]:
 def stated_quality(study: Study, base: BaseModelConfig, layer: int) -> Stated:
     """What the release says of a layer's dictionary: the configuration, or else its files."""
     d_sae = len(study.base[layer].w_dec)
-    in_files = _stated_in_files(study.config.sae, layer, d_sae)
+    in_files = stated_by_release(study.config.sae, layer, d_sae)
     given = base.stated[layer].model_dump() if layer in base.stated else {}
     return in_files._replace(**{name: value for name, value in given.items() if value is not None})
-
-
-def _stated_in_files(config: SaeConfig, layer: int, d_sae: int) -> Stated:
-    if config.source == "sae_lens_release":
-        entry = find_released(config, layer)
-        return Stated(l0=entry.l0, fvu=entry.fvu)
-    folder = sae_folder(config, layer)
-    if config.source == "llama_scope_folder":
-        return Stated(l0=read_json(folder / "hyperparams.json").get("top_k"))
-    metadata = read_json(folder / "cfg.json").get("metadata", {})
-    n_dead = metadata.get("num_dead_features")
-    return Stated(l0=metadata.get("l0"), share_dead=None if n_dead is None else n_dead / d_sae)
 
 
 def _bounds(study: Study, base: BaseModelConfig, layer: int, stated: Stated) -> Bounds:

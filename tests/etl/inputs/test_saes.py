@@ -88,11 +88,22 @@ def test_llama_scope_files_give_the_k_and_scale_they_state(tmp_path):
             {"layer": 3},
             "expected the residual stream",
         ),
+        ({"use_glu_encoder": True, "top_k": 7}, {}, "says use_glu_encoder True, expected False"),
+        ({"act_fn": "relu", "top_k": 7}, {}, "says act_fn 'relu', expected 'jumprelu' or 'topk'"),
         (
-            {"apply_decoder_bias_to_pre_encoder": True, "top_k": 7},
+            {"norm_activation": "token-wise", "top_k": 7},
             {},
-            "apply_decoder_bias_to_pre_encoder, expected false",
+            "says norm_activation 'token-wise', expected 'dataset-wise'",
         ),
+        (
+            {"hook_point_in": "layers.3", "hook_point_out": "layers.4", "top_k": 7},
+            {},
+            "hook_point_in layers.3 and hook_point_out layers.4.*a transcoder",
+        ),
+        ({"temperature": 2, "top_k": 7}, {}, "settings unknown here: temperature"),
+        ({"top_k": 7.5}, {}, r"says top_k 7\.5, expected a whole number"),
+        ({"expansion_factor": 2, "top_k": 7}, {}, r"of shape .*64.*beside it say .*32"),
+        ({"use_decoder_bias": False, "top_k": 7}, {}, r"has decoder\.bias beyond"),
     ],
 )
 def test_llama_scope_files_for_something_else_are_refused(settings, asked, said, tmp_path):
@@ -197,7 +208,10 @@ def test_a_release_or_an_id_that_is_not_there_names_those_like_it(changes, said)
 def test_a_release_in_llama_scopes_files_is_read_from_its_folder(vlm_folder, tmp_path, monkeypatch):
     folder = tmp_path / "Llama3_1-8B-Base-L0R-8x"
     write_llama_scope(folder, d_model=128, norm=4.0, top_k=7)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(
+        "sae_lens.loading.pretrained_sae_loaders.hf_hub_download",
+        lambda _, file: str(tmp_path / file),
+    )
     vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")
 
     sae = load_base_saes(released(), vlm.model, "cpu")[0]
@@ -210,7 +224,7 @@ def test_a_release_that_saelens_reads_is_checked_like_a_folder(vlm_folder, tmp_p
     from sae_lens import SAE
 
     save_sae(some_sae(), tmp_path / "sae", {"hook_name": "blocks.7.hook_resid_post"})
-    entry = sae_release.find_released(released(), 7)._replace(is_llama_scope=False)
+    entry = sae_release.find_released(released(), 7)._replace(conversion="sae_lens")
     monkeypatch.setattr(SAE, "from_pretrained", lambda *_: SAE.load_from_disk(tmp_path / "sae"))
     monkeypatch.setattr("feature_atlas.etl.inputs.saes.find_released", lambda *_: entry)
     vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")

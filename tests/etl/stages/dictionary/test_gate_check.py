@@ -27,7 +27,13 @@ from feature_atlas.vlm.token_roles import Role
 def config(small_world: Path) -> RunConfig:
     """Two layers of the demo."""
     whole = demo_config(small_world)
-    return whole.model_copy(update={"sae": whole.sae.model_copy(update={"layers": (1, 4)})})
+    assert whole.base_model is not None
+    stated = {layer: whole.base_model.stated[layer] for layer in (1, 4)}
+    of_two = {
+        "sae": whole.sae.model_copy(update={"layers": (1, 4)}),
+        "base_model": whole.base_model.model_copy(update={"stated": stated}),
+    }
+    return whole.model_copy(update=of_two)
 
 
 @pytest.fixture(scope="module")
