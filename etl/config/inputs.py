@@ -1,6 +1,6 @@
 """What a run studies: model, dictionaries, texts and data (paper 3, 4.1)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,7 +70,6 @@ class SaeConfig(Section):
 
     @model_validator(mode="after")
     def _a_dictionary_for_each_layer(self) -> "SaeConfig":
-        require_known_layers("sae.scales", self.scales or {}, self.layers)
         if list(self.layers) != sorted(self.layers):
             raise ValueError(f"layers are {list(self.layers)}: expected ascending ones")
         if self.source == "sae_lens_release":
@@ -78,13 +77,6 @@ class SaeConfig(Section):
         else:
             _require_place("path", self.path, self.layers)
         return self
-
-
-def require_known_layers(setting: str, given: Collection[int], layers: Collection[int]) -> None:
-    """Refuse a value for a layer that is not studied: it would be ignored."""
-    unknown = sorted(set(given) - set(layers))
-    if unknown:
-        raise ValueError(f"{setting} has layers {unknown}, and sae.layers is {list(layers)}")
 
 
 def _require_place(setting: str, text: str, layers: tuple[int, ...]) -> None:

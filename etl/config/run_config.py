@@ -33,7 +33,6 @@ from feature_atlas.etl.config.inputs import (
     Seed,
     VlmConfig,
     first_double,
-    require_known_layers,
 )
 from feature_atlas.etl.config.skill_files import is_path
 
@@ -73,8 +72,6 @@ class RunConfig(Section):
             raise ValueError(
                 "the regime instruct and the section `instruct` go together: name both, or neither"
             )
-        if self.base_model is not None:
-            require_known_layers("base_model.stated", self.base_model.stated, self.sae.layers)
         return self
 
 

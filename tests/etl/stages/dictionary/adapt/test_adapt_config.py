@@ -10,7 +10,7 @@ from feature_atlas.etl.config.run_config import RunConfig
     ("changes", "said"),
     [
         ({"regimes": ("image",)}, "must name text"),
-        ({"regimes": ("text", "text")}, "none twice"),
+        ({"regimes": ("text", "text")}, "regimes names text twice"),
         ({"buffer_size": 10}, "buffer_size 10 is less than one batch of 4096"),
     ],
 )
