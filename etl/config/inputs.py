@@ -130,6 +130,11 @@ class BaseModelConfig(Section):
         0.9, gt=0, le=1, description="share of features silent on so few tokens"
     )
     l0_tolerance: float = Field(0.2, ge=0, description="relative; against the stated L0, or k")
+    max_neighbour_ratio: float = Field(
+        1.0,
+        ge=1,
+        description="FVU over that on the residuals of the layers beside: 1, own layer is best",
+    )
     norm_tolerance: float = Field(
         0.25, gt=0, description="relative, of the mean normalised length against sqrt(d_model)"
     )

@@ -25,6 +25,7 @@ from feature_atlas.etl.config.inputs import BaseModelConfig
 from feature_atlas.etl.inputs.sae_stated import stated_by_release
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
+from feature_atlas.etl.stages.dictionary.neighbours import better_beside, fvus_beside
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import Role
@@ -56,7 +57,9 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
     qualities = _measure(study, base.n_gate_tokens)
     stated = {layer: stated_quality(study, base, layer) for layer in study.layers}
     bounds = {layer: _bounds(study, base, layer, stated[layer]) for layer in study.layers}
-    _require_within(study, base, qualities, bounds, stated)
+    swapped = better_beside(fvus_beside(study), base.max_neighbour_ratio)
+    _require_within(study, base, qualities, bounds, stated, swapped)
+    _require_own_layer(study, swapped)
     n_tokens = qualities[study.layers[0]].n_tokens
     if n_tokens < base.n_gate_tokens:
         output.warn(
@@ -110,6 +113,7 @@ def _require_within(
     qualities: dict[int, GateQuality],
     bounds: dict[int, Bounds],
     stated: dict[int, Stated],
+    swapped: list[str],
 ) -> None:
     """Stop the run where a layer's numbers cannot be, and say what explains the first of them."""
     failed = {
@@ -125,16 +129,27 @@ def _require_within(
     said = "; ".join(f"layer {layer}: {', '.join(words)}" for layer, words in failed.items())
     raise ValueError(
         f"the base SAEs of {study.config.sae.release} do not do on text of {study.config.vlm.base} "
-        f"what they should ({said}). {_explanation(first, fits)} Nothing was computed."
+        f"what they should ({said}). {_explanation(first, fits, swapped)} Nothing was computed."
     )
 
 
-def _explanation(layer: int, fits: list[Fit]) -> str:
+def _require_own_layer(study: Study, swapped: list[str]) -> None:
+    """Stop the run where a dictionary within its bounds is better on another layer."""
+    if swapped:
+        raise ValueError(
+            f"base SAEs of {study.config.sae.release} are better beside their layer: "
+            f"{'; '.join(swapped)}. Correct sae.path, sae.sae_id or sae.layers; if the release is "
+            "like that, raise base_model.max_neighbour_ratio. Nothing was computed."
+        )
+
+
+def _explanation(layer: int, fits: list[Fit], swapped: list[str]) -> str:
     if not fits:
+        beside = f" But {'; '.join(swapped)}." if swapped else ""
         return (
             "None of the usual mistakes (scale, decoder norm, bias, threshold, k, BOS) explains "
             f"layer {layer}: is it the SAE of another layer or model, or is the text of another "
-            "kind? If it is all right, widen the bounds in base_model."
+            f"kind?{beside} If it is all right, widen the bounds in base_model."
         )
     numbers = fits[0].quality
     others = "".join(f" It would also fit: {fit.mistake}." for fit in fits[1:3])

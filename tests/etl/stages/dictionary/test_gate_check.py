@@ -17,6 +17,7 @@ from feature_atlas.etl.run_folder.artifacts import read_json, read_rows
 from feature_atlas.etl.run_folder.manifest import read_manifest
 from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.dictionary.gate_check import places, run_gate_check, stated_quality
+from feature_atlas.etl.stages.dictionary.neighbours import better_beside
 from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run, open_study
 from feature_atlas.toy.weights import language_model_path, training_record, vlm_path
@@ -144,6 +145,44 @@ def test_the_sae_of_another_layer_stops_the_run(config: RunConfig, tmp_path: Pat
 
     with pytest.raises(ValueError, match=r"layer 4: .*fvu .*None of the usual mistakes"):
         run_gate_check(open_run(spoiled, tmp_path))
+
+
+def swap(folder: Path, weights: str = "sae_weights.safetensors") -> None:
+    """The weights of layers 1 and 2 change places; nothing in the files tells."""
+    one, two = folder / "layer_1" / weights, folder / "layer_2" / weights
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+
+
+def test_swapped_layers_are_told_apart_however_wide_the_bounds(config: RunConfig, tmp_path: Path):
+    spoiled = with_saes(with_base(config, stated={}, norm_tolerance=9.0), tmp_path / "saes")
+    swap(tmp_path / "saes")
+
+    with pytest.raises(
+        ValueError, match=r"layer 1 explains the output of layer 2 better.*sae\.path"
+    ):
+        run_gate_check(open_run(spoiled, tmp_path))
+
+
+def test_a_stated_scale_of_twice_the_right_one_stops_the_run(config: RunConfig, tmp_path: Path):
+    spoiled = with_saes(config, tmp_path / "saes")
+    file = tmp_path / "saes" / "layer_4" / "cfg.json"
+    stated = read_json(file)
+    stated["metadata"]["activation_scale"] *= 2
+    file.write_text(json.dumps(stated))
+
+    with pytest.raises(ValueError, match="fits layer 4: the scale is not the release's"):
+        run_gate_check(open_run(spoiled, tmp_path))
+
+
+def test_a_dictionary_that_is_better_beside_its_layer_is_named():
+    fvus = {3: {2: 0.5, 3: 0.2, 4: 0.1}, 4: {3: 0.5, 4: 0.2}}
+
+    (said,) = better_beside(fvus, 1.0)
+
+    assert said.startswith("the SAE of layer 3 explains the output of layer 4 better (FVU 0.1)")
+    assert better_beside(fvus, 2.0) == []
 
 
 def test_a_bias_that_the_release_subtracts_stops_the_run_by_name(config: RunConfig, tmp_path: Path):
