@@ -1,6 +1,7 @@
 """The data sets of a run: read and checked whole, then drawn from."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from feature_atlas.etl.config.inputs import DataConfig
 from feature_atlas.etl.inputs.instances import Instances, read_instances
 from feature_atlas.etl.inputs.pictures import Size, require_pictures
 from feature_atlas.etl.inputs.samples import Sample, draw
-from feature_atlas.etl.inputs.vqav2 import read_vqav2, require_apart
+from feature_atlas.etl.inputs.vqav2 import read_vqav2, require_apart, vqav2_files
 from feature_atlas.etl.inputs.vsr import doubled, held_out, read_vsr
 
 MEASURED = ("vqav2-val", "vsr-train", "vsr-test")
@@ -31,6 +32,16 @@ def read_data_sets(data: DataConfig) -> DataSets:
 
     Statements of VSR's test split that stand in its train split too are left out of it.
     """
+    samples, warnings = _drawn(data, tuple(map(_version, _files(data))))
+    sizes = require_pictures([sample for drawn in samples.values() for sample in drawn])
+    return DataSets({name: [*drawn] for name, drawn in samples.items()}, sizes, [*warnings])
+
+
+@lru_cache(maxsize=1)
+def _drawn(
+    data: DataConfig, _versions: tuple[object, ...]
+) -> tuple[dict[str, list[Sample]], list[str]]:
+    """Read once per process while the files stay as they are."""
     vqa = {split: read_vqav2(data.vqa_folder, split) for split in ("train", "val")}
     require_apart(data.vqa_folder, vqa["train"], vqa["val"])
     train, test = (read_vsr(data.vsr_folder, split, data.vsr_prompt) for split in ("train", "test"))
@@ -51,8 +62,22 @@ def read_data_sets(data: DataConfig) -> DataSets:
             f"all {len(test)} statements of {data.vsr_folder / 'test.jsonl'} stand in train.jsonl "
             "as well: expected a split of its own."
         )
-    sizes = require_pictures([sample for drawn in samples.values() for sample in drawn])
-    return DataSets(samples, sizes, _warnings(train, test, unseen))
+    return samples, _warnings(train, test, unseen)
+
+
+def _files(data: DataConfig) -> list[Path]:
+    return [
+        *vqav2_files(data.vqa_folder, "train"),
+        *vqav2_files(data.vqa_folder, "val"),
+        *(data.vsr_folder / f"{split}.jsonl" for split in ("train", "test")),
+    ]
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    if not file.is_file():
+        return None
+    facts = file.stat()
+    return facts.st_size, facts.st_mtime_ns
 
 
 def read_objects(files: Sequence[Path], found: DataSets) -> Instances | None:

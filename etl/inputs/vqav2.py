@@ -17,12 +17,19 @@ ANSWER_TYPES = ("yes/no", "number", "other")
 
 def read_vqav2(folder: Path, split: str) -> list[Sample]:
     """Questions joined with their annotations, in file order; ``split`` is train or val."""
-    questions = _by_id(folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json", split)
-    annotations = _by_id(folder / f"v2_mscoco_{split}2014_annotations.json", split)
+    questions, annotations = (_by_id(file, split) for file in vqav2_files(folder, split))
     for number, annotation in annotations.items():
         if number not in questions:
             raise annotation.refuse(f"no question has the question_id {number}")
     return [_sample(folder, split, q, annotations.get(n)) for n, q in questions.items()]
+
+
+def vqav2_files(folder: Path, split: str) -> tuple[Path, Path]:
+    """Questions and annotations."""
+    return (
+        folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json",
+        folder / f"v2_mscoco_{split}2014_annotations.json",
+    )
 
 
 def require_apart(folder: Path, train: Iterable[Sample], val: Iterable[Sample]) -> None:

@@ -251,3 +251,24 @@ def test_each_stage_leaves_its_tables(run: Path):
         assert record is not None
         tables |= {entry.get("table") for entry in record["files"]} - {None}
     assert tables == {"head_attribution", "head_exact", "attribution_agreement", "head_knockout"}
+
+
+def test_what_too_few_samples_cannot_tell_is_left_out_with_a_warning(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(TOP, FEATURES[1], [0])
+    for module in ("heads.head_knockout", "ablation.evaluation_sets"):
+        name = f"feature_atlas.etl.stages.{module}.relation_of"
+        monkeypatch.setattr(name, lambda *_: "of one statement")
+
+    stage.run_head_attribution(run)
+    exact_stage.run_exact_patch(run)
+    knockout_stage.run_head_knockout(run)
+
+    rows = read_rows(run, "head_attribution", "head_attribution")
+    assert {(r["layer"], r["feature"]) for r in rows} == {FEATURES[0], FEATURES[2]}
+    assert read_rows(run, "head_knockout", "head_knockout") == []
+    warnings = [(read_stage(run, f"head_{name}") or {})["warnings"]
+                for name in ("attribution", "knockout")]  # fmt: skip
+    assert warnings[0] == ["L1 F5 fires on 1 questions: not attributed"]
+    assert "'of one statement': 0 questions about 0 pictures" in warnings[1][0]
