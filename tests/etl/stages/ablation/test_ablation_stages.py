@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from removal_study import MEAN_ACTIVATION, SURVIVORS, removal_study
+from stage_runs.removal_study import MEAN_ACTIVATION, SURVIVORS, removal_study
 
 import feature_atlas.etl.stages.ablation.group_ablation as group_stage
 from feature_atlas.ablation.control import control_p_value

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from removal_study import SURVIVORS, removal_study
+from stage_runs.removal_study import SURVIVORS, removal_study
 
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
 from feature_atlas.etl.stages.ablation.interventions import LayerInterventions

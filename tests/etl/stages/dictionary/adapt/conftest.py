@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from adapted_run import LAYERS, adapted
+from stage_runs.adapted_run import LAYERS, adapted
 
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import AdaptConfig

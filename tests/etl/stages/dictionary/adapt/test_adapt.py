@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from adapted_run import LAYERS, adapted
 from run_folder import read_rows, replace_rows
 from sqlalchemy import Engine, text
+from stage_runs.adapted_run import LAYERS, adapted
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_json, read_table

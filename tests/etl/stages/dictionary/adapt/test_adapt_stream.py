@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from adapted_run import opened
+from stage_runs.adapted_run import opened
 
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.inputs import InstructConfig

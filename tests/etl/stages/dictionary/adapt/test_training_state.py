@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from adapted_run import hashes, opened
+from stage_runs.adapted_run import hashes, opened
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.stages.dictionary.adapt import run_adapt
