@@ -1,16 +1,16 @@
 """The pipeline's functions, in worlds where the fate of every feature is known.
 
-Five worlds of 384 features each; `python tests/support/planted_world.py` prints the tables behind
-these tests, and how they depend on the angle.
+Five worlds of 384 features each; `PYTHONPATH=tests/support python -m planted.world` prints the
+tables behind these tests, and how they depend on the angle.
 """
 
 import numpy as np
 import pytest
-from planted_atlas import Measured, measure, rotations
-from planted_features import SPATIAL_WORDS, TURNED_BY_LANGUAGE, TURNED_BY_VISION, Kind, plant
-from planted_labels import labels_of, score, truth_of
-from planted_stream import PlantedStream
-from planted_world import SEEDS, pooled
+from planted.atlas import Measured, measure, rotations
+from planted.features import SPATIAL_WORDS, TURNED_BY_LANGUAGE, TURNED_BY_VISION, Kind, plant
+from planted.labels import labels_of, score, truth_of
+from planted.stream import PlantedStream
+from planted.world import SEEDS, pooled
 
 from feature_atlas.dictionary.sae import encode
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further

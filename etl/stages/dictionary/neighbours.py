@@ -8,6 +8,7 @@ are explained better, layers were swapped.
 from rich.progress import track
 
 from feature_atlas.dictionary.gate_check import GateSums, add_tokens
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.residual_stream import decoder_layers
@@ -25,7 +26,7 @@ def fvus_beside(study: Study) -> Fvus:
     n_layers = len(decoder_layers(study.base_model.model))
     beside = {i: [j for j in (i - 1, i, i + 1) if 0 <= j < n_layers] for i in study.layers}
     sums = {
-        (i, j): GateSums.empty(*study.base[i].w_enc.shape, study.config.device)
+        (i, j): GateSums.empty(*_size(study.base[i]), study.config.device)
         for i, layers in beside.items()
         for j in layers
     }
@@ -40,6 +41,11 @@ def fvus_beside(study: Study) -> Fvus:
         if left <= 0:
             break
     return {i: {j: sums[i, j].quality().fvu for j in layers} for i, layers in beside.items()}
+
+
+def _size(sae: Sae) -> tuple[int, int]:
+    d_model, d_sae = sae.w_enc.shape
+    return d_model, d_sae
 
 
 def better_beside(fvus: Fvus, max_ratio: float) -> list[str]:

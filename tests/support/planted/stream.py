@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from planted_features import D_SAE, LOUDNESS, N_PICTURES, Kind, Planted
 from torch import Tensor
 
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import Role
+from planted.features import D_SAE, LOUDNESS, N_PICTURES, Kind, Planted
 
 Picture = Literal["real", "mean", "none", "plain"]
 """The prompt's own picture, the mean image, no picture, and plain text of the base model."""

@@ -1,15 +1,17 @@
-"""How often the atlas is right where the truth is known: `python tests/support/planted_world.py`.
+"""How often the atlas is right where the truth is known.
 
-Prints, over five worlds, which kinds of features get which label, the precision and recall of every
-label, and how both depend on the angle of the turns and on the width of the model.
+`PYTHONPATH=tests/support python -m planted.world` prints, over five worlds, which kinds of features
+get which label, the precision and recall of every label, and how both depend on the angle of the
+turns and on the width of the model.
 """
 
 import numpy as np
-from planted_atlas import Measured, measure
-from planted_features import Kind, Planted, plant
-from planted_labels import TRUE_KINDS, Labels, Score, labels_of, score, truth_of
 from rich.console import Console
 from rich.table import Table
+
+from planted.atlas import Measured, measure
+from planted.features import Kind, Planted, plant
+from planted.labels import TRUE_KINDS, Labels, Score, labels_of, score, truth_of
 
 SEEDS = range(5)
 ANGLES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80)

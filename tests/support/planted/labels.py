@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool
-from planted_atlas import Measured
-from planted_features import TURNED_BY_VISION, Kind
 
 from feature_atlas.features.excess_rotation import excess_rotation, turned_further
 from feature_atlas.features.selection import adapted_set, beyond_null, candidates, turned_by_vision
 from feature_atlas.features.visual_energy import mean_energy
 from feature_atlas.vlm.token_roles import TEXT_ROLES
+from planted.atlas import Measured
+from planted.features import TURNED_BY_VISION, Kind
 
 Labelled = Bool[np.ndarray, " d_sae"]
 

@@ -8,8 +8,6 @@ asked again with neutral prompts.
 from typing import NamedTuple
 
 import torch
-from planted_features import Planted
-from planted_stream import Picture, PlantedStream, Prompts
 from torch import Tensor
 
 from feature_atlas.dictionary.adapt import adapt
@@ -28,6 +26,8 @@ from feature_atlas.features.neutral_prompt import (
     survives,
 )
 from feature_atlas.features.visual_energy import EnergyReplicates, EnergySums, preference_interval
+from planted.features import Planted
+from planted.stream import Picture, PlantedStream, Prompts
 
 N_TRAINING = 32_000  # tokens of each regime
 N_HARVESTED, N_CONTROL = 2000, 600  # questions, with the picture and under all conditions
