@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stage_runs.some_layers import of_layers
 
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.inputs import StatedConfig
@@ -27,14 +28,7 @@ from feature_atlas.vlm.token_roles import Role
 @pytest.fixture(scope="module")
 def config(small_world: Path) -> RunConfig:
     """Two layers of the demo."""
-    whole = demo_config(small_world)
-    assert whole.base_model is not None
-    stated = {layer: whole.base_model.stated[layer] for layer in (1, 4)}
-    of_two = {
-        "sae": whole.sae.model_copy(update={"layers": (1, 4)}),
-        "base_model": whole.base_model.model_copy(update={"stated": stated}),
-    }
-    return whole.model_copy(update=of_two)
+    return of_layers(demo_config(small_world), (1, 4))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from stage_runs.some_layers import of_layers
 
 from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.commands.demo import demo_config
@@ -48,11 +49,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """The shipped model and base dictionaries, a few questions, and what became of them."""
     world, home = tmp_path_factory.mktemp("world"), tmp_path_factory.mktemp("home")
     write_world(world, seed=8, n_train_images=4, n_val_images=6, n_vsr_images=24, n_text_scenes=2)
-    config = demo_config(world)
+    config = of_layers(demo_config(world), LAYERS)
     config = config.model_copy(
         update={
             "batch_size": 5,
-            "sae": config.sae.model_copy(update={"layers": LAYERS}),
             "harvest": config.harvest.model_copy(
                 update={"n_control": N_CONTROL, "n_bootstrap": N_REPLICATES}
             ),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from stage_runs.adapted_run import LAYERS, adapted
+from stage_runs.some_layers import of_layers
 
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import AdaptConfig
@@ -11,14 +12,12 @@ from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.study import Study
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def config(small_world: Path) -> RunConfig:
-    whole = demo_config(small_world)
-    return whole.model_copy(
+    return of_layers(demo_config(small_world), LAYERS).model_copy(
         update={
             "name": "adapted",
             "batch_size": 16,
-            "sae": whole.sae.model_copy(update={"layers": LAYERS}),
             "adapt": AdaptConfig(
                 n_tokens=3072,
                 batch_size=256,
@@ -32,6 +31,6 @@ def config(small_world: Path) -> RunConfig:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def study(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return adapted(config, tmp_path_factory.mktemp("adapted"))
