@@ -15,7 +15,7 @@ from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("cookbook")
     before, after = (write_run_folder(folder, seed=seed, name="cookbook") for seed in (0, 1))
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(before, after)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def reader(postgres_url: str, template_database: str, runs: Runs) -> Iterator[Engine]:
     """A reader of an atlas with both runs."""
     url = create_database(postgres_url, "cookbook", template_database)
@@ -47,7 +47,7 @@ def reader(postgres_url: str, template_database: str, runs: Runs) -> Iterator[En
     drop_database(postgres_url, "cookbook")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def ask(reader: Engine) -> Callable[[str], pd.DataFrame]:
     """The answer to a question of the cookbook."""
 

@@ -13,7 +13,7 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def searched_url(postgres_url: str, template_database: str, run_folder: Path) -> Iterator[str]:
     url = create_database(postgres_url, "searched", template_database)
     engine = make_engine(url)

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from databases import create_database, temporary_database
+from databases import create_database
 from later_measurement import entry, labels
 from run_folder import read_rows, replace_rows, seal, write_run_folder
 from sqlalchemy import Engine
@@ -16,13 +15,13 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with the skills spatial, ocr and vsr."""
     return write_run_folder(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def spatial(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run without ocr."""
     folder = tmp_path_factory.mktemp("spatial") / whole.name
@@ -32,35 +31,13 @@ def spatial(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
-def published(postgres_url: str, template_database: str, spatial: Path) -> str:
+@pytest.fixture(scope="session")
+def filled(postgres_url: str, template_database: str, spatial: Path) -> str:
     """Name of a database with that run published; copied, never used."""
     engine = make_engine(create_database(postgres_url, "to_add_to", template_database))
     ingest(spatial, engine)
     engine.dispose()
     return "to_add_to"
-
-
-@pytest.fixture(scope="package")
-def kept(postgres_url: str, published: str) -> Iterator[Engine]:
-    """A database with the run published, shared by the tests of what is refused."""
-    engine = make_engine(create_database(postgres_url, "added_kept", published))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def url(postgres_url: str, published: str) -> Iterator[str]:
-    with temporary_database(postgres_url, published) as url:
-        yield url
-
-
-@pytest.fixture
-def atlas(url: str) -> Iterator[Engine]:
-    """A database with the run published, the test's own."""
-    engine = make_engine(url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

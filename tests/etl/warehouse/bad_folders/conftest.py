@@ -13,7 +13,7 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def engine(postgres_url: str, template_database: str, run_folder: Path) -> Iterator[Engine]:
     """A database with a published run."""
     engine = make_engine(create_database(postgres_url, "bad_folders", template_database))

@@ -1,18 +1,16 @@
 """An atlas with four runs, shared by the tests of runs as versions."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import create_database, temporary_database
+from databases import create_database
 from run_folder import write_run_folder
-from sqlalchemy import Engine
 
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three runs of one lineage, oldest first, and one of another."""
     place = tmp_path_factory.mktemp("versions")
@@ -22,7 +20,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def filled(postgres_url: str, template_database: str, folders: list[Path]) -> str:
     """Name of a database with the other lineage's run and then the three; copied, never used."""
     engine = make_engine(create_database(postgres_url, "versions", template_database))
@@ -30,26 +28,3 @@ def filled(postgres_url: str, template_database: str, folders: list[Path]) -> st
         ingest(folder, engine)
     engine.dispose()
     return "versions"
-
-
-@pytest.fixture(scope="package")
-def kept(postgres_url: str, filled: str) -> Iterator[Engine]:
-    """The database with the four runs, shared by the tests that change nothing."""
-    engine = make_engine(create_database(postgres_url, "versions_kept", filled))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def url(postgres_url: str, filled: str) -> Iterator[str]:
-    """A database of the test's own with the four runs."""
-    with temporary_database(postgres_url, filled) as url:
-        yield url
-
-
-@pytest.fixture
-def atlas(url: str) -> Iterator[Engine]:
-    """The database with the four runs."""
-    engine = make_engine(url)
-    yield engine
-    engine.dispose()
