@@ -109,11 +109,9 @@ class PlantedStream:
         self, rate: Float[Tensor, "2 d_sae"], rows: Int[Tensor, " token"]
     ) -> Float[Tensor, "token d_sae"]:
         """0, or at the given rate something between LOUDNESS and twice that."""
-        codes = torch.zeros(len(rows), D_SAE)
         draw = torch.rand(len(rows), D_SAE, generator=self.random)
-        fires = draw < rate[rows]
-        codes[fires] = LOUDNESS * (1 + draw[fires] / rate[rows][fires])
-        return codes
+        chance = rate[rows]
+        return torch.where(draw < chance, LOUDNESS * (1 + draw / chance), 0.0)
 
     def _noise(self, said: Float[Tensor, "token d_sae"]) -> Float[Tensor, "token d_model"]:
         d_model = self.planted.direction.shape[1]
