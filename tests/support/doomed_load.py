@@ -1,4 +1,7 @@
-"""A load in a process of its own, to be killed: it tells its steps, and may kill itself at one."""
+"""A load or an addition in a process of its own, to be killed.
+
+A load tells its steps, and may kill itself at one.
+"""
 
 import multiprocessing
 import os
@@ -9,12 +12,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feature_atlas.etl.warehouse import publish
+from feature_atlas.etl.warehouse import addition, publish
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 STARTER = multiprocessing.get_context("forkserver")  # imports once, then starts in an instant
-STARTER.set_forkserver_preload(["feature_atlas.etl.warehouse.load", "feature_atlas.models.session"])
+STARTER.set_forkserver_preload(
+    [f"feature_atlas.{name}" for name in ("etl.warehouse.load", "etl.warehouse.addition")]
+)
 
 INSIDE_PUBLISH = ("_attach", "move_samples", "move_rows", "_flip")
 
@@ -55,6 +60,19 @@ def wait_for_death(
         told.close()
     assert process.exitcode is not None
     return Death(step, process.exitcode, time.perf_counter() - begin)
+
+
+def exit_of_doomed_addition(folder: Path, url: str, die_at: str) -> int | None:
+    """How an addition ends that kills itself where it would call the function of this name."""
+    process = STARTER.Process(target=_add, args=(folder, url, die_at))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _add(folder: Path, url: str, die_at: str) -> None:
+    setattr(addition, die_at, lambda *_, **__: _die())
+    addition.add_folder(folder, make_engine(url))
 
 
 def _load(folder: Path, url: str, tells: Connection, die_at: str) -> None:

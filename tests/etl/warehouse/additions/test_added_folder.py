@@ -2,13 +2,12 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from doomed_load import exit_of_doomed_addition
 from later_measurement import digest, entry, labels, staged
 from rich.console import Console
 from run_folder import seal, table_file, write_run_folder
@@ -99,29 +98,15 @@ def test_a_superseded_run_can_be_added_to(atlas: Engine, addition: Path, tmp_pat
     assert add_folder(addition, atlas).status == "added"
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from feature_atlas.etl.warehouse import addition
-from feature_atlas.models.session import make_engine
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-setattr(addition, sys.argv[3], die)
-addition.add_folder(Path(sys.argv[1]), make_engine(sys.argv[2]))
-"""
-
-
 @pytest.mark.parametrize("step", ["copy_rows", "move_rows", "_clean_up"])
 def test_a_killed_addition_is_whole_or_nothing_and_the_next_one_is_right(
     step: str, atlas: Engine, url: str, addition: Path
 ):
     before = digest(atlas)
 
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(addition), url, step])
+    exit_code = exit_of_doomed_addition(addition, url, step)
 
-    assert killed.returncode == -signal.SIGKILL
+    assert exit_code == -signal.SIGKILL
     if step == "_clean_up":  # it had been committed
         assert add_folder(addition, atlas, wait=True).status == "already there"
     else:
