@@ -10,6 +10,8 @@ import os
 # two workers on two cores; and two threads of one small product only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# read when Prefect is imported; its throw-away server starts slowly beside other work
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +98,12 @@ def loaded_engine(loaded_url: str) -> Iterator[Engine]:
     engine = make_engine(loaded_url)
     yield engine
     engine.dispose()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files begin first: else one worker is left with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_configure() -> None:

@@ -16,6 +16,8 @@ from feature_atlas.dictionary.sae import encode
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 from feature_atlas.features.selection import beyond_null, turned_by_vision
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def worlds() -> list[Measured]:

@@ -12,6 +12,9 @@ import zipfile
 from pathlib import Path
 
 import grimp
+import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"

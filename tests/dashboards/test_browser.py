@@ -23,6 +23,7 @@ PATIENCE = 240_000
 """Milliseconds: a busy machine of two cores is slow, not broken."""
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.skipif(
         CHROMIUM is None, reason="no Chromium found: `apt-get install chromium` brings one"

@@ -12,6 +12,8 @@ from feature_atlas.etl.build import build_and_publish
 from feature_atlas.etl.commands.summary import print_summary
 from feature_atlas.etl.run_folder.artifacts import read_json, read_table
 
+pytestmark = pytest.mark.slow
+
 FILLED = (
     *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
     *(

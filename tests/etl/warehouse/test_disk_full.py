@@ -22,7 +22,10 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk"),
+]
 
 SETTINGS = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"}
 SMALL, LARGE = "200m", "600m"

@@ -30,13 +30,15 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
 
+pytestmark = pytest.mark.slow
+
 ASKED = os.environ.get("ATLAS_FAULTS")
 N_LOADERS, N_SERVERS = map(int, (ASKED or "6,2").split(","))
 BOUNDARIES = ["copy begins", "record ends", "_flip", "publish ends"]
 if ASKED:
     BOUNDARIES += ["verify begins", "verify ends", "copy ends", "index begins", "index ends"]
     BOUNDARIES += [name for name in INSIDE_PUBLISH if name != "_flip"]
-SIZE = {"layers": tuple(range(8)), "d_sae": 1024 if ASKED is None else 2048}
+SIZE = {"layers": tuple(range(8)), "d_sae": 512 if ASKED is None else 2048}
 
 died_in: Counter[str] = Counter()
 

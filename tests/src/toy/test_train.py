@@ -8,6 +8,8 @@ from feature_atlas.toy.curriculum import EVERYTHING, Phase
 from feature_atlas.toy.lessons import Plan
 from feature_atlas.toy.train import train_language, train_toy, train_vision
 
+pytestmark = pytest.mark.slow
+
 SMALL = Phase("questions", 1.0, Plan(4, 3, EVERYTHING, n_pairs=2, n_facts=2), 1.0)
 
 
