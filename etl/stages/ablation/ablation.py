@@ -1,11 +1,12 @@
 """Stage `ablation`: what breaks without a feature (paper 5.3, D).
 
-Survivors of the neutral prompts are ablated, and beside them the candidates whose removal hurts
-most on VSR's train split: the neutral filter may drop features that reasoning needs. A feature's
-relation is read off its top statements of the train split too; every ablation is scored on the test
-split, so that choosing and scoring use different questions and different pictures. Controls of the
-same layer answer the same questions. The paper's own way, choosing and scoring on the same
-statements, is kept beside it under a name of its own.
+Survivors of the neutral prompts are ablated, and beside them the candidates, survivors or not,
+whose removal hurts most on VSR's train split: neither the neutral filter nor the odds ratio need
+find the features that reasoning needs. A feature's relation is read off its top statements of the
+train split too; every ablation is scored on the test split, so that choosing and scoring use
+different questions and different pictures. Controls of the same layer answer the same questions.
+The paper's own way, choosing and scoring on the same statements, is kept beside it under a name of
+its own.
 """
 
 from pathlib import Path
@@ -98,12 +99,11 @@ def _write(output: StageOutput, study: Study) -> None:
 
 
 def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
-    """The strongest survivors, then other candidates that cost accuracy on training statements."""
+    """The survivors of the highest odds ratios, then what costs most on training statements."""
     config = study.config.ablation
-    survivors = survivors_of(study, SKILL)
-    others = set(candidates_of(study, SKILL)) - set(survivors)
-    costly = by_cost([f for f in costs if f in others and costs[f].accuracy > 0], costs)
-    return survivors[: config.max_features] + costly[: config.n_screened]
+    survivors = survivors_of(study, SKILL)[: config.max_features]
+    costly = by_cost([f for f in costs if f not in survivors and costs[f].accuracy > 0], costs)
+    return survivors + costly[: config.n_screened]
 
 
 def _score_layer(

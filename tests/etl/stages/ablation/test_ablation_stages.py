@@ -5,14 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from stage_runs.removal_study import MEAN_ACTIVATION, SURVIVORS, removal_study
+from stage_runs.removal_study import CANDIDATES, MEAN_ACTIVATION, SURVIVORS, removal_study
 
+import feature_atlas.etl.stages.ablation.ablation as stage
 import feature_atlas.etl.stages.ablation.group_ablation as group_stage
 from feature_atlas.ablation.control import control_p_value
 from feature_atlas.ablation.intervention import Edit, addition, directional, span_removal
 from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
 from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import read_rows
+from feature_atlas.etl.stages.ablation.ablation_screening import Cost
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
@@ -91,6 +93,21 @@ def test_choosing_and_scoring_use_other_statements_but_for_the_papers_way(study:
     assert trained
     assert numbers("vsr_relation") < numbers("vsr_paper")
     assert {sample_of(study, i).relation for i in trained} == {RELATION}
+
+
+def test_a_survivor_of_a_low_odds_ratio_is_removed_if_it_costs_most(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "survivors_of", lambda *_: list(SURVIVORS))
+    first, second, third = SURVIVORS
+    costs = {
+        second: Cost(0.4, 1.0),
+        CANDIDATES[3]: Cost(0.2, 2.0),
+        third: Cost(0.3, 2.0),
+        CANDIDATES[4]: Cost(0.0, 3.0),
+    }
+
+    assert stage._targets(study, costs) == [first, second, third]
 
 
 def test_each_feature_has_its_controls_of_every_kind(study: Study) -> None:
