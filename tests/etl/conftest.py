@@ -7,12 +7,15 @@ from typing import NamedTuple
 import pytest
 from databases import create_database
 from sqlalchemy import Engine
+from stage_runs.some_layers import of_layers
 
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.models.session import make_engine
 from feature_atlas.toy.world import write_world
+
+LAYERS = (1, 2, 4)
 
 
 class TinyRun(NamedTuple):
@@ -27,13 +30,14 @@ class TinyRun(NamedTuple):
 
 def small(config: RunConfig) -> RunConfig:
     """The demo's configuration with less of everything."""
-    return config.model_copy(
+    return of_layers(config, LAYERS).model_copy(
         update={
             "name": "test-run",
             "adapt": config.adapt.model_copy(
-                update={"n_tokens": 24_576, "n_evaluations": 4, "n_held_out": 1000}
+                update={"n_tokens": 12_288, "n_evaluations": 3, "n_held_out": 500}
             ),
-            "selection": config.selection.model_copy(update={"min_odds_ratio": 1.2, "max_q": 0.2}),
+            "neutral": config.neutral.model_copy(update={"n_samples": 3, "n_reply_tokens": 12}),
+            "selection": config.selection.model_copy(update={"min_odds_ratio": 1.5}),
             "head_attribution": config.head_attribution.model_copy(
                 update={"max_features": 4, "n_samples": 4, "n_mean_images": 60}
             ),
@@ -43,23 +47,25 @@ def small(config: RunConfig) -> RunConfig:
             "head_knockout": config.head_knockout.model_copy(
                 update={"max_features": 2, "n_controls": 1}
             ),
-            "auto_interp": config.auto_interp.model_copy(update={"max_features": 10}),
+            "auto_interp": config.auto_interp.model_copy(update={"max_features": 6}),
             "ablation": config.ablation.model_copy(
                 update={
-                    "max_features": 4,
+                    "max_features": 2,
+                    "n_screened": 2,
+                    "n_screen": 16,
                     "n_controls": 2,
                     "n_random_controls": 1,
                     "n_direction_controls": 1,
-                    "n_other": 60,
-                    "n_vqa": 100,
+                    "n_other": 30,
+                    "n_vqa": 40,
                     "n_compared": 1,
                     "n_bootstrap": 200,
                 }
             ),
             "group_ablation": config.group_ablation.model_copy(
-                update={"n_statements": 40, "n_vqa": 40, "n_controls": 1, "max_features": 4}
+                update={"n_statements": 24, "n_vqa": 24, "max_features": 4}
             ),
-            "steering": config.steering.model_copy(update={"max_features": 2, "n_statements": 40}),
+            "steering": config.steering.model_copy(update={"max_features": 2, "n_statements": 24}),
         }
     )
 
