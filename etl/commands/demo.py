@@ -1,6 +1,7 @@
 """The demo: the shipped tiny world through the same pipeline as any other model."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,8 +14,14 @@ from feature_atlas.etl.config.causes import (
     GroupAblationConfig,
     InterpConfig,
     KnockoutConfig,
+    SteeringConfig,
 )
-from feature_atlas.etl.config.features import AdaptConfig, HarvestConfig, NeutralConfig
+from feature_atlas.etl.config.features import (
+    AdaptConfig,
+    HarvestConfig,
+    NeutralConfig,
+    SelectionConfig,
+)
 from feature_atlas.etl.config.inputs import (
     BaseModelConfig,
     DataConfig,
@@ -31,15 +38,42 @@ from feature_atlas.toy.world import write_world
 SEED = 0
 WORLD = {
     "seed": SEED,
-    "n_train_images": 1200,
-    "n_val_images": 600,
-    "n_vsr_images": 1600,
-    "n_text_scenes": 600,
+    "n_train_images": 900,
+    "n_val_images": 450,
+    "n_vsr_images": 1200,
+    "n_text_scenes": 450,
 }
-"""Size of the drawn world: 10,800 questions, 4,800 statements and 7,800 texts."""
+"""Size of the drawn world: 8,100 questions, 3,600 statements and 5,850 texts."""
 
 INSTANCES = ("vqa/instances_val2014.json", "vsr/instances_train2017.json")
 """Where everything is in the pictures that heads are looked at on."""
+
+SIZES: dict[str, Any] = {
+    "adapt": AdaptConfig(
+        n_tokens=36_864, batch_size=512, learning_rate=7e-4, n_held_out=1024, n_evaluations=5
+    ),
+    "harvest": HarvestConfig(skills=("spatial", "ocr"), n_control=1000),
+    "selection": SelectionConfig(min_odds_ratio=2.0),  # a quarter fewer candidates to ask
+    "neutral": NeutralConfig(n_samples=6, n_reply_tokens=24),
+    "auto_interp": InterpConfig(max_features=40),
+    "head_attribution": AttributionConfig(max_features=16),
+    "exact_patch": ExactPatchConfig(n_top=5, n_random=3, n_samples=6, n_full_features=3),
+    "head_knockout": KnockoutConfig(max_features=4, n_controls=1),
+    "ablation": AblationConfig(
+        max_features=5,
+        n_screened=6,
+        n_screen=64,
+        n_other=150,
+        n_vqa=150,
+        n_controls=8,
+        n_random_controls=2,
+        n_direction_controls=2,
+        n_compared=2,
+    ),
+    "group_ablation": GroupAblationConfig(n_statements=64, n_vqa=32, n_controls=1, max_features=16),
+    "steering": SteeringConfig(max_features=4, n_statements=100),
+}
+"""Of everything that takes time: for two cores and some minutes."""
 
 
 def run_demo(home: Path, console: Console, seed: int = SEED) -> None:
@@ -64,7 +98,7 @@ def draw_world(home: Path, console: Console) -> Path:
 
 
 def demo_config(world: Path, seed: int = SEED) -> RunConfig:
-    """The tiny world's run: sizes for two cores and some minutes, everything else as always."""
+    """The tiny world's run: smaller in `SIZES`, everything else as always."""
     n_layers = read_json(vlm_path() / "config.json")["text_config"]["num_hidden_layers"]
     return RunConfig(
         name="tiny-world",
@@ -96,27 +130,8 @@ def demo_config(world: Path, seed: int = SEED) -> RunConfig:
         data=DataConfig(
             vqa_folder=world / "vqa",
             vsr_folder=world / "vsr",
-            n_adapt=7200,
+            n_adapt=5400,
             instances=tuple(world / name for name in INSTANCES),
         ),
-        adapt=AdaptConfig(
-            n_tokens=61_440, batch_size=512, learning_rate=5e-4, n_held_out=1024, n_evaluations=6
-        ),
-        harvest=HarvestConfig(skills=("spatial", "ocr"), n_control=2000),
-        neutral=NeutralConfig(n_samples=8, n_reply_tokens=40),  # no reply of it is longer
-        auto_interp=InterpConfig(max_features=60),
-        head_attribution=AttributionConfig(max_features=24),
-        exact_patch=ExactPatchConfig(n_top=6, n_random=4, n_samples=6, n_full_features=3),
-        head_knockout=KnockoutConfig(max_features=5, n_controls=2),
-        ablation=AblationConfig(
-            max_features=10,
-            n_screened=4,
-            n_screen=80,
-            n_vqa=200,
-            n_controls=8,
-            n_random_controls=3,
-            n_direction_controls=3,
-            n_compared=3,
-        ),
-        group_ablation=GroupAblationConfig(n_statements=96, n_vqa=48, max_features=32),
+        **SIZES,
     )
