@@ -28,6 +28,13 @@ class AdaptConfig(Section):
         "mean of s, as one rate on raw residuals would move the decoder. The paper's rule is not "
         "given",
     )
+    thresholds: Literal["frozen", "batch_topk"] = Field(
+        "frozen",
+        description="of dictionaries that are not TopK. frozen: the release's, so that what turns "
+        "turns by its weights, and the loss is that of the paper's TopK; how many features fire is "
+        "in the curve. batch_topk: SAELens' BatchTopK trainer, for one threshold: as many fire in "
+        "the mean as before, and the threshold follows",
+    )
     layers_per_group: int = Field(8, gt=0, description="layers trained from one forward pass")
     regimes_at_once: int | None = Field(
         None,

@@ -176,6 +176,7 @@ def _plan(study: Study, layers: Sequence[int]) -> TrainingPlan:
         buffer_size=config.buffer_size,
         seed=study.config.seed,
         device=study.config.device,
+        thresholds=config.thresholds,
     )
 
 

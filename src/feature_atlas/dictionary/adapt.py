@@ -1,7 +1,7 @@
 """Fine-tune base dictionaries on residuals under several regimes at once (paper 4.1, A.2).
 
     for each forward pass:  for each mask:  fill its shuffle buffer; for each batch that is ready:
-        for each regime of the mask, for each layer:  one step of SAELens' TopK trainer
+        for each regime of the mask, for each layer:  one step of SAELens' trainer
 
 The paper's regimes see the same prompts and differ in the tokens that train, so one pass feeds
 them all; each stops at its own number of steps. Training is in the normalised space of the

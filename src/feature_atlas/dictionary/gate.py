@@ -11,7 +11,7 @@ into b_enc, exactly (`sae_lens_form`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -60,6 +60,9 @@ class Threshold(NamedTuple):
 
 
 Gate = TopK | Threshold
+
+Thresholds = Literal["frozen", "batch_topk"]
+"""What training does with thresholds: nothing, or as SAELens' BatchTopK trainer does."""
 
 
 def kind(gate: Gate) -> str:

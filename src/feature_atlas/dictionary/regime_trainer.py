@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from feature_atlas.dictionary.gate import Thresholds, TopK
 from feature_atlas.dictionary.reconstruction import HeldOut, RoleSet, reconstructions
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.dictionary.sae_lens_form import from_training_sae, to_training_sae
@@ -39,6 +40,8 @@ class TrainingPlan(NamedTuple):
     """Of the shuffle."""
     device: str = "cpu"
     """Where the dictionaries train."""
+    thresholds: Thresholds = "frozen"
+    """What becomes of thresholds; a TopK gate has none."""
 
     @property
     def n_steps(self) -> int:
@@ -56,7 +59,7 @@ class CurvePoint(NamedTuple):
     fvu: float
     """Fraction of variance unexplained, global mean; 0 is perfect, 1 is predicting the mean."""
     l0: float
-    """Mean number of features that fire on a token; at most k."""
+    """Mean number of features that fire on a token; under TopK at most k."""
     n_tokens: int
     """Held-out tokens behind it."""
     learning_rate: float
@@ -90,7 +93,10 @@ class RegimeTrainer:
         self.name, self.mask, self.plan = name, mask, plan
         self.held_out = held_out
         self.scales = {layer: sae.scale for layer, sae in start.items()}
-        self.trainers = {layer: sae_trainer(sae, layer, plan) for layer, sae in start.items()}
+        self.trainers = {
+            layer: sae_trainer(sae, layer, plan, self._fired_before(sae, layer))
+            for layer, sae in start.items()
+        }
         self.n_firings = {
             layer: torch.zeros(len(sae.w_dec), dtype=torch.int64, device=plan.device)
             for layer, sae in start.items()
@@ -104,6 +110,12 @@ class RegimeTrainer:
     def is_done(self) -> bool:
         """Whether it has had all its tokens."""
         return self.n_steps == self.plan.n_steps
+
+    def _fired_before(self, sae: Sae, layer: int) -> float | None:
+        """Mean L0 at the start, on held-out tokens of the regime, where training keeps it."""
+        if isinstance(sae.gate, TopK) or self.plan.thresholds == "frozen":
+            return None
+        return reconstructions(sae, self.held_out[layer])[self.mask].l0
 
     def step(self, batch: Mapping[int, Float[Tensor, "token d_model"]]) -> None:
         """Train every layer on the same tokens, given as raw residuals."""
@@ -183,7 +195,9 @@ def schedule(n_steps: int, n_evaluations: int) -> Sequence[int]:
     return [0, *sorted({int(ratio**i) for i in range(n_evaluations - 1)})]
 
 
-def sae_trainer(sae: Sae, layer: int, plan: TrainingPlan) -> "SAETrainer":
+def sae_trainer(
+    sae: Sae, layer: int, plan: TrainingPlan, mean_l0: float | None = None
+) -> "SAETrainer":
     """SAELens' trainer of one layer; batches are handed to its ``step``."""
     # ten seconds of imports, only where used
     from sae_lens.config import SAETrainerConfig
@@ -201,7 +215,8 @@ def sae_trainer(sae: Sae, layer: int, plan: TrainingPlan) -> "SAETrainer":
         dead_feature_window=plan.n_steps + 1,
         feature_sampling_window=plan.n_steps + 1,
     )
-    return SAETrainer(config, to_training_sae(sae, device=plan.device), data_provider=iter(()))
+    trainable = to_training_sae(sae, device=plan.device, mean_l0=mean_l0)
+    return SAETrainer(config, trainable, data_provider=iter(()))
 
 
 _COUNTERS = ("n_training_steps", "n_training_samples", "n_frac_active_samples")

@@ -8,7 +8,7 @@ and biases and thresholds are multiplied by s. What SAELens does around its gate
     the input is scaled token by token, or whitened        refused: no s stands for it
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,7 @@ from feature_atlas.dictionary.sae import Sae, without_decoder_bias
 
 if TYPE_CHECKING:  # importing sae-lens takes ten seconds
     from sae_lens import SAE
-    from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE
-    from sae_lens.saes.sae import SAEMetadata
-    from sae_lens.saes.topk_sae import TopKTrainingSAE
+    from sae_lens.saes.sae import SAEMetadata, TrainingSAE
 
 ARCHITECTURES = ("topk", "jumprelu", "standard")
 """What `from_sae_lens` reads; BatchTopK and Matryoshka SAEs are saved as jumprelu."""
@@ -168,60 +166,79 @@ def folded(sae: Sae) -> dict[str, Tensor]:
 
 
 def to_training_sae(
-    sae: Sae, *, aux_loss_coefficient: float = 0.0, device: str = "cpu"
-) -> "TopKTrainingSAE | JumpReLUTrainingSAE":
+    sae: Sae,
+    *,
+    aux_loss_coefficient: float = 0.0,
+    device: str = "cpu",
+    mean_l0: float | None = None,
+) -> "TrainingSAE[Any]":
     """SAELens' own trainable SAE, in the normalised space, starting from these weights.
 
     The auxiliary loss is off by default: it trains exactly the dead features, which would then
     look as if fine-tuning had turned them. Thresholds stay as they are, and nothing is asked of
-    how many features fire: as under TopK, the loss is the error of reconstruction alone.
+    how many features fire: as under TopK, the loss is the error of reconstruction alone. With
+    ``mean_l0``, so many fire in the mean of a batch, and the one threshold follows (BatchTopK).
     """
-    from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig
-    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
-
-    d_model, d_sae = sae.w_enc.shape
     common = {
-        "d_in": d_model,
-        "d_sae": d_sae,
+        "d_in": len(sae.b_dec),
+        "d_sae": len(sae.b_enc),
         "device": device,
         "dtype": "float32",
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
         "decoder_init_norm": None,
     }
-    if isinstance(sae.gate, TopK):
-        trainable = TopKTrainingSAE(
-            TopKTrainingSAEConfig(
-                **common,
-                k=sae.gate.k,
-                rescale_acts_by_decoder_norm=sae.gate.sees_norms,
-                aux_loss_coefficient=aux_loss_coefficient,
-            )
-        )
-    else:
-        trainable = JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**common, l0_coefficient=0.0))
-        trainable.threshold.requires_grad_(False)
+    trainable = _untrained(sae.gate, common, aux_loss_coefficient, mean_l0)
     with torch.no_grad():
         trainable.W_enc.copy_(sae.w_enc)
         trainable.b_enc.copy_(sae.b_enc)
         trainable.W_dec.copy_(sae.w_dec)
         trainable.b_dec.copy_(sae.b_dec)
-        if isinstance(sae.gate, Threshold):
-            trainable.threshold.copy_(sae.gate.theta)
     return trainable
 
 
-def from_training_sae(trainable: "TopKTrainingSAE | JumpReLUTrainingSAE", scale: float) -> Sae:
+def _untrained(
+    gate: Gate, common: dict[str, Any], aux_loss_coefficient: float, mean_l0: float | None
+) -> "TrainingSAE[Any]":
+    """SAELens' trainable SAE with the gate, whatever its weights."""
+    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+
+    topk = {"aux_loss_coefficient": aux_loss_coefficient}
+    topk |= {"rescale_acts_by_decoder_norm": gate.sees_norms}
+    if isinstance(gate, TopK):
+        return TopKTrainingSAE(TopKTrainingSAEConfig(**common, **topk, k=gate.k))
+    if mean_l0 is None:
+        trainable = JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**common, l0_coefficient=0.0))
+        trainable.threshold.requires_grad_(False).copy_(gate.theta)
+        return trainable
+    if not torch.allclose(gate.theta, gate.theta[:1].expand_as(gate.theta), rtol=1e-3):
+        raise ValueError(
+            "BatchTopK trains one threshold for all features, and these have thresholds of their "
+            "own: set adapt.thresholds to frozen."
+        )
+    batched = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**common, **topk, k=mean_l0))
+    batched.topk_threshold.fill_(float(gate.theta.mean()))
+    return batched
+
+
+def from_training_sae(trainable: "TrainingSAE[Any]", scale: float) -> Sae:
     """The weights of a training SAE that lives in the normalised space."""
-    if trainable.cfg.architecture() == "jumprelu":
-        gate: Gate = Threshold(trainable.threshold.detach().clone())
-    else:
-        gate = TopK(trainable.cfg.k, trainable.cfg.rescale_acts_by_decoder_norm)
     return Sae(
         w_enc=trainable.W_enc.detach().clone(),
         b_enc=trainable.b_enc.detach().clone(),
         w_dec=trainable.W_dec.detach().clone(),
         b_dec=trainable.b_dec.detach().clone(),
-        gate=gate,
+        gate=_trained_gate(trainable),
         scale=scale,
     )
+
+
+def _trained_gate(trainable: "TrainingSAE[Any]") -> Gate:
+    architecture = trainable.cfg.architecture()
+    if architecture == "jumprelu":
+        return Threshold(trainable.threshold.detach().clone())
+    if architecture == "batchtopk":
+        return Threshold(torch.full_like(trainable.b_enc.detach(), float(trainable.topk_threshold)))
+    return TopK(trainable.cfg.k, trainable.cfg.rescale_acts_by_decoder_norm)

@@ -172,6 +172,17 @@ def test_optional_tables_and_columns_may_be_missing(engine: Engine, folder: Path
     assert not rows.is_spatial_candidate.any()
 
 
+def test_a_set_of_saes_with_thresholds_has_no_k(engine: Engine, folder: Path):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sae_set"] |= {"gate": "threshold", "k": None, "threshold": [1.5, 2.0]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    ingest(folder, engine)
+
+    (row,) = pd.read_sql("SELECT gate, k, threshold FROM atlas.sae_set", engine).itertuples()
+    assert (row.gate, row.k, row.threshold) == ("threshold", None, [1.5, 2.0])
+
+
 def test_whole_numbers_and_doubles_of_other_widths_are_taken(engine: Engine, folder: Path):
     rows = read_rows(folder, "selection")
     wide = pa.table(

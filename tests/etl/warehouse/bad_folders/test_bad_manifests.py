@@ -146,6 +146,18 @@ def a_layer_without_its_scale(folder: Path) -> str:
 
 
 @bad
+def neither_k_nor_thresholds(folder: Path) -> str:
+    change(folder, lambda m: m["sae_set"].update(k=None))
+    return "sae_set has k None and threshold None: one of them, for each layer"
+
+
+@bad
+def a_layer_without_its_threshold(folder: Path) -> str:
+    change(folder, lambda m: m["sae_set"].update(gate="threshold", k=None, threshold=[1.0]))
+    return "sae_set has k None and threshold [1.0]: one of them, for each layer"
+
+
+@bad
 def a_stage_twice(folder: Path) -> str:
     change(folder, lambda m: m["measurements"].append(m["measurements"][0]))
     return "measurements.stage: 'samples' comes twice"
