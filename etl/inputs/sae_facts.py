@@ -62,7 +62,8 @@ def agreed_scale(given: float | None, stated: float | None, where: str) -> float
     if used is None:
         raise ValueError(
             f"{where} states no activation_scale in its metadata: set sae.scales for its layer "
-            "(sqrt(d_model) / average residual norm, as the release gives it)."
+            "(sqrt(d_model) / average residual norm, as the release gives it; where it gives none, "
+            "set 1, and the gate check says what it is by text of the base model)."
         )
     if not (isfinite(used) and used > 0):
         raise ValueError(f"{where}: the scale is {used}, expected a positive finite number.")

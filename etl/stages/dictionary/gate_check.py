@@ -129,8 +129,21 @@ def _require_within(
     said = "; ".join(f"layer {layer}: {', '.join(words)}" for layer, words in failed.items())
     raise ValueError(
         f"the base SAEs of {study.config.sae.release} do not do on text of {study.config.vlm.base} "
-        f"what they should ({said}). {_explanation(first, fits, swapped)} Nothing was computed."
+        f"what they should ({said}). {_explanation(first, fits, swapped)}"
+        f"{_scales_by_text(study, qualities, bounds)} Nothing was computed."
     )
+
+
+def _scales_by_text(
+    study: Study, qualities: dict[int, GateQuality], bounds: dict[int, Bounds]
+) -> str:
+    """For releases that take raw residuals and state no scale: there it is a unit, no more."""
+    found = {
+        layer: float(f"{study.base[layer].scale * bounds[layer].middle_norm / q.mean_norm:.4g}")
+        for layer, q in qualities.items()
+        if not bounds[layer].mean_norm[0] <= q.mean_norm <= bounds[layer].mean_norm[1]
+    }
+    return f" Where the release states no scale, this text gives sae.scales {found}." * bool(found)
 
 
 def _require_own_layer(study: Study, swapped: list[str]) -> None:

@@ -51,6 +51,11 @@ class Bounds(NamedTuple):
     share_dead: tuple[float, float]
     mean_norm: tuple[float, float]
 
+    @property
+    def middle_norm(self) -> float:
+        """sqrt(d_model)."""
+        return sum(self.mean_norm) / 2
+
 
 class GateSums(NamedTuple):
     """Running sums over tokens, in float64 and int64; ``add`` updates them in place."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from feature_atlas.dictionary import gate_mistake
-from feature_atlas.dictionary.gate import TopK
+from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.gate_check import (
     Bounds,
     GateQuality,
@@ -156,7 +156,41 @@ def bos_twice() -> Case:
     return good(sink_at=(0, 1))
 
 
+def with_thresholds(n_active: int = K) -> Case:
+    """Where features fire they do so from 1 to 2: a quarter of the most is a threshold."""
+    case = good(n_active)
+    pre = SCALE * case.residual[case.place >= 1] @ case.sae.w_enc + case.sae.b_enc
+    theta = 0.25 * pre.amax(0)
+    return case._replace(sae=case.sae._replace(gate=Threshold(theta)), stated=Stated(l0=n_active))
+
+
+def thresholds_compared_with_norms() -> Case:
+    case = with_thresholds()
+    theta = case.sae.gate.theta * case.sae.w_dec.norm(dim=-1)
+    return case._replace(sae=case.sae._replace(gate=Threshold(theta)))
+
+
+def thresholds_without_the_bias() -> Case:
+    case = with_thresholds()
+    return case._replace(sae=case.sae._replace(b_enc=torch.zeros(D_SAE)))
+
+
+def thresholds_of_raw_units() -> Case:
+    case = with_thresholds()
+    return case._replace(sae=case.sae.with_biases_times(SCALE))
+
+
+def topk_read_as_thresholds() -> Case:
+    case = with_thresholds()
+    gate = Threshold(torch.full((D_SAE,), 1e-4))
+    return case._replace(sae=case.sae._replace(gate=gate))
+
+
 PLANTED = {
+    thresholds_compared_with_norms: gate_mistake.NO_NORM,
+    thresholds_without_the_bias: gate_mistake.BIAS,
+    thresholds_of_raw_units: gate_mistake.UNFOLDED,
+    topk_read_as_thresholds: gate_mistake.TOPK,
     not_scaled: gate_mistake.NOT_SCALED,
     scale_squared: gate_mistake.SQUARED,
     scale_of_another_layer: gate_mistake.OTHER_SCALE,
@@ -192,6 +226,17 @@ def test_a_dictionary_that_is_read_rightly_passes():
     assert quality.l0 == pytest.approx(K, abs=0.01)
     assert quality.mean_norm == pytest.approx(8, rel=1e-5)
     assert quality.fvu < 0.01
+
+
+def test_thresholds_that_are_read_rightly_pass_with_and_without_a_stated_l0():
+    case = with_thresholds()
+    quality = measure(case)
+
+    assert quality.l0 == pytest.approx(K, rel=0.1)
+    assert out_of_bounds(quality, bounds(case)) == []
+    unstated = case._replace(stated=Stated())
+    assert out_of_bounds(quality, bounds(unstated)) == []
+    assert bounds(unstated).l0 == (0, D_SAE)
 
 
 def test_no_mistake_explains_the_dictionary_of_another_model():

@@ -1,6 +1,7 @@
 """The shipped base SAEs pass on text of their language model; SAEs read wrongly stop the run."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -127,8 +128,11 @@ def test_a_scale_that_is_not_the_release_s_stops_the_run_by_name(config: RunConf
     file.write_text(json.dumps(stated))
     made = open_run(spoiled, tmp_path)
 
-    with pytest.raises(ValueError, match=r"\(layer 4: mean_norm .*fits layer 4: the input is not"):
+    with pytest.raises(
+        ValueError, match=r"\(layer 4: mean_norm .*fits layer 4: the input is not"
+    ) as e:
         run_gate_check(made)
+    assert re.search(r"this text gives sae\.scales \{4: 0\.0\d+\}", str(e.value))
     assert not (made / "gate_check" / "stage.json").exists()
 
 
