@@ -66,6 +66,13 @@ def _gate(run: pd.Series) -> str:
     return name if pd.isna(run.k) else f"{name} k = {int(run.k)}"
 
 
+def _forward(checks: pd.DataFrame) -> str:
+    """How far the passes that everything was taken from are from the model's own."""
+    if checks.empty:
+        return "not checked"
+    return f"the model's own, to {checks.difference.max():.1g} (at most {checks.bound.max():.1g})"
+
+
 def show_headline(run: pd.Series) -> None:
     """What was studied, and where every number comes from."""
     show_facts(
@@ -74,6 +81,7 @@ def show_headline(run: pd.Series) -> None:
             "Base language model": run.base_name,
             "Base SAEs": f"{run.release}, {_gate(run)}",
             "Features": f"{run.n_layers * run.d_sae:,} = {run.n_layers} layers × {run.d_sae:,}",
+            "Forward pass": _forward(queries.forward_checks(run.run_id)),
             "Published": f"{run.published_at:%d %b %Y %H:%M} UTC",
             "Code": f"{run.code_version[:12]}{' + uncommitted changes' if run.dirty else ''}",
         }

@@ -35,6 +35,7 @@ from feature_atlas.etl.stages.heads.head_attribution import run_head_attribution
 from feature_atlas.etl.stages.heads.head_knockout import run_head_knockout
 from feature_atlas.etl.stages.heads.overlay import run_overlay
 from feature_atlas.etl.stages.meaning.auto_interp import run_auto_interp
+from feature_atlas.etl.stages.vlm.forward_check import run_forward_check
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import open_run, open_study
@@ -46,6 +47,7 @@ from feature_atlas.models.session import make_engine
 def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     """Build one version of the atlas: the paper's stages in the paper's order, then one publish."""
     run = open_run(config, home)
+    stage(run_forward_check, run)  # 3.1  is the model run as it runs by itself
     stage(run_gate_check, run)  # 3.2  do the base dictionaries do what their release says
     stage(run_samples, run)  # the questions, answers and pictures
     stage(run_sample_skill, run)  # 4.3  which questions ask for a skill, by which rule

@@ -37,6 +37,18 @@ def measurements(run_id: int) -> pd.DataFrame:
 
 
 @cached
+def forward_checks(run_id: int) -> pd.DataFrame:
+    """piece, difference (the greatest of its layers), bound; none for runs of before the check."""
+    return select(
+        """
+        SELECT piece, max(difference) AS difference, max(bound) AS bound FROM atlas.forward_check
+        WHERE run_id = :run_id GROUP BY piece ORDER BY piece
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
 def funnel(run_id: int) -> pd.DataFrame:
     """skill, step, n_features; steps in order."""
     return select(

@@ -21,6 +21,7 @@ def print_run(console: Console, described: RunDescription) -> None:
     settings = yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True)
     console.print(settings, markup=False, highlight=False)
     print_rows(console, "Datasets", [_shortened(row) for row in described.datasets])
+    print_rows(console, "Against the model's own forward", described.forward)
     print_rows(console, "Measurements", [_measured(row) for row in described.measurements])
     print_rows(console, "What they read and ran on", [_ran_on(m) for m in described.measurements])
     print_rows(console, "Warnings", described.warnings)

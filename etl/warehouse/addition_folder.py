@@ -33,7 +33,7 @@ from feature_atlas.etl.run_folder.provenance import code_version
 from feature_atlas.etl.run_folder.table_rows import SPARSE, WHAT
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
 
-FIRST = ("gate_check", "training_curve", "role_energy")
+FIRST = ("forward_check", "gate_check", "training_curve", "role_energy")
 """Sparse tables of what a run starts from."""
 
 ADDABLE = (*(table for table in SPARSE if table not in FIRST), "firing_shift")

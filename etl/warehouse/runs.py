@@ -31,6 +31,8 @@ class RunDescription(NamedTuple):
     """Slugs of the runs it came after, nearest first."""
     descendants: list[str]
     """Slugs of the runs that came after it, nearest first."""
+    forward: list[dict[str, Any]]
+    """How far each way of running the model is from its own plain forward."""
     measurements: list[dict[str, Any]]
     """Where every number comes from, in order of execution."""
     warnings: list[dict[str, Any]]
@@ -74,6 +76,7 @@ def describe_run(connection: Connection, run_id: int) -> RunDescription:
         datasets=rows(DATASETS),
         ancestors=[row["slug"] for row in rows(ANCESTORS)],
         descendants=[row["slug"] for row in rows(DESCENDANTS)],
+        forward=rows(FORWARD),
         measurements=rows(MEASUREMENTS),
         warnings=rows(WARNINGS),
         rows=count_rows(connection, run_id),
@@ -106,6 +109,11 @@ def _listed(runs: list[RunName]) -> str:
     more = [f"{len(runs) - 20} more"] if len(runs) > 20 else []
     return ", ".join(shown + more) or "none"
 
+
+FORWARD = """
+SELECT piece, max(difference) AS difference, max(bound) AS bound, max(n_prompts) AS prompts
+FROM atlas.forward_check WHERE run_id = :run GROUP BY piece ORDER BY piece
+"""
 
 NAMES = "SELECT id, slug, state, config_hash FROM atlas.run ORDER BY id DESC"
 

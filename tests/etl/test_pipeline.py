@@ -25,7 +25,7 @@ FILLED = (
         "auto_interp",
         "feature_record",
     ),
-    *("measurement", "published_result", "gate_check"),
+    *("measurement", "published_result", "forward_check", "gate_check"),
 )
 
 

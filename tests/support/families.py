@@ -6,6 +6,7 @@ percents. The vocabulary is the tiny world's; special tokens and templates are e
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from families_llava import (
     llava,
@@ -30,10 +31,15 @@ from families_other import (
     smolvlm,
 )
 from family_parts import N_LAYERS, WIDTH, Family
+from PIL import Image
 
 from feature_atlas.vlm.residual_stream import freeze
+from feature_atlas.vlm.token_roles import PromptBatch, encode_prompts
 
-__all__ = ["FAMILIES", "N_LAYERS", "WIDTH", "Family", "family"]
+__all__ = ["FAMILIES", "N_LAYERS", "QUESTIONS", "SUFFIX", "WIDTH", "Family", "family", "prompts"]
+
+QUESTIONS = ["is the red circle left of the blue square", "how many ?"]
+SUFFIX = "answer yes or no"
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     made.__name__: made
@@ -53,3 +59,11 @@ def family(name: str, seed: int = 0) -> Family:
         if weight.ndim > 1 and not weight.any():  # as Gemma 3 begins: a picture would be nothing
             torch.nn.init.normal_(weight, std=0.3)
     return Family(freeze(model.float()), processor)
+
+
+def prompts(made: Family) -> PromptBatch:
+    """Two questions of different length about pictures of different shape."""
+    noise = np.random.default_rng(0)
+    sizes = ((40, 60, 3), (60, 40, 3))
+    pictures = [Image.fromarray(noise.integers(0, 255, size, dtype=np.uint8)) for size in sizes]
+    return encode_prompts(made.processor, QUESTIONS, pictures, suffix=SUFFIX)

@@ -7,17 +7,15 @@ float32, with weights so large that a wrong mask or position changes residuals b
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import torch
-from families import FAMILIES, N_LAYERS, WIDTH, Family, family
-from jaxtyping import Float
-from PIL import Image
+from families import FAMILIES, N_LAYERS, QUESTIONS, SUFFIX, WIDTH, Family, family, prompts
 from torch import Tensor
 from transformers.utils import is_torchvision_available
 
 from feature_atlas.heads.head_attribution import run_clean_and_corrupt
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
+from feature_atlas.vlm.forward_check import Own
 from feature_atlas.vlm.head_probe import record_heads
 from feature_atlas.vlm.image_features import (
     ImageFeatures,
@@ -37,22 +35,11 @@ from feature_atlas.vlm.token_roles import (
     encode_prompts,
 )
 
-QUESTIONS = ["is the red circle left of the blue square", "how many ?"]
-SUFFIX = "answer yes or no"
 LAYERS = range(N_LAYERS)
 BOUND = 1e-5
 OF_SIZED_PICTURES = ("mistral3", "pixtral")
 """Their processor needs torchvision; without it the models are tried on prompts made by hand."""
 TRIED = [n for n in FAMILIES if is_torchvision_available() or n not in OF_SIZED_PICTURES]
-
-
-class Own(NamedTuple):
-    """What transformers' own forward gives."""
-
-    residuals: dict[int, Tensor]
-    """Output of every layer."""
-    logits: Float[Tensor, "batch vocabulary"]
-    """At the last token."""
 
 
 class Case(NamedTuple):
@@ -89,16 +76,10 @@ def own_forward(family: Family, batch: PromptBatch, **changed: Any) -> Own:
     return Own(captured, found.logits[torch.arange(len(last)), last])
 
 
-def pictures() -> list[Image.Image]:
-    noise = np.random.default_rng(0)
-    sizes = ((40, 60, 3), (60, 40, 3))
-    return [Image.fromarray(noise.integers(0, 255, size, dtype=np.uint8)) for size in sizes]
-
-
 @lru_cache(maxsize=2)
 def case_of(name: str) -> Case:
     made = family(name)
-    batch = encode_prompts(made.processor, QUESTIONS, pictures(), suffix=SUFFIX)
+    batch = prompts(made)
     return Case(made, batch, own_forward(made, batch))
 
 

@@ -1,0 +1,59 @@
+"""Stage `forward_check`: is the model run as it runs by itself? (paper 3.1)
+
+The first stage of every run, on a few real prompts. Out of bounds, the run stops and says which
+piece differs at which layer.
+"""
+
+from collections.abc import Sequence
+from math import inf, isnan
+from pathlib import Path
+
+import numpy as np
+
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.study import Study, open_study
+from feature_atlas.vlm.forward_check import BOUNDS, Agreement, check_forward, require_own_forward
+
+N_PROMPTS = 4
+"""Questions with pictures that are run: the first ones of the run."""
+
+
+def run_forward_check(run: Path) -> Stage:
+    """One row per piece and layer."""
+    study = open_study(run)
+    return run_stage(
+        run,
+        "forward_check",
+        params={"n_prompts": N_PROMPTS, "prompt": study.inputs["prompt"]},
+        reads=[],
+        body=lambda output: _write(output, study),
+    )
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    found, bound = forward_agreement(study), BOUNDS[study.vlm.model.dtype]
+    require_own_forward(found, bound)
+    output.table("forward_check", _columns(found, bound))
+
+
+def forward_agreement(study: Study) -> list[Agreement]:
+    """The worst of the first questions, for every piece and layer."""
+    batches = study.prompts(study.samples["vqav2-val"][:N_PROMPTS])
+    of_batches = [check_forward(study.vlm.model, batch, study.layers) for batch, _ in batches]
+    return [max(same, key=_badness) for same in zip(*of_batches, strict=True)]
+
+
+def _badness(one: Agreement) -> float:
+    """A NaN is the worst that can be."""
+    return inf if isnan(one.difference) else one.difference
+
+
+def _columns(found: Sequence[Agreement], bound: float) -> dict[str, object]:
+    n = len(found)
+    return {
+        "piece": [one.piece for one in found],
+        "layer": np.array([one.layer for one in found], np.int16),
+        "difference": np.array([one.difference for one in found], np.float32),
+        "bound": np.full(n, bound, np.float32),
+        "n_prompts": np.full(n, N_PROMPTS),
+    }
