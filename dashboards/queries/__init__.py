@@ -57,6 +57,7 @@ from feature_atlas.dashboards.queries.search_results import (
     unembedded_labels,
 )
 from feature_atlas.dashboards.queries.whole_run import (
+    forward_checks,
     funnel,
     layer_summaries,
     measurements,
@@ -85,6 +86,7 @@ __all__ = [
     "features_found",
     "firing_rates",
     "firing_shifts",
+    "forward_checks",
     "funnel",
     "fvu_curves",
     "head_attributions",

@@ -9,6 +9,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
     """Tables by stage, in the order of the pipeline; last those that are made up from the model."""
     made_up = {
         "samples": {"image": vlm.image(world), "sample": vlm.sample(world)},
+        "forward_check": {"forward_check": vlm.forward_check(world)},
         "gate_check": {"gate_check": dictionary.gate_check(world)},
         "adapt": {"training_curve": dictionary.training_curve(world)},
         "decoder_cosine": {"decoder_cosine": features.decoder_cosine(world)},

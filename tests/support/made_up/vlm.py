@@ -78,3 +78,16 @@ def sample(world: World) -> Columns:
         "relation": relation,
         "truth": [json.dumps({"objects": ["circle", "square"], "é": None})] * N_SAMPLES,
     }
+
+
+def forward_check(world: World) -> Columns:
+    pieces = ("residual", "heads", "answer", "resumed")
+    grid = [(piece, layer) for piece in pieces for layer in world.layers]
+    n = len(grid)
+    return {
+        "piece": [piece for piece, _ in grid],
+        "layer": np.array([layer for _, layer in grid], np.int16),
+        "difference": np.full(n, 3e-7, np.float32),
+        "bound": np.full(n, 1e-4, np.float32),
+        "n_prompts": np.full(n, 4, np.int64),
+    }
