@@ -14,6 +14,7 @@ A difference is that of one token's residual (or one prompt's logits), relative 
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -59,12 +60,13 @@ def check_forward(
     """Every piece at every one of ``layers``, on a few prompts with pictures."""
     inputs, own, top = decoder_inputs(model, batch), own_forward(model, batch, layers), max(layers)
     is_token = batch.attention_mask.bool()
+    runs: dict[Piece, dict[int, Tensor]] = {
+        "residual": residuals(model, inputs, layers),
+        "heads": record_heads(model, inputs, layers).residuals,
+    }
     found = [
         Agreement(piece, layer, _apart(run[layer][is_token], own.residuals[layer][is_token]))
-        for piece, run in (
-            ("residual", residuals(model, inputs, layers)),
-            ("heads", record_heads(model, inputs, layers).residuals),
-        )
+        for piece, run in runs.items()
         for layer in layers
     ]
     found.append(Agreement("answer", top, _apart(logits(model, inputs), own.logits)))
@@ -82,9 +84,7 @@ def own_forward(model: PreTrainedModel, batch: PromptBatch, layers: Sequence[int
 
     with ExitStack() as hooks:
         for layer in layers:
-            hooks.enter_context(
-                edit_residual(model, layer, lambda hidden, at=layer: look(at, hidden))
-            )
+            hooks.enter_context(edit_residual(model, layer, partial(look, layer)))
         found = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
