@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
+import pandas as pd
 import streamlit as st
 
 _CELL = "padding:0.1rem 2rem 0.5rem 0;min-width:7rem;"
@@ -18,3 +19,12 @@ def show_facts(facts: Mapping[str, object]) -> None:
         for name, value in facts.items()
     ]
     st.html(f'<dl style="display:flex;flex-wrap:wrap;margin:0;padding:0">{"".join(cells)}</dl>')
+
+
+def gate_in_words(run: pd.Series) -> str:
+    """TopK with its k; thresholds with what became of them in adaptation."""
+    name = str(run.gate).replace("_", " ")
+    if not pd.isna(run.k):
+        return f"{name} k = {int(run.k)}"
+    trained = run.config.get("adapt", {}).get("thresholds", "frozen")
+    return f"{name} ({trained.replace('_', ' ')} in adaptation)"

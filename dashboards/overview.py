@@ -11,7 +11,7 @@ from feature_atlas.dashboards.dictionary.layer_curves import (
     cosine_per_layer,
     training_curve,
 )
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import gate_in_words, show_facts
 from feature_atlas.dashboards.features.feature_choice import survivors_of
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.features.funnel import funnel_chart
@@ -60,12 +60,6 @@ COLUMNS = {
 }
 
 
-def _gate(run: pd.Series) -> str:
-    """In words; only TopK has a k."""
-    name = str(run.gate).replace("_", " ")
-    return name if pd.isna(run.k) else f"{name} k = {int(run.k)}"
-
-
 def _forward(checks: pd.DataFrame) -> str:
     """How far the passes that everything was taken from are from the model's own."""
     if checks.empty:
@@ -79,7 +73,7 @@ def show_headline(run: pd.Series) -> None:
         {
             "Vision-language model": run.vlm,
             "Base language model": run.base_name,
-            "Base SAEs": f"{run.release}, {_gate(run)}",
+            "Base SAEs": f"{run.release}, {gate_in_words(run)}",
             "Features": f"{run.n_layers * run.d_sae:,} = {run.n_layers} layers × {run.d_sae:,}",
             "Forward pass": _forward(queries.forward_checks(run.run_id)),
             "Published": f"{run.published_at:%d %b %Y %H:%M} UTC",

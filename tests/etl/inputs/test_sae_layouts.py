@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from feature_atlas.dictionary.gate import kind
 from feature_atlas.dictionary.sae import Sae, decode, encode
 from feature_atlas.etl.config.inputs import SaeConfig
+from feature_atlas.etl.inputs.sae_fit import require_fit
 from feature_atlas.etl.inputs.sae_stated import stated_by_release
 from feature_atlas.etl.inputs.saes import load_base_saes
 
@@ -220,3 +221,19 @@ def test_codes_are_those_of_the_releases_own_formula_in_float64(layout, hub, mod
     assert 0.01 < (expected.activations > 0).double().mean() < 0.7
     assert kind(sae.gate) == gate
     assert stated_by_release(config, config.layers[0], F).l0 == l0
+
+
+def test_layers_with_different_gates_are_refused(hub, model):
+    fakes.sparsify(hub / "layers.1")
+    fakes.sparsify(hub / "layers.2", k=5)
+    config = SaeConfig(
+        source="sparsify_folder",
+        path=str(hub / "layers.{layer}"),
+        release="r",
+        layers=(1, 2),
+        scales={1: SCALE, 2: SCALE},
+    )
+
+    for check in (lambda: load_base_saes(config, model, "cpu"), lambda: require_fit(config, model)):
+        with pytest.raises(ValueError, match=r"different gates \(layer 1: topk 4; layer 2"):
+            check()
