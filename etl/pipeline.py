@@ -8,6 +8,7 @@ Prefect's cache.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -45,8 +46,14 @@ from feature_atlas.models.session import make_engine
 
 @flow(name="build-atlas", log_prints=False)
 def build_atlas(config: RunConfig, home: Path) -> IngestReport:
-    """Build one version of the atlas: the paper's stages in the paper's order, then one publish."""
+    """Build one version of the atlas: every stage, then one publish."""
     run = open_run(config, home)
+    run_method(run, stage)
+    return publish(write_manifest(run))
+
+
+def run_method(run: Path, stage: Callable[..., Any]) -> None:
+    """The paper's stages in the paper's order, each run by `stage`."""
     stage(run_forward_check, run)  # 3.1  is the model run as it runs by itself
     stage(run_gate_check, run)  # 3.2  do the base dictionaries do what their release says
     stage(run_samples, run)  # the questions, answers and pictures
@@ -69,7 +76,6 @@ def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     stage(run_head_knockout, run)  # 5.2, 5.3  what breaks without these heads
     stage(run_overlay, run)  # 5.2  what those heads look at
     stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
-    return publish(write_manifest(run))
 
 
 def stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> Stage:

@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from feature_atlas.dictionary.gate import gate_facts
-from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config, stable_hash
 from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
@@ -20,6 +19,7 @@ from feature_atlas.etl.inputs.checkpoints import (
     vlm_folder,
 )
 from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
+from feature_atlas.etl.inputs.device import require_device
 from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_base,
     fingerprint_folder,
@@ -28,6 +28,7 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_saes,
     fingerprint_samples,
 )
+from feature_atlas.etl.inputs.kept_saes import KeptSaes
 from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.saes import load_base_saes
@@ -50,10 +51,14 @@ class Inputs(NamedTuple):
     """Content hashes: vlm, sae, base_model and base_text if there are such, and each dataset."""
 
 
-def identify(config: RunConfig) -> Inputs:
-    """Fingerprint every input and name the run; reads files, computes nothing."""
-    found = read_data_sets(config.data)
-    read_objects(config.data.instances, found)  # its faults come now, not in the stage overlay
+def identify(config: RunConfig, data: DataSets | None = None) -> Inputs:
+    """Fingerprint every input and name the run; reads files, computes nothing.
+
+    ``data`` is given where it was read already.
+    """
+    found = read_data_sets(config.data) if data is None else data
+    if data is None:
+        read_objects(config.data.instances, found)  # its faults come now, not in stage overlay
     fingerprints = {
         "vlm": fingerprint_folder(vlm_folder(config.vlm)),
         "sae": fingerprint_saes(config),
@@ -125,9 +130,10 @@ class Study:
         return load_base_model(self.config.base_model, vlm, dtype, self.config.device)
 
     @cached_property
-    def base(self) -> dict[int, Sae]:
+    def base(self) -> KeptSaes:
         """Base dictionary of each layer."""
-        return load_base_saes(self.config.sae, self.vlm.model, self.config.device)
+        kept = load_base_saes(self.config.sae, self.vlm.model, "cpu")
+        return KeptSaes(kept, self.config.device)
 
     @cached_property
     def mean_image(self) -> MeanImage:
@@ -208,6 +214,7 @@ def open_run(config: RunConfig, home: Path) -> Path:
 
     Calling it again in one process costs nothing: the study stays open.
     """
+    require_device(config.device, config.vlm.dtype)
     inputs = identify(config)
     run = home / "runs" / inputs.slug
     file = run / "inputs.json"
@@ -231,7 +238,8 @@ def describe_inputs(study: Study) -> dict[str, Any]:
     """The registry rows of the manifest: vlm, sae_set and datasets."""
     config, fingerprints = study.config, study.inputs["fingerprints"]
     text = text_model(study.vlm.model).config
-    first = study.base[study.layers[0]]
+    saes = [study.base.kept[layer] for layer in study.layers]
+    first = saes[0]
     d_sae, d_model = first.w_dec.shape
     return {
         "vlm": {
@@ -250,12 +258,12 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             "name": config.sae.release,
             "release": config.sae.release,
             "fingerprint": fingerprints["sae"],
-            **gate_facts([study.base[layer].gate for layer in study.layers]),
+            **gate_facts([sae.gate for sae in saes]),
             "d_sae": d_sae,
             "d_model": d_model,
             "hook_site": "resid_post",
             "layers": study.layers,
-            "activation_scale": [study.base[layer].scale for layer in study.layers],
+            "activation_scale": [sae.scale for sae in saes],
         },
         "datasets": [
             {

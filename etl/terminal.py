@@ -36,7 +36,9 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, TypeError, OSError) as error:
-        complaints.print(f"error: {error}", style="red", highlight=False, markup=False)
+        complaints.print(
+            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
         raise typer.Exit(1) from None
     except (DBAPIError, psycopg.Error) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error

@@ -59,13 +59,25 @@ def demo(
 @app.command()
 def build(
     config: Annotated[Path, typer.Argument(help="YAML configuration of the run")],
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="only go through every stage on a few samples")
+    ] = False,
+    no_rehearsal: Annotated[
+        bool, typer.Option("--no-rehearsal", help="do not go through it first, however long")
+    ] = False,
 ) -> None:
-    """Run every stage of a configuration (or find it done) and publish the result."""
+    """Run every stage of a configuration (or find it done) and publish the result.
+
+    A long build goes through every stage on a handful of samples first.
+    """
     with plain_errors():
-        from feature_atlas.etl.build import build_and_publish
+        from feature_atlas.etl.build import build_and_publish, rehearse_build
         from feature_atlas.etl.config.run_config import load_config
 
-        build_and_publish(load_config(config), atlas_home(), console)
+        if rehearse:
+            rehearse_build(load_config(config), atlas_home(), console)
+        else:
+            build_and_publish(load_config(config), atlas_home(), console, is_rehearsed=no_rehearsal)
 
 
 @app.command()

@@ -1,34 +1,27 @@
 """`feature-atlas doctor`: is everything here that a run needs, and if not, what to do."""
 
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 
-from feature_atlas.etl.config.run_config import RunConfig, load_config
+from feature_atlas.etl.commands.summary import print_rows
+from feature_atlas.etl.config.run_config import load_config
+from feature_atlas.etl.opening.costs import duration
+from feature_atlas.etl.opening.disk import gigabytes
+from feature_atlas.etl.opening.looks import Check
+from feature_atlas.etl.opening.machine import existing, free_disk
+from feature_atlas.etl.opening.opening import examine
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.postgres.given_server import capabilities
-from feature_atlas.etl.study import identify
 from feature_atlas.models.session import make_engine
 
 PACKAGES = ("torch", "transformers", "sae-lens", "prefect", "streamlit", "sqlalchemy", "psycopg")
 GIBIBYTE = 2**30
-
-
-class Check(NamedTuple):
-    """One thing looked at."""
-
-    name: str
-    """What was looked at."""
-    ok: bool
-    """Whether a run can go on with it."""
-    found: str
-    """What is there, or what to do."""
 
 
 def run_doctor(home: Path, config: Path | None, console: Console) -> bool:
@@ -40,15 +33,12 @@ def run_doctor(home: Path, config: Path | None, console: Console) -> bool:
         _database,
         _gpu,
     ]
-    if config is not None:
-        checks.append(lambda: _config(config))
     good = True
     for check in checks:
         for found in check():
             good &= found.ok
-            mark = "[green]ok[/green]  " if found.ok else "[red]FAIL[/red]"
-            console.print(f"{mark} {found.name}: {found.found}", highlight=False)
-    return good
+            _print(found, console)
+    return good if config is None else _print_opening(config, home, console) and good
 
 
 def _python() -> Iterator[Check]:
@@ -66,10 +56,9 @@ def _packages() -> Iterator[Check]:
 
 
 def _disk(home: Path) -> Iterator[Check]:
-    existing = next(p for p in (home, *home.parents) if p.exists())
-    free = shutil.disk_usage(existing).free / GIBIBYTE
+    free = free_disk(home) / GIBIBYTE
     advice = "" if free >= 2 else ": free at least 2 GiB, or set ATLAS_HOME to a larger disk"
-    yield Check("disk", free >= 2, f"{free:.0f} GiB free at {existing}{advice}")
+    yield Check("disk", free >= 2, f"{free:.0f} GiB free at {existing(home)}{advice}")
 
 
 def _database() -> Iterator[Check]:
@@ -95,11 +84,38 @@ def _gpu() -> Iterator[Check]:
         yield Check("GPU", True, f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB")
 
 
-def _config(path: Path) -> Iterator[Check]:
+def _print_opening(path: Path, home: Path, console: Console) -> bool:
+    """The opening of `build`, check by check, and what each stage will take."""
     try:
-        config: RunConfig = load_config(path)
-        yield Check("configuration", True, str(path))
-        inputs = identify(config)
-        yield Check("model, SAEs and data", True, f"readable; the run will be {inputs.slug}")
-    except (ValueError, FileNotFoundError) as error:
-        yield Check("configuration", False, str(error))
+        config = load_config(path)
+    except (ValueError, OSError) as error:
+        _print(Check("configuration", False, str(error)), console)
+        return False
+    _print(Check("configuration", True, str(path)), console)
+    opening = examine(config, home)
+    for check in opening.checks:
+        _print(check, console)
+    if opening.machine is not None and opening.work:
+        machine = opening.machine
+        rows = [
+            {
+                "stage": one.stage,
+                "operations": f"{one.model + one.saes:.1e}",
+                "time": duration(one.seconds(machine)),
+                "memory beside the model": gigabytes(one.memory) if one.memory else "",
+            }
+            for one in opening.work
+        ]
+        print_rows(console, "What the stages will take, by arithmetic, not measured", rows)
+        console.print(
+            f"{duration(opening.seconds)} at {machine.model_speed:.1e} operations a second in "
+            f"{config.vlm.dtype} and {machine.sae_speed:.1e} in float32, as measured here",
+            highlight=False,
+        )
+    return all(check.ok for check in opening.checks)
+
+
+def _print(check: Check, console: Console) -> None:
+    mark = "[green]ok[/green]  " if check.ok else "[red]FAIL[/red]"
+    said = escape(f"{check.name}: {check.found}")
+    console.print(f"{mark} {said}", highlight=False, soft_wrap=True)

@@ -7,8 +7,11 @@ from feature_atlas.etl.config.inputs import SaeConfig
 from feature_atlas.etl.inputs.saes import load_base_saes
 
 
-def require_fit(config: SaeConfig, skeleton: PreTrainedModel) -> None:
-    """Raise what `build` would raise: truncated, not finite, too wide; one layer in memory."""
+def require_fit(config: SaeConfig, skeleton: PreTrainedModel) -> int:
+    """Features of each layer; raises what `build` would: truncated, not finite, too wide.
+
+    One layer is in memory at a time.
+    """
     sizes, gates = set(), {}
     for layer in config.layers:
         alone = config.model_copy(update={"layers": (layer,)})
@@ -18,3 +21,4 @@ def require_fit(config: SaeConfig, skeleton: PreTrainedModel) -> None:
     require_one_kind(gates)
     if len(sizes) != 1:
         raise ValueError(f"base SAEs have {sorted(sizes)} features: expected one size for all.")
+    return sizes.pop()

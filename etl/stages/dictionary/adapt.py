@@ -184,7 +184,7 @@ def _rate_factors(study: Study, layers: Sequence[int]) -> dict[int, float]:
     """s over its geometric mean over all layers of the run, or nothing."""
     if study.config.adapt.learning_rate_scaling == "none":
         return {}
-    scales = {layer: study.base[layer].scale for layer in study.layers}
+    scales = {layer: study.base.kept[layer].scale for layer in study.layers}
     mean = exp(sum(log(scale) for scale in scales.values()) / len(scales))
     return {layer: scales[layer] / mean for layer in layers}
 

@@ -71,16 +71,17 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
 
 def _measure(study: Study, n_tokens: int) -> dict[int, GateQuality]:
     """One pass over held-out text feeds every layer."""
+    saes = dict(study.base)  # all on the device, for one pass
     sums = {
         layer: GateSums.empty(sae.w_enc.shape[0], sae.w_enc.shape[1], study.config.device)
-        for layer, sae in study.base.items()
+        for layer, sae in saes.items()
     }
     left = n_tokens
     batches = base_text_tokens(study, study.layers, part="held_out")
     for tokens in track(batches, "gate check: plain text"):
         counted = tokens.only((Role.QUESTION,))
         for layer, residual in counted.residuals.items():
-            add_tokens(sums[layer], study.base[layer], residual[:left])
+            add_tokens(sums[layer], saes[layer], residual[:left])
         left -= len(counted.roles)
         if left <= 0:
             break
@@ -89,7 +90,7 @@ def _measure(study: Study, n_tokens: int) -> dict[int, GateQuality]:
 
 def stated_quality(study: Study, base: BaseModelConfig, layer: int) -> Stated:
     """What the release says of a layer's dictionary: the configuration, or else its files."""
-    d_sae = len(study.base[layer].w_dec)
+    d_sae = len(study.base.kept[layer].w_dec)
     in_files = stated_by_release(study.config.sae, layer, d_sae)
     given = base.stated[layer].model_dump() if layer in base.stated else {}
     return in_files._replace(**{name: value for name, value in given.items() if value is not None})

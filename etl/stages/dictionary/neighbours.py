@@ -25,8 +25,9 @@ def fvus_beside(study: Study) -> Fvus:
     """One pass over held-out text feeds every layer and its neighbours."""
     n_layers = len(decoder_layers(study.base_model.model))
     beside = {i: [j for j in (i - 1, i, i + 1) if 0 <= j < n_layers] for i in study.layers}
+    saes = dict(study.base)  # all on the device, for one pass
     sums = {
-        (i, j): GateSums.empty(*_size(study.base[i]), study.config.device)
+        (i, j): GateSums.empty(*_size(saes[i]), study.config.device)
         for i, layers in beside.items()
         for j in layers
     }
@@ -36,7 +37,7 @@ def fvus_beside(study: Study) -> Fvus:
     for tokens in track(batches, "gate check: layers beside"):
         counted = tokens.only((Role.QUESTION,))
         for (i, j), of_pair in sums.items():
-            add_tokens(of_pair, study.base[i], counted.residuals[j][:left])
+            add_tokens(of_pair, saes[i], counted.residuals[j][:left])
         left -= len(counted.roles)
         if left <= 0:
             break

@@ -54,7 +54,7 @@ def open_endpoints(study: Study, stage: str) -> Iterator[Endpoints]:
     """The endpoint of a run, with what its earlier attempts have spent."""
     config = study.config.auto_interp
     require_prices(config)
-    key = _api_key()
+    key = require_key()
     with open_ledger(study.run, stage) as ledger:
         spending = _spending(config, ledger)
         pace = RequestPace(config.endpoint.requests_per_minute, config.endpoint.tokens_per_minute)
@@ -99,7 +99,8 @@ def require_prices(config: InterpConfig) -> None:
         )
 
 
-def _api_key() -> str:
+def require_key() -> str:
+    """The endpoint's key, from the environment alone."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise ValueError(

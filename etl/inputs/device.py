@@ -1,0 +1,41 @@
+"""Whether the device that a configuration names is here, and fit for its kind of number."""
+
+import re
+
+import torch
+
+GIBIBYTE = 2**30
+
+
+def require_device(device: str, dtype: str) -> str:
+    """What the device is, in words; an error that says what is there instead."""
+    kind, _, number = device.partition(":")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        why = (
+            "mps has no float64, in which sums are kept"
+            if kind == "mps"
+            else "expected cpu, cuda or cuda:N"
+        )
+        raise ValueError(f"device is {device!r}: {why}. Here is {what_is_there()}.")
+    if kind == "cpu":
+        return f"the CPU, {torch.get_num_threads()} threads"
+    index = int(number or 0)
+    if index >= torch.cuda.device_count():
+        raise ValueError(f"device is {device!r}, and here is {what_is_there()}: set `device`.")
+    if dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            f"vlm.dtype is bfloat16, which {torch.cuda.get_device_name(index)} does not compute "
+            "with: set it to float32."
+        )
+    return _card(index)
+
+
+def what_is_there() -> str:
+    """Every device of this machine that a run can use."""
+    cards = [f"cuda:{i} ({_card(i)})" for i in range(torch.cuda.device_count())]
+    return ", ".join(["cpu", *cards]) + ("" if cards else " and no GPU that CUDA sees")
+
+
+def _card(index: int) -> str:
+    memory = torch.cuda.get_device_properties(index).total_memory / GIBIBYTE
+    return f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"

@@ -1,0 +1,197 @@
+"""What each stage will cost, by arithmetic from sizes; nothing here is measured but the speed.
+
+    forward     2 operations for each weight of the language model and token, and for each weight
+                of the vision tower and image token
+    backward    twice a forward
+    encode      2 * d_model * d_sae operations for each token and layer
+    train       12 * d_model * d_sae for each token, layer and regime: encode and decode, three
+                times
+    resumed     half a forward, as the layers of features lie spread over the depth
+
+Seconds are operations over the speed of one product on this machine; reading, writing and drawing
+are not in them, nor what a small model loses to overhead. Where a stage's work depends on what is
+found before it, the configuration's own limits are taken, or `N_CANDIDATES`.
+"""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import NamedTuple
+
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.opening.machine import Machine
+from feature_atlas.etl.opening.sizes import Sizes
+from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS
+
+N_CANDIDATES = 200
+"""Candidates of each skill that are asked neutral prompts: not known before."""
+N_ROLES = 6
+"""Sets of tokens that held-out quality is measured on."""
+N_RELATIONS = 60
+N_RELATION = 50
+"""Relations, and statements of one in a split, about as VSR has them."""
+GRADIENTS = 20 * 10**9 / (8 * 10**9 * 700)
+"""Bytes of an attribution's sample for each weight and token: 20 GB for 8B weights and 700 tokens,
+itself an estimate."""
+
+
+class Work(NamedTuple):
+    """Operations of one stage."""
+
+    stage: str
+    model: float
+    """In the model's kind of number."""
+    saes: float
+    """In float32."""
+    memory: float = 0.0
+    """Bytes on the device beside the model, without activations."""
+
+    def seconds(self, machine: Machine) -> float:
+        """At the measured speed of one product."""
+        return self.model / machine.model_speed + self.saes / machine.sae_speed
+
+
+class Arithmetic:
+    """Operations of what stages are made of."""
+
+    def __init__(self, config: RunConfig, sizes: Sizes) -> None:
+        self.config, self.sizes = config, sizes
+
+    def text(self, n_tokens: float) -> float:
+        """The language model over some tokens."""
+        return 2.0 * self.sizes.text_parameters * n_tokens
+
+    def forward(self, n_prompts: float) -> float:
+        """The whole model over prompts with pictures."""
+        picture = 2.0 * self.sizes.vision_parameters * self.sizes.image_tokens
+        return n_prompts * (self.text(self.sizes.prompt_tokens) + picture)
+
+    def encode(self, n_tokens: float) -> float:
+        """Dictionaries of all layers."""
+        return 2.0 * self.sizes.d_model * self.sizes.d_sae * n_tokens * self.sizes.n_layers
+
+    @property
+    def weight_bytes(self) -> int:
+        """One weight of the model."""
+        return 2 if self.config.vlm.dtype == "bfloat16" else 4
+
+    @property
+    def resident(self) -> float:
+        """Bytes on the device in every stage: the model."""
+        weights = self.sizes.text_parameters + self.sizes.vision_parameters
+        return weights * self.weight_bytes
+
+    @property
+    def dictionaries(self) -> float:
+        """Bytes of one dictionary for every layer."""
+        return float(self.sizes.n_layers * self.sizes.dictionary_bytes)
+
+
+def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
+    """Every stage that takes time, in the order of the run."""
+    of = Arithmetic(config, sizes)
+    return [
+        *_checks(of),
+        *_adaptation(of),
+        *_passes(of),
+        *_removals(of),
+        *_heads(of),
+    ]
+
+
+def _checks(of: Arithmetic) -> Iterator[Work]:
+    base = of.config.base_model
+    if base is not None:
+        n_tokens = base.n_gate_tokens
+        memory = of.sizes.text_parameters * of.weight_bytes + of.dictionaries
+        yield Work("gate_check", of.text(n_tokens), 2 * of.encode(n_tokens), memory)
+    n_pictures = of.config.head_attribution.n_mean_images
+    tower = 2.0 * of.sizes.vision_parameters * of.sizes.image_tokens
+    yield Work("mean_image", n_pictures * tower, 0)
+
+
+def regimes_by_stream(config: RunConfig) -> dict[str, list[str]]:
+    """Which regimes train from which passes; without a base model there is no refit."""
+    lacking = () if config.base_model is not None else ("refit",)
+    asked = [str(regime) for regime in config.adapt.regimes if regime not in lacking]
+    found = {stream: [r for r in regimes if r in asked] for stream, regimes in STREAMS.items()}
+    return {stream: regimes for stream, regimes in found.items() if regimes}
+
+
+def _adaptation(of: Arithmetic) -> Iterator[Work]:
+    adapt, sizes = of.config.adapt, of.sizes
+    n_groups = ceil(sizes.n_layers / adapt.layers_per_group)
+    for stream, regimes in regimes_by_stream(of.config).items():
+        at_once = min(adapt.regimes_at_once or len(regimes), len(regimes))
+        n_passes = n_groups * ceil(len(regimes) / at_once)
+        # the regime with the fewest tokens of a prompt decides how many prompts there are
+        n_prompts = adapt.n_tokens / max(sizes.text_tokens, 1)
+        model = of.forward(n_prompts) if stream == "prompts" else of.text(adapt.n_tokens)
+        trained = 6 * of.encode(adapt.n_tokens)
+        judged = 2 * of.encode(adapt.n_held_out) * adapt.n_evaluations * N_ROLES
+        layers = min(adapt.layers_per_group, sizes.n_layers)
+        # what it starts from, weights, gradients and two moments
+        memory = 5 * layers * at_once * sizes.dictionary_bytes
+        yield Work(f"adapt-{stream}", n_passes * model, len(regimes) * (trained + judged), memory)
+
+
+def _passes(of: Arithmetic) -> Iterator[Work]:
+    config, sizes = of.config, of.sizes
+    n_control = min(config.harvest.n_control, sizes.n_base)
+    n_prompts = sizes.n_base + sizes.n_train_statements + 2 * n_control
+    encoders = of.dictionaries + harvest_bytes(config) * sizes.n_features
+    encoded = of.encode(n_prompts * sizes.prompt_tokens)
+    yield Work("harvest", of.forward(n_prompts), encoded, encoders)
+    prompts = [said["neutral_prompts"] for said in config.harvest.definitions.values()]
+    n_samples = min(N_CANDIDATES * config.neutral.n_samples, sizes.n_base)
+    asked = 3 * n_samples * sum(map(len, prompts))
+    replies = of.text(asked * config.neutral.n_reply_tokens)
+    yield Work("neutral_prompt", of.forward(asked) + replies, 0)
+
+
+def _removals(of: Arithmetic) -> Iterator[Work]:
+    config, half = of.config, 0.5
+    ablation = config.ablation
+    screened = N_CANDIDATES * min(ablation.n_screen, N_RELATION)
+    kinds = 1 + ablation.n_controls + ablation.n_random_controls + ablation.n_direction_controls
+    each = kinds * N_RELATION + ablation.n_other + ablation.n_vqa
+    n_features = ablation.max_features + ablation.n_screened
+    yield Work("ablation", of.forward(half * (screened + n_features * each)), 0)
+    group = config.group_ablation
+    n_groups = (of.sizes.n_layers + N_RELATIONS) * (1 + group.n_controls)
+    asked = n_groups * (group.n_statements + group.n_vqa)
+    yield Work("group_ablation", of.forward(half * asked), 0)
+    steering = config.steering
+    asked = steering.max_features * (1 + len(steering.alphas)) * steering.n_statements
+    yield Work("steering", of.forward(half * asked), 0)
+
+
+def _heads(of: Arithmetic) -> Iterator[Work]:
+    config, sizes = of.config, of.sizes
+    attribution, exact, knockout = config.head_attribution, config.exact_patch, config.head_knockout
+    per_sample = GRADIENTS * sizes.text_parameters * sizes.prompt_tokens
+    memory = attribution.samples_at_once * per_sample * of.weight_bytes / 2
+    runs = 2 * (1 + 2) * attribution.max_features * attribution.n_samples
+    yield Work("head_attribution", of.forward(runs), 0, memory)
+    some = attribution.max_features * (3 * exact.n_top + exact.n_random)
+    every = exact.n_full_features * sizes.depth * sizes.n_heads / 2
+    patched = (some + every) * exact.n_samples * len(exact.parts)
+    yield Work("exact_patch", of.forward(patched / 2), 0, memory)
+    cuts = (1 + knockout.n_controls) * len(knockout.parts)
+    yield Work("head_knockout", of.forward(knockout.max_features * cuts * N_RELATION), 0)
+    shown = attribution.max_features * attribution.n_overlay_samples
+    yield Work("overlay", of.forward(2 * shown), 0)
+
+
+def harvest_bytes(config: RunConfig) -> int:
+    """What the harvest keeps of one feature: sums, draws, samples, counts of skills."""
+    harvest, example = config.harvest, config.example
+    draws = 12 * harvest.n_bootstrap + 40 * example.n_reservoir
+    shifts = 4 * harvest.n_replicates * (len(harvest.skills) + 1)
+    return draws + shifts + 215 * example.n_per_source + 1400
+
+
+def duration(seconds: float) -> str:
+    """In seconds, minutes or hours, to two digits."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.2g} h"

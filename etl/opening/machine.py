@@ -1,0 +1,70 @@
+"""What this machine has: free disk, memory, and how fast it multiplies, measured."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+N_SECONDS = 0.2
+"""A product is repeated for so long."""
+
+
+class Machine(NamedTuple):
+    """What a run finds."""
+
+    free_disk: int
+    """Bytes that the home folder's disk can still take."""
+    device_memory: int
+    """Bytes of the device the run computes on; a CPU's are the machine's."""
+    main_memory: int
+    """Bytes, or fewer where a container has fewer."""
+    model_speed: float
+    """Operations a second of a product in the model's kind of number."""
+    sae_speed: float
+    """The same in float32, in which dictionaries are."""
+
+
+def this_machine(home: Path, device: str, dtype: str) -> Machine:
+    """Look at the disk and the memory, and time two products."""
+    memory = main_memory()
+    on_card = device.startswith("cuda")
+    return Machine(
+        free_disk(home),
+        torch.cuda.get_device_properties(device).total_memory if on_card else memory,
+        memory,
+        product_speed(device, getattr(torch, dtype)),
+        product_speed(device, torch.float32),
+    )
+
+
+def free_disk(home: Path) -> int:
+    """Of the disk that a folder is on, or will be on."""
+    return shutil.disk_usage(existing(home)).free
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the one above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def main_memory() -> int:
+    """Of the machine, or what its container is given."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
+    return min(whole, int(limit)) if limit.isdecimal() else whole
+
+
+def product_speed(device: str, dtype: torch.dtype) -> float:
+    """Operations a second: a square product, twice its size cubed."""
+    size = 4096 if device.startswith("cuda") else 512
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    (matrix @ matrix)[0, 0].item()  # the first one loads the library
+    begin, n_done = time.perf_counter(), 0
+    while time.perf_counter() - begin < N_SECONDS:
+        (matrix @ matrix)[0, 0].item()
+        n_done += 1
+    return 2 * size**3 * n_done / (time.perf_counter() - begin)

@@ -1,0 +1,171 @@
+"""What a run will take: the paper's run by hand, and refusals before the first stage."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from feature_atlas.etl.commands.demo import demo_config
+from feature_atlas.etl.config.run_config import RunConfig, load_config
+from feature_atlas.etl.inputs.checkpoints import load_processor
+from feature_atlas.etl.inputs.data_sets import read_data_sets
+from feature_atlas.etl.inputs.device import require_device, what_is_there
+from feature_atlas.etl.inputs.skeletons import image_text_skeleton
+from feature_atlas.etl.opening.costs import duration, work_of
+from feature_atlas.etl.opening.disk import require_disk, written
+from feature_atlas.etl.opening.endpoint import require_endpoint
+from feature_atlas.etl.opening.machine import Machine, existing, product_speed
+from feature_atlas.etl.opening.memory import require_memory
+from feature_atlas.etl.opening.opening import _first_prompt, examine
+from feature_atlas.etl.opening.sizes import Sizes, sizes_of
+from feature_atlas.toy.weights import vlm_path
+
+PAPERS = Path(__file__).parents[3] / "configs" / "llava_more.yaml"
+LLAVA = Sizes(
+    text_parameters=8_030_000_000,
+    vision_parameters=320_000_000,
+    depth=32,
+    n_heads=32,
+    n_layers=32,
+    d_model=4096,
+    d_sae=32_768,
+    image_tokens=576,
+    text_tokens=25,
+    prompt_tokens=620,
+    n_adapt=50_000,
+    n_base=50_000,
+    n_train_statements=7_000,
+    n_test_statements=2_000,
+    n_pictures=60_000,
+)
+CARD = Machine(10**12, 80 * 2**30, 256 * 2**30, 3e14, 4e13)
+
+
+@pytest.fixture(scope="module")
+def papers() -> RunConfig:
+    return load_config(PAPERS)
+
+
+def test_the_papers_dictionaries_and_states_are_those_done_by_hand(papers):
+    found = written(papers, LLAVA)
+
+    # 2 * 4096 * 32768 numbers and two biases, 4 bytes each, 32 layers, 6 regimes
+    assert found.dictionaries == 6 * 32 * 4 * (2 * 4096 * 32_768 + 4096 + 32_768)
+    assert found.dictionaries / 1e9 == pytest.approx(206, abs=1)
+    # weights and two moments, 8 layers, the four regimes on prompts
+    assert found.states / 1e9 == pytest.approx(103, abs=1)
+
+
+def test_a_disk_that_cannot_take_the_run_is_refused_with_what_fills_it(papers):
+    needed = written(papers, LLAVA)
+
+    with pytest.raises(ValueError, match=r"325\.\d GB by arithmetic: dictionaries 206\.2 GB"):
+        require_disk(needed, 300 * 10**9, "/data")
+    assert "are free at /data" in require_disk(needed, 10**12, "/data")
+
+
+def test_the_shipped_configuration_fits_a_card_of_80_gib_and_twice_the_regimes_do_not(papers):
+    said = require_memory(papers, LLAVA, work_of(papers, LLAVA), CARD)
+    assert "the model 16.7 GB" in said
+    assert "may not fit" not in said
+
+    adapt = papers.adapt.model_copy(update={"regimes_at_once": 2})
+    more = papers.model_copy(update={"adapt": adapt})
+    with pytest.raises(ValueError, match=r"adapt-prompts needs 102\.\d GB .* cuda has 85\.9 GB"):
+        require_memory(more, LLAVA, work_of(more, LLAVA), CARD)
+
+
+def test_dictionaries_that_main_memory_cannot_hold_are_refused(papers):
+    small = CARD._replace(main_memory=16 * 2**30)
+
+    with pytest.raises(ValueError, match=r"base dictionaries need 34\.4 GB of main memory"):
+        require_memory(papers, LLAVA, work_of(papers, LLAVA), small)
+
+
+def test_the_harvest_of_one_prompt_is_two_operations_a_weight_and_token(papers):
+    control = papers.harvest.model_copy(update={"n_control": 1})
+    one = LLAVA._replace(n_base=1, n_train_statements=0)
+    config = papers.model_copy(update={"harvest": control})
+
+    harvest = next(work for work in work_of(config, one) if work.stage == "harvest")
+
+    # the question, on the mean image and without: three prompts
+    assert harvest.model == pytest.approx(3 * 2 * (8.03e9 * 620 + 0.32e9 * 576))
+    assert harvest.saes == pytest.approx(3 * 620 * 32 * 2 * 4096 * 32_768)
+    assert harvest.seconds(CARD) == pytest.approx(harvest.model / 3e14 + harvest.saes / 4e13)
+
+
+def test_regimes_without_their_model_cost_nothing(papers):
+    alone = papers.model_copy(update={"base_model": None})
+
+    stages = [work.stage for work in work_of(alone, LLAVA)]
+
+    assert "adapt-base-text" not in stages
+    assert "gate_check" not in stages
+    assert written(alone, LLAVA).dictionaries < written(papers, LLAVA).dictionaries
+
+
+def test_the_sizes_of_the_tiny_world_are_counted(small_world):
+    config = demo_config(small_world)
+    model = image_text_skeleton(vlm_path()).model
+    data = read_data_sets(config.data)
+    prompt = _first_prompt(config, load_processor(config.vlm), data)
+
+    sizes = sizes_of(config, model, 1024, prompt, data)
+
+    n_weights = sum(weight.numel() for weight in model.parameters())
+    assert sizes.text_parameters + sizes.vision_parameters == n_weights
+    assert sizes.text_parameters == sum(
+        weight.numel() for name, weight in model.named_parameters() if "language_model" in name
+    )
+    assert (sizes.d_model, sizes.depth, sizes.n_layers) == (128, 6, 6)
+    assert sizes.prompt_tokens == prompt.input_ids.shape[1]
+    assert sizes.image_tokens == 16
+
+
+def test_a_full_disk_refuses_the_run_before_its_first_stage(small_world, tmp_path, monkeypatch):
+    monkeypatch.setattr("feature_atlas.etl.opening.machine.free_disk", lambda home: 10**8)
+    sae = demo_config(small_world).sae.model_copy(update={"layers": (0,)})
+    config = demo_config(small_world).model_copy(update={"sae": sae, "base_model": None})
+
+    opening = examine(config, tmp_path)
+
+    (fault,) = [check for check in opening.checks if not check.ok]
+    assert fault.name == "disk"
+    assert "0.1 GB are free at" in fault.found
+    assert opening.seconds > 0
+
+
+def test_the_endpoints_cost_is_known_before_and_a_price_is_asked_for(papers, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    interp = papers.auto_interp
+
+    said = require_endpoint(interp)
+
+    # 200 features in two variants, each described once and graded in six requests
+    assert "2,800 requests" in said
+    assert "the budget is $30.00" in said
+    unknown = interp.model_copy(update={"grader_model": "other"})
+    with pytest.raises(ValueError, match="no price for other"):
+        require_endpoint(unknown)
+
+
+def test_a_device_says_what_it_is_and_what_is_there():
+    assert require_device("cpu", "bfloat16").startswith("the CPU, ")
+    if not torch.cuda.is_available():
+        assert what_is_there() == "cpu and no GPU that CUDA sees"
+    for wrong in ("gpu", "cuda:", "cuda:x", "CPU", "mps", "mps:0", "", "cuda:99"):
+        with pytest.raises(ValueError, match="ere is cpu"):
+            require_device(wrong, "float32")
+
+
+def test_a_product_has_a_speed_and_a_folder_that_is_not_there_a_disk(tmp_path):
+    assert product_speed("cpu", torch.float32) > 1e6
+    assert existing(tmp_path / "not" / "yet") == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(5, "5 s"), (600, "10 min"), (7200, "2 h"), (111_600, "31 h")]
+)
+def test_durations_are_short(seconds, said):
+    assert duration(seconds) == said
