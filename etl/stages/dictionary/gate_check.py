@@ -57,7 +57,7 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
     qualities = _measure(study, base.n_gate_tokens)
     stated = {layer: stated_quality(study, base, layer) for layer in study.layers}
     bounds = {layer: _bounds(study, base, layer, stated[layer]) for layer in study.layers}
-    swapped = better_beside(fvus_beside(study), base.max_neighbour_ratio)
+    swapped = better_beside(fvus_beside(study, base.n_gate_tokens), base.max_neighbour_ratio)
     _require_within(study, base, qualities, bounds, stated, swapped)
     _require_own_layer(study, swapped)
     n_tokens = qualities[study.layers[0]].n_tokens

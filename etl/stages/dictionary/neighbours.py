@@ -14,14 +14,14 @@ from feature_atlas.etl.study import Study
 from feature_atlas.vlm.residual_stream import decoder_layers
 from feature_atlas.vlm.token_roles import Role
 
-N_TOKENS = 4096
+MOST_TOKENS = 4096
 """Held-out tokens that are compared, at most."""
 
 Fvus = dict[int, dict[int, float]]
 """Of each studied layer's dictionary: FVU on its own layer's residuals and on those beside."""
 
 
-def fvus_beside(study: Study) -> Fvus:
+def fvus_beside(study: Study, n_tokens: int) -> Fvus:
     """One pass over held-out text feeds every layer and its neighbours."""
     n_layers = len(decoder_layers(study.base_model.model))
     beside = {i: [j for j in (i - 1, i, i + 1) if 0 <= j < n_layers] for i in study.layers}
@@ -32,7 +32,7 @@ def fvus_beside(study: Study) -> Fvus:
         for j in layers
     }
     read = sorted({j for layers in beside.values() for j in layers})
-    left = N_TOKENS
+    left = min(n_tokens, MOST_TOKENS)
     batches = base_text_tokens(study, read, part="held_out")
     for tokens in track(batches, "gate check: layers beside"):
         counted = tokens.only((Role.QUESTION,))
