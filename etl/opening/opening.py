@@ -14,6 +14,7 @@ from typing import NamedTuple
 from transformers import PreTrainedModel, ProcessorMixin
 
 from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.config.skill_files import skill_from
 from feature_atlas.etl.inputs.checkpoints import (
     base_model_folder,
     instruct_folder,
@@ -34,8 +35,10 @@ from feature_atlas.etl.opening.looks import Check, Looks
 from feature_atlas.etl.opening.machine import Machine, existing, this_machine
 from feature_atlas.etl.opening.memory import require_memory
 from feature_atlas.etl.opening.sizes import Sizes, sizes_of
+from feature_atlas.etl.stages.ablation.ablation import SKILL as ABLATED
 from feature_atlas.etl.stages.dictionary.base_text import TextFile
 from feature_atlas.etl.stages.dictionary.instruct import require_same_tokens
+from feature_atlas.etl.stages.features.skills import SPLITS, matched_rules, require_usable
 from feature_atlas.etl.study import Inputs, identify
 from feature_atlas.vlm.token_roles import PromptBatch, Role, encode_prompts
 
@@ -94,6 +97,8 @@ def _files(looks: Looks, config: RunConfig) -> Files:
     )
     processor = looks.at("processor", lambda: load_processor(vlm), lambda p: type(p).__name__)
     data = looks.at("data", lambda: _data_sets(config), _counts)
+    if data is not None:
+        looks.at("skills", lambda: _questions_by_skill(config, data), _counted)
     prompt = d_sae = inputs = None
     if processor is not None and data is not None:
         prompt = looks.at("prompt", lambda: _first_prompt(config, processor, data), _roles)
@@ -157,6 +162,23 @@ def _data_sets(config: RunConfig) -> DataSets:
     return found
 
 
+def _questions_by_skill(config: RunConfig, data: DataSets) -> dict[str, int]:
+    """How many questions ask for each skill; an error where a stage could not go on."""
+    harvest, found = config.harvest, {}
+    if ABLATED not in harvest.skills:
+        raise ValueError(
+            f"harvest.skills are {', '.join(harvest.skills)}: expected {ABLATED} among them, whose "
+            "features are ablated."
+        )
+    for name in harvest.skills:
+        skill = skill_from(harvest.definitions[name], f"skill {name!r}")
+        samples = data.samples[SPLITS[skill.dataset]]
+        rules = matched_rules(skill, samples)
+        require_usable(skill, samples, rules)
+        found[name] = sum(rule is not None for rule in rules)
+    return found
+
+
 def _first_prompt(config: RunConfig, processor: ProcessorMixin, data: DataSets) -> PromptBatch:
     first = data.samples["vqav2-val"][0]
     image = open_image(first.image)
@@ -187,6 +209,10 @@ def _features(d_sae: int) -> str:
 def _counts(data: DataSets) -> str:
     said = ", ".join(f"{len(samples):,} of {name}" for name, samples in data.samples.items())
     return "; ".join([said, *data.warnings])
+
+
+def _counted(questions: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} questions of {name}" for name, n in questions.items())
 
 
 def _roles(prompt: PromptBatch) -> str:

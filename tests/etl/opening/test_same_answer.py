@@ -126,6 +126,17 @@ def questions_that_are_not_there(bench):
     bench.settings["data"]["vqa_folder"] = str(bench.folder / "nowhere")
 
 
+def skills_without_the_one_that_is_ablated(bench):
+    bench.settings["harvest"] |= {"skills": ["ocr"], "definitions": {}}
+
+
+def skill_that_nobody_asks_for(bench):
+    file = bench.folder / "dragons.yaml"
+    words = {"name": "dragons", "dataset": "vqav2", "patterns": [r"\\bdragon\\b"]}
+    file.write_text(yaml.safe_dump(words | {"neutral_prompts": ["Describe the picture."]}))
+    bench.settings["harvest"] |= {"skills": ["spatial", str(file)], "definitions": {}}
+
+
 def device_called(name):
     def rename(bench):
         bench.settings["device"] = name
@@ -151,6 +162,8 @@ BROKEN = [
     (text_that_is_empty, "text: .*text.txt has no document for the part train"),
     (text_that_is_not_there, "text: no text at .*none.txt"),
     (questions_that_are_not_there, "data: .*nowhere"),
+    (skills_without_the_one_that_is_ablated, "skills: .* are ocr: expected spatial among them"),
+    (skill_that_nobody_asks_for, "skills: skill 'dragons' matches 0 of "),
     (device_called("gpu"), "device: device is 'gpu': expected cpu, cuda or cuda:N. Here is cpu"),
     (device_called("cuda:7"), "device: device is 'cuda:7', and here is cpu"),
     (device_called("mps"), "device: device is 'mps': mps has no float64.* Here is cpu"),
