@@ -38,12 +38,13 @@ def pictures_only(cls: type[ProcessorMixin]) -> type[ProcessorMixin]:
         return cls
 
     class PicturesOnly(cls):  # type: ignore[misc,valid-type]  # a class that is known at run time
-        def __init__(self, image_processor: Any, tokenizer: Any, **settings: Any) -> None:
-            super().__init__(image_processor, tokenizer, video_processor=None, **settings)
-
         @classmethod
         def get_attributes(cls: Any) -> list[str]:
             return kept
+
+        @classmethod
+        def from_args_and_dict(cls: Any, *given: Any, **settings: Any) -> Any:
+            return super().from_args_and_dict(*given, **settings, video_processor=None)
 
     PicturesOnly.__name__ = cls.__name__
     return PicturesOnly

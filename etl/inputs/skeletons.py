@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from feature_atlas.etl.inputs.weight_files import FULL, weight_headers
 from feature_atlas.etl.run_folder.artifacts import read_json
+from feature_atlas.vlm.decoder_inputs import require_image_tokens
 
 N_NAMED = 6
 """Weights that an error names; of the others it says how many."""
@@ -37,7 +38,9 @@ class Skeleton(NamedTuple):
 
 def image_text_skeleton(folder: Path, setting: str = "vlm.path") -> Skeleton:
     """Of a vision-language model."""
-    return _skeleton(AutoModelForImageTextToText, folder, f"{setting}: an image-text model")
+    found = _skeleton(AutoModelForImageTextToText, folder, f"{setting}: an image-text model")
+    require_image_tokens(found.model)
+    return found
 
 
 def language_skeleton(folder: Path, setting: str = "base_model.path") -> Skeleton:

@@ -119,7 +119,8 @@ def llava_onevision() -> Family:
     pixels = hf.LlavaOnevisionImageProcessorPil(
         size={"height": 28, "width": 28}, image_grid_pinpoints=grid
     )
-    processor = pictures_only(hf.LlavaOnevisionProcessor)(pixels, tok, num_image_tokens=4,
+    processor = pictures_only(hf.LlavaOnevisionProcessor)(
+        pixels, tok, video_processor=None, num_image_tokens=4,
         vision_feature_select_strategy="full",
         chat_template=template(CHATML[0], "<image>\n", CHATML[1], CHATML[2]),
     )  # fmt: skip

@@ -49,7 +49,9 @@ def _qwen(cls: type, config: type, model: type, rope: dict[str, Any], text: dict
     )  # fmt: skip
     picture = "<|vision_start|><|image_pad|><|vision_end|>"
     chat = template(CHATML[0], picture, CHATML[1], CHATML[2])
-    return Family(model(made), pictures_only(cls)(pixels, tok, chat_template=chat))
+    return Family(
+        model(made), pictures_only(cls)(pixels, tok, video_processor=None, chat_template=chat)
+    )
 
 
 def qwen2_5_vl() -> Family:
@@ -172,7 +174,9 @@ def smolvlm() -> Family:
     )
     head = "<|im_start|>{{ m['role']|capitalize }}:"
     chat = template(head, "<image>", "<end_of_utterance>\n", "Assistant:")
-    processor = pictures_only(hf.SmolVLMProcessor)(pixels, tok, image_seq_len=4, chat_template=chat)
+    processor = pictures_only(hf.SmolVLMProcessor)(
+        pixels, tok, video_processor=None, image_seq_len=4, chat_template=chat
+    )
     return Family(hf.SmolVLMForConditionalGeneration(config), processor)
 
 
@@ -197,6 +201,6 @@ def internvl() -> Family:
     )  # fmt: skip
     chat = template(CHATML[0], "<IMG_CONTEXT>\n", CHATML[1], CHATML[2])
     processor = pictures_only(hf.InternVLProcessor)(
-        pixels, tok, image_seq_length=4, chat_template=chat
+        pixels, tok, video_processor=None, image_seq_length=4, chat_template=chat
     )
     return Family(hf.InternVLForConditionalGeneration(config), processor)

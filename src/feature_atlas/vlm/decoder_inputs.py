@@ -6,6 +6,7 @@ runs as far as its text model, and what it hands over there is kept, whole. A cl
 and a resampled run differ in the image features alone.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, cast
@@ -53,6 +54,30 @@ def text_model(model: PreTrainedModel) -> nn.Module:
             "expected a causal text model such as LlamaModel."
         )
     return decoder
+
+
+def require_image_tokens(model: PreTrainedModel) -> None:
+    """The picture stands in the residual stream, in the place of tokens; weights are not needed."""
+    name = type(model).__name__
+    crossed = getattr(model.config.get_text_config(), "cross_attention_layers", None)
+    if crossed:
+        raise ValueError(
+            f"{name} looks at pictures by cross-attention (layers {list(crossed)}): they are no "
+            "tokens of its residual stream, so token roles, visual energy and the mean picture "
+            "mean nothing there. Expected a model that puts image features in the place of tokens."
+        )
+    body = model.base_model
+    if not hasattr(body, "get_image_features"):
+        raise ValueError(
+            f"{name} computes no image features by itself: expected a vision-language model that "
+            "puts them in the place of image tokens."
+        )
+    if "mm_encoder_outputs" not in inspect.signature(body.forward).parameters:
+        raise ValueError(
+            f"{name} takes no image features from outside in this version of transformers: the "
+            "mean picture cannot be put in their place. Expected a class whose forward takes "
+            "mm_encoder_outputs."
+        )
 
 
 def decoder_inputs(

@@ -192,6 +192,7 @@ def _roles(
             f"{tokenised!r}; expected the text unaltered (strip leading and trailing spaces)."
         )
     question_end = start + len(question)
+    start = len(tokenised[:start].rstrip(" "))  # some tokenizers join a blank to the word behind it
     suffix_end = question_end + (len(suffix) + 1 if suffix else 0)
     first, end = offsets.unbind(1)
     roles = torch.full_like(first, Role.PREFIX)
