@@ -68,7 +68,7 @@ class VisualEnergy(Base):
     energy_question_no_image: Mapped[float] = measured(
         "the same on the control questions with no image at all, normalised units squared", low=0
     )
-    energy_prefix: Mapped[float] = measured(
+    energy_prefix: Mapped[float | None] = measured(
         "mean squared activation on the constant prefix, normalised units squared; no image "
         "changes it, since it comes before",
         low=0,

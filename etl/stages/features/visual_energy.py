@@ -88,8 +88,6 @@ def _text(sums: LayerSums) -> dict[str, Tensor]:
     """The sample-dependent text under every condition, and what surrounds it."""
     real, text = sums.energy["real"], list(TEXT_ROLES)
     columns = {
-        "energy_prefix": mean_energy(real, (Role.PREFIX,)),
-        "fired_prefix": real.fired[Role.PREFIX],
         "energy_all_tokens": mean_energy(real, ALL_TOKENS),
         "firing_rate": firing_rate(real, TEXT_ROLES),
         "max_activation": real.largest[text].amax(0),
@@ -102,8 +100,14 @@ def _text(sums: LayerSums) -> dict[str, Tensor]:
 
 
 def _parts(sums: LayerSums) -> dict[str, Tensor]:
-    """Each role that was there, under each condition; a prompt may have no suffix or no image."""
-    columns = {}
+    """Each role that was there, under each condition; a prompt may have no suffix or no image.
+
+    The prefix is the same with every image; some templates write none.
+    """
+    columns, real = {}, sums.energy["real"]
+    if real.tokens[Role.PREFIX] > 0:
+        columns["energy_prefix"] = mean_energy(real, (Role.PREFIX,))
+        columns["fired_prefix"] = real.fired[Role.PREFIX]
     for condition, end in CONDITIONS.items():
         energy: EnergySums = sums.energy[condition]
         for part, role in PARTS.items():
