@@ -5,7 +5,6 @@ norms; here they are what they were while they trained: TopK in the normalised s
 that changes what the dictionary computes is understood or refused, and so is every key unknown.
 """
 
-import json
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from feature_atlas.etl.inputs.sae_facts import (
     require_sae_files,
     require_shapes,
 )
+from feature_atlas.etl.run_folder.artifacts import read_json
 
 EXPECTED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("jumprelu", "topk"),
@@ -61,7 +61,7 @@ def load_llama_scope(
         folder / "hyperparams.json",
         folder / "checkpoints/final.safetensors",
     )
-    settings = json.loads(settings_file.read_text())
+    settings = read_json(settings_file)
     said = _understood(settings, settings_file, layer)
     try:
         s_in, s_out = _scales(settings, settings_file)

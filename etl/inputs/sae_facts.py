@@ -4,7 +4,6 @@ A dictionary that is taken for another one computes numbers as a right one does,
 files state is compared before the weights are used.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from math import isfinite
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from feature_atlas.dictionary.sae_lens_form import ARCHITECTURES
 from feature_atlas.etl.inputs.hook_names import layer_read
+from feature_atlas.etl.run_folder.artifacts import read_json
 
 
 def require_hook(stated: str | None, layer: int | None, where: str) -> None:
@@ -73,7 +73,7 @@ def agreed_scale(given: float | None, stated: float | None, where: str) -> float
 def require_folded(folder: Path) -> None:
     """SAELens' intermediate checkpoints keep the scale beside weights that lack it."""
     file = folder / "activation_scaler.json"
-    scaler = json.loads(file.read_text()) if file.is_file() else {}
+    scaler = read_json(file) if file.is_file() else {}
     if scaler.get("scaling_factor") is not None or scaler.get("has_whitening"):
         raise ValueError(
             f"{file} holds a scale (or whitening) that the weights beside it lack: this is an "
@@ -83,7 +83,7 @@ def require_folded(folder: Path) -> None:
 
 def require_architecture(folder: Path) -> None:
     """A SAELens folder is of a kind that is read, and says nothing that SAELens passes over."""
-    settings = json.loads((folder / "cfg.json").read_text())
+    settings = read_json(folder / "cfg.json")
     architecture = settings.get("architecture", "standard")
     if architecture not in ARCHITECTURES:
         raise ValueError(

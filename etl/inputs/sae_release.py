@@ -1,11 +1,11 @@
 """Dictionaries by SAELens release and id: found in SAELens' directory, fetched from the hub."""
 
-import json
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from feature_atlas.etl.config.inputs import SaeConfig
+from feature_atlas.etl.run_folder.artifacts import read_json
 
 
 class Released(NamedTuple):
@@ -83,7 +83,7 @@ def llama_scope_folder(entry: Released) -> Path:
 
 def release_settings(entry: Released) -> dict[str, Any]:
     """The settings beside the release's weights."""
-    settings: dict[str, Any] = json.loads(fetched(entry, "config.json").read_text())
+    settings: dict[str, Any] = read_json(fetched(entry, "config.json"))
     return settings
 
 

@@ -7,7 +7,6 @@
 A feature is one of the k largest of (x - b_dec) W + b; no scale is stated.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from feature_atlas.etl.inputs.sae_facts import (
     require_sae_files,
     require_shapes,
 )
+from feature_atlas.etl.run_folder.artifacts import read_json
 
 EXPECTED: dict[str, Any] = {
     "activation": "topk",
@@ -43,7 +43,7 @@ def load_sparsify(
     """A sparsify folder in the normalised space; ``k`` and ``layer`` must be what it states."""
     require_sae_files(folder, "cfg.json", "sae.safetensors")
     require_hook(folder.name, layer, str(folder))
-    settings = _understood(json.loads((folder / "cfg.json").read_text()), folder / "cfg.json")
+    settings = _understood(read_json(folder / "cfg.json"), folder / "cfg.json")
     file = folder / "sae.safetensors"
     try:
         raw = {name: t.float() for name, t in load_file(file).items()}

@@ -211,10 +211,12 @@ def read_json(file: Path) -> dict[str, Any]:
     """A JSON object, or an error that names the file."""
     try:
         content: dict[str, Any] = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(
-            f"{file} is not complete JSON ({error}): delete it and run again."
+            f"{file} is not complete JSON ({error}): copy it again, or delete it and run again."
         ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} holds {type(content).__name__}, expected a JSON object.")
     return content
 
 
