@@ -133,10 +133,7 @@ def _run_shown(
     length[wanted] = torch.cat(lengths).numpy()
     start = np.full(n_samples, -1, np.int64)
     start[wanted] = np.cumsum(length[wanted]) - length[wanted]
-    joined = {
-        layer: SparseCodes(*(torch.cat(part) for part in zip(*parts, strict=True)))
-        for layer, parts in codes.items()
-    }
+    joined = {layer: SparseCodes.joined(parts) for layer, parts in codes.items()}
     return Shown(joined, torch.cat(ids).numpy(), start, length)
 
 
