@@ -36,7 +36,7 @@ def _write(output: StageOutput, study: Study) -> None:
     for warning in study.data_sets.warnings:
         output.warn(warning)
     sizes = list(zip(images["width"], images["height"], strict=True))
-    warn_of_cropping(output, study.vlm.processor.image_processor, sizes)
+    warn_of_cropping(output, study.vlm.processor, sizes)
     keys = {entry["name"]: entry["key"] for entry in study.inputs["datasets"]}
     for name, samples in splits.items():
         first = study.first_number[name]

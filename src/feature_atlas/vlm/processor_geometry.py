@@ -1,5 +1,7 @@
 """Where a patch lies in the picture (paper 5.2, C.2): the processor's pad, resize and crop undone.
 
+What a processor's settings say is held against its pixels in `measured_geometry`.
+
     x_seen = scale_x * x + offset_x,   y_seen = scale_y * y + offset_y
 
 The vision tower cuts what it sees into patches, row by row from the top left. All is in pixels of
@@ -79,7 +81,7 @@ def _resized(size: SizeDict, width: int, height: int) -> tuple[int, int]:
         return size["width"], size["height"]
     raise ValueError(
         f"image processor with size {dict(size)}: expected shortest_edge alone, or height and "
-        "width. Give the overlay's geometry for this processor by hand."
+        "width; of others the geometry is measured (measured_geometry)."
     )
 
 

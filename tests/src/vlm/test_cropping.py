@@ -3,7 +3,7 @@ import pytest
 from transformers import CLIPImageProcessorPil, LlavaImageProcessorPil
 
 from feature_atlas.vlm.cropping import share_lost
-from feature_atlas.vlm.processor_geometry import geometry
+from feature_atlas.vlm.processor_geometry import Box, geometry, seen_box
 
 SIDE = 32
 
@@ -15,7 +15,7 @@ def clip():
 
 
 def lost(processor, width, height):
-    return share_lost(geometry(processor, width, height), width, height)
+    return share_lost([seen_box(geometry(processor, width, height))], width, height)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_padding_to_a_square_loses_nothing():
     )
 
     assert lost(processor, 640, 480) == pytest.approx(0, abs=1e-9)
+
+
+def test_of_several_tiles_what_none_of_them_shows_is_lost():
+    left, right, reaching_out = Box(0, 0, 30, 40), Box(40, 0, 60, 40), Box(-10, 20, 70, 60)
+
+    assert share_lost([left, right], 60, 40) == pytest.approx(10 / 60)
+    assert share_lost([left, right, reaching_out], 60, 40) == pytest.approx(10 * 20 / (60 * 40))
+    assert share_lost([], 60, 40) == 1
