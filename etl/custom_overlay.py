@@ -125,11 +125,12 @@ def _rows(study: Study, asked: Asked, shown: Shown) -> dict[str, pa.Table]:
     picture = image_row(0, asked.image.absolute())
     prompt = hashlib.sha256(f"{picture['sha256']} {asked.question}".encode()).hexdigest()
     sample = Sample("custom", prompt, asked.image, asked.question, answer="")
+    place = place_of(study, (picture["width"], picture["height"]))
     ((batch, _),) = study.prompts([sample])
     key = {**asked.feature._asdict(), "prompt": prompt}
     heads = [head for _, head in shown.kinds]
-    weights = batch_attention(study, batch, heads).weights[0].float().cpu().numpy()
-    place = place_of(study, (picture["width"], picture["height"]), weights.shape[-1])
+    of_tokens = batch_attention(study, batch, heads).weights[0].float().cpu().numpy()
+    weights = place.tokens.laid(of_tokens)
     maps = [
         Map(0, kind, head, of_head, place)
         for (kind, head), of_head in zip(shown.kinds, weights, strict=True)

@@ -1,6 +1,7 @@
 """One head's attention on one picture: its weights, and where its patches lie (paper 5.2, C.2)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,19 +12,28 @@ from feature_atlas.heads.localisation import OnObjects, object_patches, on_objec
 from feature_atlas.heads.overlay import ImageAttention, image_attention
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import Head
-from feature_atlas.vlm.processor_geometry import Box, geometry, grid_shape, seen_box
+from feature_atlas.vlm.processor_geometry import Box, seen_box
+from feature_atlas.vlm.token_grid import TokenGrid, token_grid
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 
 class Place(NamedTuple):
     """How patches lie on a picture."""
 
-    grid: tuple[int, int]
-    """Rows and columns."""
-    box: Box
-    """What they cover of the picture, in its pixels."""
+    tokens: TokenGrid
+    """How the weights of image tokens become those of patches."""
     objects: np.ndarray | None
-    """Which of them show what is asked about, [row, column]; None: not known."""
+    """Which patches show what is asked about, [row, column]; None: not known."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.tokens.shape
+
+    @property
+    def box(self) -> Box:
+        """What the patches cover of the picture, in its pixels."""
+        return seen_box(self.tokens.seen)
 
 
 class Map(NamedTuple):
@@ -47,14 +57,20 @@ class Map(NamedTuple):
         return None if objects is None else on_objects(self.weights, objects)
 
 
-def place_of(
-    study: Study, size: tuple[int, int], n_patches: int, objects: Sequence[Box] | None = None
-) -> Place:
-    """Where the patches of a picture (width, height) lie, as its processor cuts it."""
-    seen = geometry(study.vlm.processor.image_processor, *size)
-    grid = grid_shape(n_patches, seen)
-    patches = None if objects is None else object_patches(objects, seen, *grid)
-    return Place(grid, seen_box(seen), patches)
+def place_of(study: Study, size: tuple[int, int], objects: Sequence[Box] | None = None) -> Place:
+    """Where the patches of a picture (width, height) lie, as its processor was seen to cut it.
+
+    An UnknownGeometryError says why that cannot be known.
+    """
+    tokens = tokens_of(study, size)
+    patches = None if objects is None else object_patches(objects, tokens.seen, *tokens.shape)
+    return Place(tokens, patches)
+
+
+@lru_cache(maxsize=1024)
+def tokens_of(study: Study, size: tuple[int, int]) -> TokenGrid:
+    """Where the image tokens of a picture (width, height) lie; measured once for each size."""
+    return token_grid(study.vlm.model, study.vlm.processor, *size)
 
 
 def batch_attention(study: Study, batch: PromptBatch, heads: Sequence[Head]) -> ImageAttention:

@@ -1,10 +1,11 @@
 """Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2).
 
 Each map is stored with the place of its patches on the picture, and, where it is known what the
-question is about, with how much of it lies there.
+question is about, with how much of it lies there. Where that place is not known there is no map,
+and a warning says so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ from feature_atlas.etl.stages.heads.attention_map import (
     batch_attention,
     map_columns,
     place_of,
+    tokens_of,
 )
 from feature_atlas.etl.stages.heads.head_attribution import METHODS
 from feature_atlas.etl.stages.heads.head_drives import head_drives
@@ -34,7 +36,8 @@ from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.overlay import ImageAttention, blend, choose_heads
 from feature_atlas.vlm.head_probe import Head
-from feature_atlas.vlm.processor_geometry import geometry, grid_shape, on_picture
+from feature_atlas.vlm.measured_geometry import UnknownGeometryError
+from feature_atlas.vlm.processor_geometry import on_picture
 from feature_atlas.vlm.token_roles import encode_prompts
 
 METHOD = "B"
@@ -65,24 +68,34 @@ def run_overlay(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     instances = read_objects(study.config.data.instances, study.data_sets)
     pairs: list[Pair] = []
+    unknown: dict[int, str] = {}
     for feature, of_feature in track(_scores(study).items(), "attention overlays"):
         n = study.config.head_attribution.n_overlay_samples
         numbers = [*top_samples(study, feature, "vqav2", n), *top_samples(study, feature, "vsr", n)]
-        if not numbers:
+        places = _places(study, numbers, instances, unknown)
+        if not places:
             continue
-        maps = _maps(study, feature, of_feature, numbers, instances)
+        maps = _maps(study, feature, of_feature, places)
         output.table("overlay", _columns(feature, maps))
         pairs += located_pairs(study, feature, maps)
     summary = localisation_columns(pairs, study.config.seed)
     if summary is not None:
         output.table("localisation", summary)
+    if unknown:
+        output.warn(
+            f"where heads look is left out for {len(unknown)} samples, whose image tokens have no "
+            f"known place in the picture: {next(iter(unknown.values()))}"
+        )
 
 
 @torch.no_grad()
 def overlaid_pictures(
     study: Study, questions: Sequence[str], pictures: Sequence[Image.Image], head: Head
-) -> Iterator[Image.Image]:
-    """Each picture under the attention of one head while its question is read."""
+) -> Iterator[Image.Image | None]:
+    """Each picture under the attention of one head while its question is read.
+
+    None: where the head looks is not known.
+    """
     step = study.config.batch_size
     for start in range(0, len(questions), step):
         asked, shown = questions[start : start + step], pictures[start : start + step]
@@ -90,10 +103,17 @@ def overlaid_pictures(
             study.vlm.processor, asked, shown, suffix=study.config.vlm.suffix
         ).to(study.config.device)
         attention = batch_attention(study, batch, [head])
-        for picture, weights in zip(shown, attention.weights[:, 0].cpu(), strict=True):
-            seen = geometry(study.vlm.processor.image_processor, *picture.size)
-            grid = weights.reshape(grid_shape(len(weights), seen)).float().numpy()
-            yield blend(picture, on_picture(grid, seen, *picture.size))
+        for picture, (weights,) in zip(shown, attention.weights, strict=True):
+            yield _overlaid(study, picture, weights.float().cpu().numpy())
+
+
+def _overlaid(study: Study, picture: Image.Image, weights: np.ndarray) -> Image.Image | None:
+    try:
+        tokens = tokens_of(study, picture.size)
+    except UnknownGeometryError:
+        return None
+    grid = tokens.laid(weights).reshape(tokens.shape)
+    return blend(picture, on_picture(grid, tokens.seen, *picture.size))
 
 
 def _columns(feature: Feature, maps: Sequence[Map]) -> dict[str, object]:
@@ -123,11 +143,10 @@ def _maps(
     study: Study,
     feature: Feature,
     scores: Tensor,
-    numbers: list[int],
-    instances: Instances | None,
+    places: Mapping[int, Place],
 ) -> list[Map]:
     """Maps of a feature's shown heads on each of its samples."""
-    attention = _attention(study, feature, numbers)
+    attention = _attention(study, feature, list(places))
     n_layers, n_heads = scores.shape
     heads = choose_heads(
         scores,
@@ -137,19 +156,27 @@ def _maps(
     )
     kinds = [(kind, head) for kind, shown in heads._asdict().items() for head in shown]
     maps: list[Map] = []
-    for number, of_sample in zip(numbers, attention.weights.float().numpy(), strict=True):
-        place = _place(study, number, of_sample.shape[-1], instances)
+    for (number, place), of_tokens in zip(places.items(), attention.weights, strict=True):
+        of_sample = place.tokens.laid(of_tokens.float().numpy())
         for kind, (layer, head) in kinds:
             weights = of_sample[layer * n_heads + head]
             maps.append(Map(number, kind, (layer, head), weights, place))
     return maps
 
 
-def _place(study: Study, number: int, n_patches: int, instances: Instances | None) -> Place:
-    """Where the patches of a sample lie, and which of them show what its question names."""
-    sample = sample_of(study, number)
-    asked = None if instances is None else instances.asked_about(sample)
-    return place_of(study, study.data_sets.sizes[sample.image], n_patches, asked)
+def _places(
+    study: Study, numbers: list[int], instances: Instances | None, unknown: dict[int, str]
+) -> dict[int, Place]:
+    """Where the patches of samples lie, and which show what the question names; or why not."""
+    places: dict[int, Place] = {}
+    for number in numbers:
+        sample = sample_of(study, number)
+        asked = None if instances is None else instances.asked_about(sample)
+        try:
+            places[number] = place_of(study, study.data_sets.sizes[sample.image], asked)
+        except UnknownGeometryError as error:
+            unknown[number] = str(error)
+    return places
 
 
 @torch.no_grad()
@@ -159,4 +186,7 @@ def _attention(study: Study, feature: Feature, numbers: list[int]) -> ImageAtten
     heads = [(layer, head) for layer in range(feature.layer + 1) for head in range(n_heads)]
     batches = study.prompts([sample_of(study, number) for number in numbers])
     parts = [batch_attention(study, batch, heads) for batch, _ in batches]
-    return ImageAttention(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+    return ImageAttention(
+        [of_prompt.cpu() for part in parts for of_prompt in part.weights],
+        torch.cat([part.image_mass for part in parts]).cpu(),
+    )

@@ -95,14 +95,15 @@ class Album:
         return self._files[sample.image_id]
 
     def pictured(self, samples: Sequence[Sample], heads: Sequence[Head]) -> list[Sample]:
-        """The samples with their pictures, and one overlay per head."""
+        """The samples with their pictures, and one overlay per head where its place is known."""
         pictures = [open_image(self.file(sample)) for sample in samples]
         questions = [sample.question for sample in samples]
         overlays: list[list[Image.Image]] = [[] for _ in samples]
         for head in heads:
             seen = overlaid_pictures(self.study, questions, pictures, head)
             for of_sample, overlay in zip(overlays, seen, strict=True):
-                of_sample.append(overlay)
+                if overlay is not None:
+                    of_sample.append(overlay)
         return [
             sample._replace(image=picture, overlays=drawn)
             for sample, picture, drawn in zip(samples, pictures, overlays, strict=True)

@@ -2,13 +2,12 @@
 
     w_p = mean over text queries t of softmax(q_t . k / sqrt(d_head))_p        p: image token
 
-One weight per patch; together they are the head's image mass, the share of its attention that falls
-on the picture at all. The strongest heads of a feature are shown beside its weakest (the paper's
-control, C.3) and beside random ones near it in layer and image mass, since a weak head may just
-look away, and early heads look elsewhere than late ones.
+One weight per image token; together they are the head's image mass, the share of its attention
+that falls on the picture at all. The strongest heads of a feature are shown beside its weakest (the
+paper's control, C.3) and beside random ones near it in layer and image mass, since a weak head may
+just look away, and early heads look elsewhere than late ones.
 
-A weight belongs to a patch of what the vision tower saw: `processor_geometry` says where that lies
-in the picture.
+`token_grid` says where a token lies in the picture.
 """
 
 from collections.abc import Sequence
@@ -39,8 +38,9 @@ MASS_PER_LAYER = 0.02
 class ImageAttention(NamedTuple):
     """Attention of chosen heads from text to picture."""
 
-    weights: Float[Tensor, "batch head patch"]
-    """Mean over text queries; patches row by row; sums to image_mass."""
+    weights: list[Float[Tensor, "head token"]]
+    """Of each prompt, mean over text queries; on its image tokens in their order; sums to
+    image_mass."""
     image_mass: Float[Tensor, "batch head"]
     """Share of the heads' attention that falls on image tokens, 0 to 1."""
 
@@ -64,7 +64,7 @@ def image_attention(
     heads: Sequence[Head],
 ) -> ImageAttention:
     """Attention of ``heads`` to the image tokens, averaged over the query tokens."""
-    n_patches = _require_patches(image_mask)
+    _require_pictures(image_mask)
     _require_queries(query_mask)
     weights: dict[Head, Tensor] = {}
 
@@ -78,9 +78,8 @@ def image_attention(
     with torch.no_grad(), probed_heads(model, probe):
         residuals(model, inputs, [deepest])
     per_token = torch.stack([weights[head] for head in heads], dim=1)
-    on_image = image_mask.unsqueeze(1).expand_as(per_token)
-    per_patch = per_token[on_image].view(*per_token.shape[:2], n_patches)
-    return ImageAttention(per_patch, per_patch.sum(-1))
+    on_image = [row[:, mask] for row, mask in zip(per_token, image_mask, strict=True)]
+    return ImageAttention(on_image, torch.stack([row.sum(-1) for row in on_image]))
 
 
 def _mean_over_queries(
@@ -136,14 +135,13 @@ def _matched(
     return drawn
 
 
-def _require_patches(image_mask: Bool[Tensor, "batch token"]) -> int:
+def _require_pictures(image_mask: Bool[Tensor, "batch token"]) -> None:
     counts = image_mask.sum(1).unique().tolist()
-    if len(counts) != 1 or counts[0] == 0:
+    if 0 in counts:
         raise ValueError(
-            f"prompts with {counts} image tokens; expected the same number, above 0, in all: "
-            "overlays need prompts with one image each."
+            f"prompts with {counts} image tokens; expected some in each: overlays need prompts "
+            "with one image each."
         )
-    return int(counts[0])
 
 
 def _require_queries(query_mask: Bool[Tensor, "batch token"]) -> None:

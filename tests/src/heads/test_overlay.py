@@ -24,12 +24,17 @@ def model() -> LlamaForCausalLM:
 
 
 def prompts() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Two prompts: token 0, image tokens 1 to 4, text 5 to 7; the second is padded by one."""
+    """Two prompts: token 0, image tokens 1 to 4, text 5 to 7.
+
+    The second is padded by one, and its picture begins with a marker.
+    """
     embeds = torch.randn(2, 8, 32, generator=torch.Generator().manual_seed(1))
     mask = torch.ones(2, 8, dtype=torch.int64)
     mask[1, 7] = 0
     token = torch.arange(8).expand(2, 8)
-    return embeds, mask, (token >= 5) & mask.bool(), (token >= 1) & (token <= 4)
+    is_image = (token >= 1) & (token <= 4)
+    is_image[1, 1] = False
+    return embeds, mask, (token >= 5) & mask.bool(), is_image
 
 
 def test_weights_are_the_eager_attention_from_text_to_image(model: LlamaForCausalLM) -> None:
@@ -41,9 +46,11 @@ def test_weights_are_the_eager_attention_from_text_to_image(model: LlamaForCausa
     maps = text_model(model)(inputs_embeds=embeds, attention_mask=mask, output_attentions=True)
     for i, (layer, head) in enumerate([(2, 3), (0, 1)]):
         pattern = maps.attentions[layer][:, head]
-        torch.testing.assert_close(seen.weights[0, i], pattern[0, 5:8, 1:5].mean(0))
-        torch.testing.assert_close(seen.weights[1, i], pattern[1, 5:7, 1:5].mean(0))
-    torch.testing.assert_close(seen.image_mass, seen.weights.sum(-1))
+        torch.testing.assert_close(seen.weights[0][i], pattern[0, 5:8, 1:5].mean(0))
+        torch.testing.assert_close(seen.weights[1][i], pattern[1, 5:7, 2:5].mean(0))
+        torch.testing.assert_close(
+            seen.image_mass[:, i], torch.stack([w[i].sum() for w in seen.weights])
+        )
     assert (seen.image_mass < 1).all()
 
 

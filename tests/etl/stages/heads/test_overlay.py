@@ -6,7 +6,6 @@ What comes before is written by hand: which features were traced, which samples 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,6 @@ from PIL import Image
 from rich.console import Console
 from run_folder import write_run_folder
 from sqlalchemy import Engine, text
-from transformers import CLIPImageProcessorPil
-from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 from typer.testing import CliRunner
 
 from feature_atlas.etl import custom_overlay
@@ -27,13 +24,15 @@ from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.inputs.samples import Sample
-from feature_atlas.etl.run_folder.artifacts import read_rows, read_table, run_stage
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_rows, read_table, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
+from feature_atlas.etl.stages.heads import attention_map
 from feature_atlas.etl.stages.heads import overlay as stage
-from feature_atlas.etl.stages.heads.attention_map import place_of
+from feature_atlas.etl.stages.heads.overlay import overlaid_pictures
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
+from feature_atlas.vlm.measured_geometry import UnknownGeometryError
 from feature_atlas.vlm.processor_geometry import Box
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
@@ -192,31 +191,26 @@ def test_patches_of_an_upright_square_cover_it_whole(overlays: pd.DataFrame) -> 
     assert edges.to_numpy().tolist() == [[0, 0, 64, 64]]
 
 
-SQUARE = {"height": 32, "width": 32}
+def test_where_places_are_not_known_there_is_no_map_and_one_warning(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise UnknownGeometryError("the picture was mirrored.")
 
+    monkeypatch.setattr(attention_map, "token_grid", unknown)
+    monkeypatch.setattr(stage, "top_samples", top_samples)
+    attention_map.tokens_of.cache_clear()
+    output = StageOutput(tmp_path)
 
-@pytest.mark.parametrize(
-    ("processor", "box", "cells"),
-    [
-        (CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE), (32, 0, 96, 64), []),
-        (
-            LlavaImageProcessorPil(size=SQUARE, crop_size=SQUARE, do_pad=True),
-            (0, -32, 128, 96),
-            [(1, 0)],
-        ),
-    ],
-    ids=["centre crop", "pad"],
-)
-def test_places_on_an_oblong_picture(processor, box, cells) -> None:
-    study = SimpleNamespace(
-        vlm=SimpleNamespace(processor=SimpleNamespace(image_processor=processor))
-    )
+    stage._write(output, study)
 
-    place = place_of(study, (128, 64), 16, [Box(4, 4, 28, 28)])  # in the upper left corner
-
-    assert place.grid == (4, 4)
-    assert place.box == box
-    assert np.argwhere(place.objects).tolist() == [list(cell) for cell in cells]
+    assert output.files == []
+    (warning,) = output.warnings
+    assert warning.startswith(f"where heads look is left out for {4 * N_SAMPLES} samples")
+    assert warning.endswith("the picture was mirrored.")
+    assert list(overlaid_pictures(study, ["is it ?"], [Image.new("RGB", (64, 64))], (0, 0))) == [
+        None
+    ]
 
 
 # ---------------------------------------------------------------- custom prompts
