@@ -13,6 +13,7 @@ from feature_atlas.etl.commands.summary import print_rows
 from feature_atlas.etl.config.run_config import load_config
 from feature_atlas.etl.opening.costs import duration
 from feature_atlas.etl.opening.disk import gigabytes
+from feature_atlas.etl.opening.forward import look_at_forward
 from feature_atlas.etl.opening.looks import Check
 from feature_atlas.etl.opening.machine import existing, free_disk
 from feature_atlas.etl.opening.opening import examine
@@ -95,6 +96,11 @@ def _print_opening(path: Path, home: Path, console: Console) -> bool:
     opening = examine(config, home)
     for check in opening.checks:
         _print(check, console)
+    good = all(check.ok for check in opening.checks)
+    if good:  # reads the weights
+        forward = look_at_forward(config)
+        _print(forward, console)
+        good = forward.ok
     if opening.machine is not None and opening.work:
         machine = opening.machine
         rows = [
@@ -112,7 +118,7 @@ def _print_opening(path: Path, home: Path, console: Console) -> bool:
             f"{config.vlm.dtype} and {machine.sae_speed:.1e} in float32, as measured here",
             highlight=False,
         )
-    return all(check.ok for check in opening.checks)
+    return good
 
 
 def _print(check: Check, console: Console) -> None:
