@@ -133,7 +133,8 @@ def _index(path: Path, _version: tuple[int, int] | None) -> TextFile:
 def base_text_tokens(study: Study, layers: Sequence[int], *, part: Part) -> Iterator[Tokens]:
     """Residuals of plain text in the base model: endless and reshuffled for train, else finite.
 
-    BOS has the role BOS and every other token QUESTION; `prompt` is the document in its batch.
+    A document's first token has the role BOS and every other QUESTION; `prompt` is the document in
+    its batch.
     """
     for batch in base_text_batches(study, part):
         yield harvest(study.base_model.model, batch, layers)
@@ -167,22 +168,22 @@ def encode_documents(
     path: Path,
     context_size: int,
 ) -> PromptBatch:
-    """One BOS and the text of each document, right padded; what is too long is cut."""
+    """One BOS and the text of each document, right padded; what is too long is cut.
+
+    Qwen's tokenizers have no BOS: there a document's own first token takes its role, which as the
+    place that all others look to has a residual like no other.
+    """
     bos = tokenizer.bos_token_id
-    if bos is None:
-        raise ValueError(
-            f"{type(tokenizer).__name__} of the base model has no BOS token: expected one, since "
-            "the SAEs were trained on text that begins with it."
-        )
     encoded = tokenizer([d.text for d in documents], add_special_tokens=False)["input_ids"]
-    rows = [[bos, *ids][:context_size] for ids in encoded]
+    begin = [] if bos is None else [bos]
+    rows = [[*begin, *ids][:context_size] for ids in encoded]
     for document, row in zip(documents, rows, strict=True):
-        if row.count(bos) != 1:
+        if bos is not None and row.count(bos) != 1:
             raise ValueError(
                 f"{path}, line {document.line}: the text holds the BOS token "
                 f"{tokenizer.bos_token!r} itself, expected plain text: remove it, one is added."
             )
-    ids = torch.full((len(rows), max(map(len, rows))), _padding(tokenizer, bos))
+    ids = torch.full((len(rows), max(map(len, rows))), _padding(tokenizer))
     mask = torch.zeros_like(ids)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = torch.tensor(row)
@@ -192,7 +193,7 @@ def encode_documents(
     return PromptBatch(ids, mask, roles)
 
 
-def _padding(tokenizer: PreTrainedTokenizerBase, bos: int) -> int:
+def _padding(tokenizer: PreTrainedTokenizerBase) -> int:
     """What stands where nothing attends to it; many base models have no padding token."""
-    padding: int | None = tokenizer.pad_token_id
-    return bos if padding is None else padding
+    known = (tokenizer.pad_token_id, tokenizer.bos_token_id)
+    return next((token for token in known if token is not None), 0)

@@ -138,12 +138,18 @@ def test_a_document_that_brings_a_bos_is_named(base_model, tmp_path):
         encode_documents(base_model.tokenizer, documents, tmp_path, context_size=6)
 
 
-def test_a_tokenizer_without_bos_is_refused(tmp_path):
+def test_without_bos_a_documents_first_token_has_its_role(tmp_path):
     bare = build_tokenizer()
     bare.bos_token = None
+    documents = [Document(1, "red circle"), Document(2, "the red circle")]
 
-    with pytest.raises(ValueError, match="has no BOS token"):
-        encode_documents(bare, [Document(1, "red")], tmp_path, context_size=6)
+    batch = encode_documents(bare, documents, tmp_path, context_size=6)
+
+    assert [bare.decode(ids) for ids in documents_of(batch)] == ["red circle", "the red circle"]
+    assert batch.roles.tolist() == [
+        [Role.BOS, Role.QUESTION, Role.PAD],
+        [Role.BOS, Role.QUESTION, Role.QUESTION],
+    ]
 
 
 def test_residuals_are_those_of_each_document_alone(study):
