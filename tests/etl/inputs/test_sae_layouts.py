@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import released_saes as fakes
 import torch
+from models_page import releases
 from random_llama import text_config
 from released_saes import D, F, Formula
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -221,6 +222,19 @@ def test_codes_are_those_of_the_releases_own_formula_in_float64(layout, hub, mod
     assert 0.01 < (expected.activations > 0).double().mean() < 0.7
     assert kind(sae.gate) == gate
     assert stated_by_release(config, config.layers[0], F).l0 == l0
+
+
+def test_the_page_of_models_says_these_gates_of_all_releases_read_the_same_way(hub):
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    directory = get_pretrained_saes_directory()
+    readers = {name: entry.conversion_func for name, entry in directory.items()}
+    configs = [(gate, case(hub)[0]) for gate, _, case in LAYOUTS.values()]
+    found = {readers[c.path]: gate for gate, c in configs if c.source == "sae_lens_release"}
+
+    said = {row["release"]: row["gate"] for row in releases()}
+
+    assert said == {release: found[readers[release]] for release in said}
 
 
 def test_layers_with_different_gates_are_refused(hub, model):
