@@ -12,24 +12,26 @@ from feature_atlas.vlm.processor_geometry import seen_box
 
 NOTICED = 0.01
 """Share of a picture that rounding may take; more is a crop."""
+N_SIZES = 50
+"""Sizes of pictures that are looked at, the commonest; one takes up to a few seconds."""
 
 
 def warn_of_cropping(
     output: StageOutput, processor: ProcessorMixin, sizes: Sequence[tuple[int, int]]
 ) -> None:
     """Say which share of the pictures (width, height) loses something, and how much at most."""
+    common = dict(Counter(sizes).most_common(N_SIZES))
     try:
-        lost = {size: _share_lost(processor, size) for size in set(sizes)}
+        lost = {size: _share_lost(processor, size) for size in common}
     except UnknownGeometryError as error:
         output.warn(f"it is not known whether the image processor crops pictures: {error}")
         return
-    counts = Counter(size for size in sizes if lost[size] > NOTICED)
-    n_cropped, n = counts.total(), len(sizes)
-    if n_cropped:
-        most = max(lost[size] for size in counts)
+    cropped = {size: share for size, share in lost.items() if share > NOTICED}
+    if cropped:
+        n_cropped, n = sum(common[size] for size in cropped), sum(common.values())
         output.warn(
             f"the image processor crops {n_cropped / n:.0%} of the pictures "
-            f"({n_cropped} of {n}), of one {most:.0%} of its area: what lies at "
+            f"({n_cropped} of {n}), of one {max(cropped.values()):.0%} of its area: what lies at "
             "the edges is not seen, left and right most of all. Use a processor that pads "
             "(do_pad), as the model was trained with, or say why not."
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from transformers import ProcessorMixin
@@ -150,23 +150,34 @@ def _fitted(
 
 def _line(places: Float[np.ndarray, "line pixel"], length: int) -> tuple[float, float] | None:
     """Pixels of the picture per pixel of the tile, and where the tile begins."""
-    pixel = np.broadcast_to(np.arange(places.shape[1]) + 0.5, places.shape)
     known = np.isfinite(places)
     if known.any(0).sum() < N_PIXELS:
         return None
-    step, start = np.polyfit(pixel[known], places[known], 1)
+    step, start, off = _least_squares(places, known)
     rim = RIM * max(1.0, abs(step))
     inner = known & (places > rim) & (places < length - rim)
     if inner.any(0).sum() >= N_PIXELS:
-        known = inner
-        step, start = np.polyfit(pixel[known], places[known], 1)
-    off = float(np.sqrt(np.mean((step * pixel + start - places)[known] ** 2)))
+        step, start, off = _least_squares(places, inner)
     if step <= 0 or off > UNEVEN * length / LEVELS + step / 2:
         raise UnknownGeometryError(
             f"pixels lie {off:.1f} pixels of the picture off an even map of its {length}: expected "
             "a picture that is resized, padded and cut, and not turned or mirrored."
         )
-    return float(step), float(start)
+    return step, start
+
+
+def _least_squares(
+    places: Float[np.ndarray, "line pixel"], known: Bool[np.ndarray, "line pixel"]
+) -> tuple[float, float, float]:
+    """Step and start of the straight line through known places, and how far they lie off it."""
+    pixel, counts = np.arange(places.shape[1]) + 0.5, known.sum(0)
+    middle = np.average(pixel, weights=counts)
+    mean = places.mean(where=known)
+    sums = np.sum(places - mean, axis=0, where=known)
+    step = (sums @ (pixel - middle)) / (counts @ (pixel - middle) ** 2)
+    start = mean - step * middle
+    off = np.square(places - (step * pixel + start)).mean(where=known) ** 0.5
+    return float(step), float(start), float(off)
 
 
 def _as_stated(image_processor: Any, found: Geometry, width: int, height: int) -> Geometry:

@@ -4,6 +4,7 @@ from PIL import ImageOps
 from transformers import CLIPImageProcessorPil
 
 from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.vlm import cropping
 from feature_atlas.etl.stages.vlm.cropping import warn_of_cropping
 
 
@@ -23,6 +24,14 @@ def test_oblong_pictures_that_are_cropped_are_a_warning_with_their_share(tmp_pat
 
     assert "crops 50% of the pictures (2 of 4), of one 50% of its area" in warning
     assert "do_pad" in warning
+
+
+def test_of_many_sizes_the_commonest_are_looked_at(tmp_path, crops, monkeypatch):
+    monkeypatch.setattr(cropping, "N_SIZES", 2)
+
+    (warning,) = warned(tmp_path, crops, [(90, 30), (64, 64), (128, 64), (64, 64), (128, 64)])
+
+    assert "(2 of 4), of one 50% of its area" in warning
 
 
 def test_square_pictures_are_no_warning(tmp_path, crops):
