@@ -12,7 +12,9 @@ import numpy as np
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.study import Study, open_study
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.forward_check import BOUNDS, Agreement, check_forward, require_own_forward
+from feature_atlas.vlm.resume import added_between
 
 N_PROMPTS = 4
 """Questions with pictures that are run: the first ones of the run."""
@@ -34,6 +36,7 @@ def _write(output: StageOutput, study: Study) -> None:
     found, bound = forward_agreement(study), BOUNDS[study.vlm.model.dtype]
     require_own_forward(found, bound)
     output.table("forward_check", _columns(found, bound))
+    _warn_of_additions(output, study)
 
 
 def forward_agreement(study: Study) -> list[Agreement]:
@@ -41,6 +44,19 @@ def forward_agreement(study: Study) -> list[Agreement]:
     batches = study.prompts(study.samples["vqav2-val"][:N_PROMPTS])
     of_batches = [check_forward(study.vlm.model, batch, study.layers) for batch, _ in batches]
     return [max(same, key=_badness) for same in zip(*of_batches, strict=True)]
+
+
+def _warn_of_additions(output: StageOutput, study: Study) -> None:
+    """Where "after a layer" could mean two things, the run says which."""
+    batch, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
+    model = study.vlm.model
+    layers = [at for at in added_between(model, decoder_inputs(model, batch)) if at in study.layers]
+    if layers:
+        output.warn(
+            f"{type(model).__name__} adds image features behind layers "
+            f"{', '.join(map(str, layers))}: the residual of a layer is what its module returns, "
+            "before that"
+        )
 
 
 def _badness(one: Agreement) -> float:

@@ -72,6 +72,16 @@ def clean_run(
     return whole._replace(start=start, calls=late, past=past)
 
 
+@torch.no_grad()
+def added_between(model: PreTrainedModel, inputs: DecoderInputs) -> list[int]:
+    """Layers behind which a family adds something to the residual (DeepStack, to image tokens).
+
+    What a layer's module returns is then not yet what the next one gets.
+    """
+    _, calls = _watched(model, inputs, 0)
+    return [at - 1 for at, call in sorted(calls.items()) if call.added is not None]
+
+
 def resumed_logits(
     model: PreTrainedModel, run: CleanRun, hidden: Float[Tensor, "batch token d_model"]
 ) -> Float[Tensor, "batch vocabulary"]:

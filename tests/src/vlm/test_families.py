@@ -13,9 +13,12 @@ from families import FAMILIES, N_LAYERS, QUESTIONS, SUFFIX, WIDTH, Family, famil
 from torch import Tensor
 from transformers.utils import is_torchvision_available
 
+from feature_atlas.dictionary.gate import Threshold, TopK
+from feature_atlas.dictionary.sae import Encoder, Sae
 from feature_atlas.heads.head_attribution import run_clean_and_corrupt
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.forward_check import Own
+from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.head_probe import record_heads
 from feature_atlas.vlm.image_features import (
     ImageFeatures,
@@ -26,7 +29,7 @@ from feature_atlas.vlm.image_features import (
 )
 from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.residual_stream import decoder_layers, edit_residual, logits, residuals
-from feature_atlas.vlm.resume import clean_run, resumed_logits
+from feature_atlas.vlm.resume import added_between, clean_run, resumed_logits
 from feature_atlas.vlm.token_roles import (
     TEXT_ROLES,
     PromptBatch,
@@ -102,6 +105,32 @@ def test_residuals_and_answers_are_the_models_own(case: Case) -> None:
 
     assert case.apart(residuals(case.family.model, inputs, LAYERS)) <= BOUND
     assert relative(logits(case.family.model, inputs), case.own.logits) <= BOUND
+
+
+GATES = {"topk": TopK(5), "threshold": Threshold(0.4 + 0.02 * torch.arange(48.0))}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_codes_are_the_formula_on_the_models_own_residuals(case: Case, gate: str) -> None:
+    """In float64; decoder norms differ, the gate sees them or does not."""
+    draw = torch.Generator().manual_seed(2)
+    w_enc, w_dec = (torch.randn(shape, generator=draw) for shape in ((WIDTH, 48), (48, WIDTH)))
+    b_enc = torch.randn(48, generator=draw)
+    sae = Sae(w_enc, b_enc, w_dec, torch.zeros(WIDTH), GATES[gate], 0.3)
+    own = case.own.residuals[1][case.batch.attention_mask.bool()].double()
+
+    codes = Encoder.of(sae).encode(harvest(case.family.model, case.batch, [1]).residuals[1])
+
+    length = w_dec.double().norm(dim=-1)
+    g = 0.3 * own @ w_enc.double() + b_enc.double()
+    if isinstance(sae.gate, Threshold):
+        expected = torch.where(g > sae.gate.theta, g * length, 0)
+    else:
+        kept = (g * length).topk(5).indices
+        expected = torch.zeros_like(g).scatter(1, kept, (g * length).gather(1, kept).relu())
+    found = torch.zeros_like(expected).scatter_add(1, codes.indices, codes.values.double())
+    assert (found > 0).sum() > len(own)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=2e-4)
 
 
 @torch.no_grad()
@@ -214,6 +243,9 @@ def test_features_of_more_levels_than_one_are_replaced_level_by_level() -> None:
     found = residuals(model, decoder_inputs(model, batch, only_deep), LAYERS)
 
     assert isinstance(only_deep, ImageFeatures)
+    assert added_between(model, decoder_inputs(model, batch)) == [0, 1]
+    plain = case_of("llava")
+    assert added_between(plain.family.model, decoder_inputs(plain.family.model, plain.batch)) == []
     assert len(own.levels) == 3
     torch.testing.assert_close(found[0], case.own.residuals[0])  # added after layer 0
     assert case.apart({1: found[1]}) > 0.01
