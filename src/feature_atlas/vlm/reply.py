@@ -17,8 +17,9 @@ from feature_atlas.vlm.token_roles import PromptBatch, Role
 def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> PromptBatch:
     """The prompts, each followed by the model's greedy reply with the role ANSWER.
 
-    At most ``n_tokens`` are added; the end-of-sequence token and what follows it are not. Later
-    passes can then change the picture and keep the words.
+    At most ``n_tokens`` are added; the end-of-sequence token and what follows it are not, and the
+    token that stands for a picture is never among them. Later passes can then change the picture
+    and keep the words.
     """
     prompt_ids, mask = (
         _padded_left(batch.input_ids, batch),
@@ -31,6 +32,7 @@ def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> Pro
         attention_mask=mask,
         do_sample=False,
         max_new_tokens=n_tokens,
+        suppress_tokens=_never_said(model),
         **accepted(model.forward, given),
     )
     reply = said[:, prompt_ids.shape[1] :]
@@ -43,6 +45,13 @@ def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> Pro
         for name, known, said in _types_of_reply(model, by_token, reply)
     }
     return PromptBatch(ids, (roles != Role.PAD).long(), roles, {**others, **types})
+
+
+def _never_said(model: PreTrainedModel) -> list[int]:
+    """The image token: in a reply it would ask later passes for a picture that is not there."""
+    token = getattr(model.config, "image_token_id", None)
+    given = model.generation_config.suppress_tokens or []
+    return given if token is None else [*given, token]
 
 
 def _by_token(batch: PromptBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -67,3 +67,16 @@ def test_the_roles_of_the_prompt_stay(llava, batch):
         n = int(batch.attention_mask[row].sum())
         assert torch.equal(replied.roles[row, :n], batch.roles[row, :n])
         assert (replied.roles[row, n : n + 2] == Role.ANSWER).all()
+
+
+def test_a_reply_never_holds_the_token_that_stands_for_a_picture(llava, batch):
+    image_token, first = llava.config.image_token_id, with_reply(llava, batch, N_TOKENS)
+
+    def prefer(_module, _args, scores: torch.Tensor) -> torch.Tensor:
+        return scores.index_fill(-1, torch.tensor([image_token]), 1e4)
+
+    handle = llava.lm_head.register_forward_hook(prefer)
+    replied = with_reply(llava, batch, N_TOKENS)
+    handle.remove()
+
+    assert torch.equal(replied.input_ids, first.input_ids)
