@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AutoConfig, AutoProcessor, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+from feature_atlas.ablation.yes_no import yes_no_ids
 from feature_atlas.vlm.chat_template import require_assistant_header
 from feature_atlas.vlm.processor_call import require_processor
 
@@ -27,6 +28,7 @@ def read_processor(folder: Path) -> ProcessorMixin:
         ) from error
     require_processor(processor)
     require_assistant_header(processor)
+    yes_no_ids(processor.tokenizer)  # removals are scored by these answers
     return processor
 
 

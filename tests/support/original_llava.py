@@ -31,7 +31,9 @@ from transformers import (
     SiglipVisionModel,
 )
 
-SIDE, PATCH, N_BYTES = 56, 14, 256
+SIDE, PATCH = 56, 14
+WORDS = {"no": [("n", "o")], "yes": [("y", "e"), ("ye", "s")]}
+"""Answers, which every tokenizer has as one token, and the merges that make them of bytes."""
 TOWER, PROJECTOR = "model.vision_tower.vision_tower.vision_model.", "model.mm_projector."
 
 LLAMA_3_1 = [
@@ -58,7 +60,7 @@ class Family(NamedTuple):
     model_type: str
     """Of the original's config.json."""
     specials: list[str]
-    """Its special tokens, after 256 bytes."""
+    """Its special tokens, after bytes and words."""
     bos: str
     """Its first token."""
     eos: str
@@ -139,9 +141,10 @@ STD = {"clip": (0.26862954, 0.26130258, 0.27577711), "siglip": (0.5, 0.5, 0.5)}
 
 
 def tokenizer_of(family: Family) -> PreTrainedTokenizerFast:
-    """Bytes and the family's special tokens."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    """Bytes, the words of answers and the family's special tokens."""
+    merges = [merge for steps in WORDS.values() for merge in steps]
+    known = sorted(pre_tokenizers.ByteLevel.alphabet()) + ["".join(merge) for merge in merges]
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(known)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(
@@ -174,7 +177,7 @@ def settings_of(family: Family, tower: str) -> dict[str, Any]:
         "num_key_value_heads": 2,
         "rms_norm_eps": 1e-5,
         "initializer_range": 0.1,
-        "vocab_size": N_BYTES + len(family.specials) + family.n_rows,
+        "vocab_size": len(tokenizer) + family.n_rows,
         "torch_dtype": "float32",
         "transformers_version": "4.43.1",
         "freeze_mm_mlp_adapter": False,

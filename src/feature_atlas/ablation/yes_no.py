@@ -29,7 +29,8 @@ def yes_no_ids(tokenizer: PreTrainedTokenizerBase, yes: str = "yes", no: str = "
     if not ids.yes or not ids.no or set(ids.yes) & set(ids.no):
         raise ValueError(
             f"answers {yes!r} -> {ids.yes} and {no!r} -> {ids.no}: expected at least one token "
-            "for each and none for both; choose answers that this tokenizer writes as one token."
+            "for each and none for both, since answers are read from the first token: with this "
+            "tokenizer statements cannot be asked about."
         )
     return ids
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from original_llava import (
     SIDE,
+    WORDS,
     original_ids,
     original_logits,
     original_pixels,
@@ -24,6 +25,7 @@ from feature_atlas.etl.inputs.checkpoints import load_vlm
 from feature_atlas.etl.inputs.llava_original import target_weights
 from feature_atlas.etl.inputs.llava_original.conversation import SEES, VICUNA
 from feature_atlas.etl.inputs.llava_original.conversion import plan_conversion, write_conversion
+from feature_atlas.etl.inputs.processors import read_processor
 from feature_atlas.vlm.residual_stream import decoder_layers
 from feature_atlas.vlm.token_roles import Role, encode_prompts, render_prompt
 
@@ -237,3 +239,14 @@ def test_a_conversation_goes_on_as_it_was_tuned(tmp_path: Path):
     text = processor.apply_chat_template([{"role": r, "content": c} for r, c in turns])
 
     assert text == f"<s>{VICUNA} USER: Hi ASSISTANT: Hello.</s>USER: Bye "
+
+
+def test_a_tokenizer_without_a_token_for_yes_is_refused_when_the_model_is_read(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.delitem(WORDS, "yes")
+    tower = write_tower(tmp_path / "tower", "clip")
+    target = convert(write_original(tmp_path / "original"), tmp_path / "new", tower)
+
+    with pytest.raises(ValueError, match=r"answers 'yes' -> \[\] and 'no' -> \[\d+\]: expected"):
+        read_processor(target)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from original_llava import (
+    FAMILIES,
     PROJECTOR,
     TOWER,
     original_weights,
+    tokenizer_of,
     write_original,
     write_shards,
     write_tower,
@@ -147,10 +149,12 @@ def test_a_tower_that_is_nowhere_is_asked_for(tmp_path: Path):
 
 
 def test_a_vocabulary_without_a_free_token_is_refused(tmp_path: Path, tower: str):
-    n_used = 256 + 3
+    n_used = len(tokenizer_of(FAMILIES["vicuna"]))
     source = write_original(tmp_path / "original", "vicuna", vocab_size=n_used)
 
-    with pytest.raises(ValueError, match=r"259 tokens for 259 rows.*change the model's probab"):
+    with pytest.raises(
+        ValueError, match=rf"{n_used} tokens for {n_used} rows.*change the model's probab"
+    ):
         plan_conversion(source, tower)
 
 
