@@ -30,6 +30,7 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("jumprelu", "topk"),
     "norm_activation": ("dataset-wise",),
     "use_glu_encoder": (False,),
+    "tied_encoder": (False,),
     "sparsity_include_decoder_norm": (True, False),
     "apply_decoder_bias_to_pre_encoder": (True, False),
     "use_decoder_bias": (True, False),
@@ -45,6 +46,7 @@ OF_TRAINING = {
     *("bias_init_method", "init_decoder_norm", "init_encoder_norm", "decoder_exactly_fixed_norm"),
     *("init_encoder_with_decoder_transpose", "l1_coefficient", "l1_coefficient_warmup_steps"),
     *("use_batch_norm_mse", "sae_pretrained_name_or_path", "strict_loading"),
+    "use_raw_private_hyperparams",
 }
 """Settings that say how it was trained, and nothing of what it computes now."""
 

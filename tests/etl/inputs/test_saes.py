@@ -89,6 +89,7 @@ def test_llama_scope_files_give_the_k_and_scale_they_state(tmp_path):
             "expected the residual stream",
         ),
         ({"use_glu_encoder": True, "top_k": 7}, {}, "says use_glu_encoder True, expected False"),
+        ({"tied_encoder": True, "top_k": 7}, {}, "says tied_encoder True, expected False"),
         ({"act_fn": "relu", "top_k": 7}, {}, "says act_fn 'relu', expected 'jumprelu' or 'topk'"),
         (
             {"norm_activation": "token-wise", "top_k": 7},
