@@ -131,9 +131,10 @@ class BaseModelConfig(Section):
     )
     l0_tolerance: float = Field(0.2, ge=0, description="relative; against the stated L0, or k")
     max_neighbour_ratio: float = Field(
-        1.0,
+        1.1,
         ge=1,
-        description="FVU over that on the residuals of the layers beside: 1, own layer is best",
+        description="FVU over that on the residuals of the layers beside: 1, own layer is best; a "
+        "swapped dictionary has several times as much",
     )
     norm_tolerance: float = Field(
         0.25, gt=0, description="relative, of the mean normalised length against sqrt(d_model)"

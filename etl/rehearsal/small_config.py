@@ -18,6 +18,8 @@ N_STATEMENTS = 120
 N_BASE = (120, 240, 480, 960)
 """Questions: the first number with `N_ASKING` for every skill, or the last."""
 N_ASKING = 3
+BOUNDS = ("max_fvu_ratio", "max_neighbour_ratio", "l0_tolerance", "norm_tolerance")
+"""Of the gate check, which so few tokens would break."""
 NO_BOUND = 1e9
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -86,7 +88,7 @@ def rehearsal_config(config: RunConfig) -> RunConfig:
                 "stated": {},
                 "max_fvu": 1.0,
                 "max_dead": 1.0,
-                **dict.fromkeys(("max_fvu_ratio", "l0_tolerance", "norm_tolerance"), NO_BOUND),
+                **dict.fromkeys(BOUNDS, NO_BOUND),
             }
         )
     return _with_skills(config, config.model_copy(update=changes))

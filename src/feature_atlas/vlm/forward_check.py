@@ -9,6 +9,9 @@ Held against it, layer by layer:
     resumed     the same after an edit of the text, resumed above the layer; against a plain
                 forward with a hook that makes the edit
 
+The last and the second look into attention, which fused kernels do not let them: their referee is
+the model with transformers' own unfused ("eager") attention, which rounds in the same places.
+
 A difference is that of one token's residual (or one prompt's logits), relative to its length.
 """
 
@@ -22,8 +25,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
-from feature_atlas.vlm.head_probe import record_heads
+from feature_atlas.vlm.decoder_inputs import decoder_inputs
+from feature_atlas.vlm.head_probe import attention_by, record_heads
 from feature_atlas.vlm.image_features import accepted
 from feature_atlas.vlm.residual_stream import edit_residual, logits, residuals
 from feature_atlas.vlm.resume import clean_run, resumed_logits
@@ -33,7 +36,7 @@ Piece = Literal["residual", "heads", "answer", "resumed"]
 BOUNDS = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 2.0**-5, torch.float16: 2.0**-8}
 """Largest difference by the model's type. Float32 rounds to 6e-8, and a layer adds up some
 thousands of roundings; a wrong mask, cap or position moves a residual by percents. Bfloat16 rounds
-to 2^-8: eight such roundings, since attention looked into adds up in another order."""
+to 2^-8: eight such roundings, since products of fewer tokens may add up in another order."""
 
 
 class Agreement(NamedTuple):
@@ -59,18 +62,21 @@ def check_forward(
 ) -> list[Agreement]:
     """Every piece at every one of ``layers``, on a few prompts with pictures."""
     inputs, own, top = decoder_inputs(model, batch), own_forward(model, batch, layers), max(layers)
+    with attention_by(model, "eager"):
+        unfused = own_forward(model, batch, layers)
+        resumed = [_resumed(model, batch, layer) for layer in layers]
     is_token = batch.attention_mask.bool()
-    runs: dict[Piece, dict[int, Tensor]] = {
-        "residual": residuals(model, inputs, layers),
-        "heads": record_heads(model, inputs, layers).residuals,
+    runs: dict[Piece, tuple[dict[int, Tensor], Own]] = {
+        "residual": (residuals(model, inputs, layers), own),
+        "heads": (record_heads(model, inputs, layers).residuals, unfused),
     }
     found = [
-        Agreement(piece, layer, _apart(run[layer][is_token], own.residuals[layer][is_token]))
-        for piece, run in runs.items()
+        Agreement(piece, layer, _apart(run[layer][is_token], its.residuals[layer][is_token]))
+        for piece, (run, its) in runs.items()
         for layer in layers
     ]
     found.append(Agreement("answer", top, _apart(logits(model, inputs), own.logits)))
-    return [*found, *(_resumed(model, batch, inputs, layer) for layer in layers)]
+    return [*found, *resumed]
 
 
 @torch.no_grad()
@@ -95,15 +101,13 @@ def own_forward(model: PreTrainedModel, batch: PromptBatch, layers: Sequence[int
     return Own(captured, found.logits[torch.arange(len(last), device=last.device), last])
 
 
-def _resumed(
-    model: PreTrainedModel, batch: PromptBatch, inputs: DecoderInputs, layer: int
-) -> Agreement:
+def _resumed(model: PreTrainedModel, batch: PromptBatch, layer: int) -> Agreement:
     """Text pushed along a fixed direction after the layer, by as much as it is long."""
     is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
-    clean = clean_run(model, inputs, layer, is_text)
+    clean = clean_run(model, decoder_inputs(model, batch), layer, is_text)
     pushed = _pushed(clean.residual, is_text)
     found = resumed_logits(model, clean, pushed)
-    with edit_residual(model, layer, lambda hidden: _pushed(hidden, is_text)):
+    with edit_residual(model, layer, partial(_pushed, is_text=is_text)):
         expected = own_forward(model, batch).logits
     return Agreement("resumed", layer, _apart(found, expected))
 

@@ -151,15 +151,24 @@ AttentionMaskInterface.register(_ATTENTION, eager_mask)
 @contextmanager
 def probed_heads(model: PreTrainedModel, probe: Probe) -> Iterator[None]:
     """Let ``probe`` see and replace what flows through the text model's heads, until the end."""
-    decoder = cast(PreTrainedModel, text_model(model))
-    implementation = decoder.config._attn_implementation
     token = _probe.set(probe)
-    decoder.set_attn_implementation(_ATTENTION)
+    try:
+        with attention_by(model, _ATTENTION):
+            yield
+    finally:
+        _probe.reset(token)
+
+
+@contextmanager
+def attention_by(model: PreTrainedModel, implementation: str) -> Iterator[None]:
+    """Let the text model's attention be computed by one of transformers' implementations."""
+    decoder = cast(PreTrainedModel, text_model(model))
+    before = decoder.config._attn_implementation
+    decoder.set_attn_implementation(implementation)
     try:
         yield
     finally:
-        decoder.set_attn_implementation(implementation)
-        _probe.reset(token)
+        decoder.set_attn_implementation(before)
 
 
 def record_heads(

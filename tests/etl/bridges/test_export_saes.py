@@ -41,7 +41,11 @@ def built(run_folder: Path, tmp_path_factory) -> Path:
     manifest = json.loads((folder / "manifest.json").read_text())
     for stage, below, layer in BUILT:
         sae = folder / stage / "sae" / below
-        save_sae(sae_of(layer), sae, {"model_name": "tiny", "hook_name": f"blocks.{layer}.x"})
+        save_sae(
+            sae_of(layer),
+            sae,
+            {"model_name": "tiny", "hook_name": f"blocks.{layer}.hook_resid_post"},
+        )
         manifest["files"] += [
             {"path": f"{stage}/sae/{below}/{file.name}", "stage": stage} for file in sae.iterdir()
         ]

@@ -24,7 +24,7 @@ def folder(run_folder: Path, tmp_path: Path) -> Path:
 
 KEYS = "regime skill layer feature tokens_seen source rank prompt_no variant method head_layer head"
 KEYS = {*KEYS.split(), "sample", "evaluation", "control_no", "role", "condition", "intervention"}
-KEYS |= {"kind", "name", "n_features", "place", "alpha"}
+KEYS |= {"kind", "name", "n_features", "place", "alpha", "piece"}
 
 
 @pytest.mark.parametrize("table", [*DENSE, *SPARSE])

@@ -32,7 +32,7 @@ def test_sinks_by_hand() -> None:
     assert median == pytest.approx(1, rel=1 / 16)
     found = role_energy(sums, 10 * median)
     assert found.n_tokens.tolist()[Role.IMAGE] == 3
-    assert found.n_sinks.tolist() == [0, 0, 1, 0, 0, 0, 0]
+    assert found.n_sinks.tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
     # image tokens have energies 4, 4 and 16: the sink carries two thirds
     assert found.energy[Role.IMAGE] == 8
     assert found.energy_without_sinks[Role.IMAGE] == 4

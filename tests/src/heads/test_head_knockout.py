@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from feature_atlas.ablation.yes_no import yes_no_ids, yes_no_margin
+from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.heads.exact_patch import exact_patch, patched_heads
 from feature_atlas.heads.head_knockout import (
@@ -42,7 +43,7 @@ class Case:
         direction = torch.randn(self.clean.embeds.shape[-1], generator=generator)
         weight = torch.randn(self.clean.embeds.shape[-1], 6, generator=generator)
         self.question = Question(
-            LAYER, 4, direction / direction.norm(), Encoder(weight, torch.zeros(6), 2),
+            LAYER, 4, direction / direction.norm(), Encoder(weight, torch.zeros(6), TopK(2), None),
             yes_no_ids(processor.tokenizer),
         )  # fmt: skip
 
