@@ -15,9 +15,10 @@ from feature_atlas.dictionary.adapt import adapt, starting_point
 from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
 from feature_atlas.dictionary.sae import Sae
-from feature_atlas.vlm.harvest import Tokens, harvest
-from feature_atlas.vlm.residual_stream import freeze
-from feature_atlas.vlm.token_roles import PromptBatch, Role
+from feature_atlas.vlm.decoder_inputs import DecoderInputs
+from feature_atlas.vlm.harvest import Tokens
+from feature_atlas.vlm.residual_stream import freeze, residuals
+from feature_atlas.vlm.token_roles import Role
 
 REGIMES = ("text", "image", "full", "random")
 N_LAYERS, D_MODEL, D_SAE, K = 32, 128, 1024, 50
@@ -64,8 +65,17 @@ class World:
         while True:
             ids = torch.randint(256, self.roles.shape, generator=random)
             pictures = torch.randn(N_PROMPTS, N_IMAGE, D_MODEL, generator=random)
-            batch = PromptBatch(ids, torch.ones_like(ids), self.roles, None)
-            yield harvest(self.model, batch, layers, image_embeds=pictures)
+            yield self._tokens(ids, pictures, layers)
+
+    @torch.no_grad()
+    def _tokens(self, ids: torch.Tensor, pictures: torch.Tensor, layers: Sequence[int]) -> Tokens:
+        """One forward pass in which random embeddings stand for the picture."""
+        embeds = self.model.get_input_embeddings()(ids)
+        embeds[self.roles == Role.IMAGE] = pictures.flatten(0, 1)
+        found = residuals(self.model, DecoderInputs(embeds, torch.ones_like(ids)), layers)
+        prompt = torch.arange(N_PROMPTS)[:, None].expand_as(ids)
+        flat = {layer: x.flatten(0, 1) for layer, x in found.items()}
+        return Tokens(flat, self.roles.flatten(), prompt.flatten())
 
 
 def main() -> None:
