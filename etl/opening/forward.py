@@ -5,13 +5,8 @@ from feature_atlas.etl.inputs.checkpoints import load_vlm
 from feature_atlas.etl.inputs.data_sets import read_data_sets
 from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.opening.looks import Check, Looks
-from feature_atlas.etl.stages.vlm.forward_check import N_PROMPTS
-from feature_atlas.vlm.forward_check import (
-    BOUNDS,
-    Agreement,
-    check_forward,
-    require_own_forward,
-)
+from feature_atlas.etl.stages.vlm.forward_check import N_PROMPTS, agreement
+from feature_atlas.vlm.forward_check import Agreement
 from feature_atlas.vlm.token_roles import encode_prompts
 
 
@@ -31,9 +26,7 @@ def _agreement(config: RunConfig) -> list[Agreement]:
         [open_image(sample.image) for sample in samples],
         suffix=config.vlm.suffix,
     )
-    found = check_forward(vlm.model, batch.to(config.device), config.sae.layers)
-    require_own_forward(found, BOUNDS[vlm.model.dtype])
-    return found
+    return agreement(vlm.model, [batch.to(config.device)], config.sae.layers)
 
 
 def _said(found: list[Agreement]) -> str:

@@ -4,17 +4,19 @@ The first stage of every run, on a few real prompts. Out of bounds, the run stop
 piece differs at which layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isnan
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.forward_check import BOUNDS, Agreement, check_forward, require_own_forward
 from feature_atlas.vlm.resume import added_between
+from feature_atlas.vlm.token_roles import PromptBatch
 
 N_PROMPTS = 4
 """Questions with pictures that are run: the first ones of the run."""
@@ -33,17 +35,21 @@ def run_forward_check(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    found, bound = forward_agreement(study), BOUNDS[study.vlm.model.dtype]
-    require_own_forward(found, bound)
-    output.table("forward_check", _columns(found, bound))
+    prompts = study.prompts(study.samples["vqav2-val"][:N_PROMPTS])
+    model = study.vlm.model
+    found = agreement(model, (batch for batch, _ in prompts), study.layers)
+    output.table("forward_check", _columns(found, BOUNDS[model.dtype]))
     _warn_of_additions(output, study)
 
 
-def forward_agreement(study: Study) -> list[Agreement]:
-    """The worst of the first questions, for every piece and layer."""
-    batches = study.prompts(study.samples["vqav2-val"][:N_PROMPTS])
-    of_batches = [check_forward(study.vlm.model, batch, study.layers) for batch, _ in batches]
-    return [max(same, key=_badness) for same in zip(*of_batches, strict=True)]
+def agreement(
+    model: PreTrainedModel, batches: Iterable[PromptBatch], layers: Sequence[int]
+) -> list[Agreement]:
+    """The worst of some prompts, for every piece and layer; an error where it is out of bounds."""
+    of_batches = [check_forward(model, batch, layers) for batch in batches]
+    found = [max(same, key=_badness) for same in zip(*of_batches, strict=True)]
+    require_own_forward(found, BOUNDS[model.dtype])
+    return found
 
 
 def _warn_of_additions(output: StageOutput, study: Study) -> None:
