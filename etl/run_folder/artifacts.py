@@ -213,7 +213,8 @@ def read_json(file: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:
         raise ValueError(
-            f"{file} is not complete JSON ({error}): copy it again, or delete it and run again."
+            f"{file} is not complete JSON ({error}): copy it again; one that a stage wrote may be "
+            "deleted, and the run built again."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} holds {type(content).__name__}, expected a JSON object.")

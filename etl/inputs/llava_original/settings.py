@@ -3,12 +3,13 @@
 A setting that is not understood may change what the model computes, so it is refused.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import Gemma2Config, LlamaConfig, Phi3Config, PreTrainedConfig
+
+from feature_atlas.etl.run_folder.artifacts import read_json
 
 TEXT_MODELS: dict[str, type[PreTrainedConfig]] = {
     "llava_llama": LlamaConfig,
@@ -83,10 +84,7 @@ def read_settings(source: Path) -> dict[str, Any]:
     file = source / "config.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: expected the folder of a LLaVA checkpoint.")
-    try:
-        settings: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error}): download it again.") from error
+    settings = read_json(file)
     kind = settings.get("model_type")
     if kind == "llava":
         raise ValueError(f"{file} is in transformers' layout already: nothing to convert.")
