@@ -5,17 +5,8 @@ from transformers import LlamaForCausalLM
 
 from feature_atlas.etl.config.inputs import BaseModelConfig, VlmConfig
 from feature_atlas.etl.inputs.checkpoints import load_base_model, load_vlm
-from feature_atlas.toy.networks import new_language_model, new_vlm
-from feature_atlas.toy.tokenizer import build_processor, build_tokenizer
-
-
-@pytest.fixture(scope="module")
-def vlm_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vlm")
-    torch.manual_seed(0)
-    new_vlm(new_language_model()).save_pretrained(folder)
-    build_processor().save_pretrained(folder)
-    return folder
+from feature_atlas.toy.networks import new_language_model
+from feature_atlas.toy.tokenizer import build_tokenizer
 
 
 def test_a_vlm_folder_that_is_not_there_says_what_to_set(tmp_path):

@@ -11,8 +11,6 @@ from feature_atlas.etl.inputs import sae_release
 from feature_atlas.etl.inputs.checkpoints import load_vlm
 from feature_atlas.etl.inputs.llama_scope import load_llama_scope
 from feature_atlas.etl.inputs.saes import load_base_saes, load_sae, save_sae
-from feature_atlas.toy.networks import new_language_model, new_vlm
-from feature_atlas.toy.tokenizer import build_processor
 
 
 def some_sae(d_model=128, d_sae=32):
@@ -267,15 +265,6 @@ def test_an_sae_without_scale_asks_for_it(tmp_path):
 def test_a_folder_that_is_no_sae_says_what_was_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected an SAE folder with cfg\.json"):
         load_sae(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def vlm_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vlm")
-    torch.manual_seed(0)
-    new_vlm(new_language_model()).save_pretrained(folder)
-    build_processor().save_pretrained(folder)
-    return folder
 
 
 def test_an_sae_of_another_width_is_named_before_any_work(vlm_folder, tmp_path):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from random_sae import some_sae
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.dictionary.gate import Threshold, TopK, kind
@@ -11,17 +12,6 @@ from feature_atlas.dictionary.sae import (
     random_sae,
     without_decoder_bias,
 )
-
-
-def some_sae(scale: float = 2.5, d_model: int = 12, d_sae: int = 40, k: int = 5) -> Sae:
-    return Sae(
-        w_enc=torch.randn(d_model, d_sae),
-        b_enc=torch.randn(d_sae) * 0.1,
-        w_dec=torch.randn(d_sae, d_model) * torch.rand(d_sae, 1).add(0.5),
-        b_dec=torch.randn(d_model) * 0.1,
-        gate=TopK(k),
-        scale=scale,
-    )
 
 
 def test_a_code_worked_by_hand():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from random_sae import some_sae
 
 from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.sae import Sae, decode, encode, unit_directions
@@ -12,17 +13,6 @@ from feature_atlas.dictionary.sae_lens_form import (
     to_sae_lens,
     to_training_sae,
 )
-
-
-def some_sae(scale: float = 2.5, d_model: int = 12, d_sae: int = 40, k: int = 5) -> Sae:
-    return Sae(
-        w_enc=torch.randn(d_model, d_sae),
-        b_enc=torch.randn(d_sae) * 0.1,
-        w_dec=torch.randn(d_sae, d_model) * torch.rand(d_sae, 1).add(0.5),
-        b_dec=torch.randn(d_model) * 0.1,
-        gate=TopK(k),
-        scale=scale,
-    )
 
 
 def test_encoding_is_that_of_saelens_training_sae_in_the_normalised_space():
