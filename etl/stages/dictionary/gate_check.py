@@ -98,7 +98,7 @@ def stated_quality(study: Study, base: BaseModelConfig, layer: int) -> Stated:
 
 def _bounds(study: Study, base: BaseModelConfig, layer: int, stated: Stated) -> Bounds:
     return bounds_of(
-        study.base[layer],
+        study.base.kept[layer],
         stated,
         max_fvu=base.max_fvu,
         max_fvu_ratio=base.max_fvu_ratio,
