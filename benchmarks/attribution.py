@@ -19,7 +19,7 @@ from feature_atlas.heads.head_attribution import attribute_heads
 from feature_atlas.toy.tokenizer import build_processor
 from feature_atlas.toy.weights import vlm_path
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
-from feature_atlas.vlm.image_features import image_features, mean_image, n_image_tokens
+from feature_atlas.vlm.image_features import image_features, mean_image
 from feature_atlas.vlm.residual_stream import freeze
 from feature_atlas.vlm.token_roles import TEXT_ROLES, encode_prompts
 
@@ -70,7 +70,7 @@ def _runs(model: PreTrainedModel) -> Runs:
     )
     with torch.no_grad():
         own = image_features(model, batch)
-        other = mean_image(model, [batch]).in_place_of(own, n_image_tokens(batch))
+        other = mean_image(model, [batch]).in_place_of(own, batch)
         clean, corrupt = decoder_inputs(model, batch), decoder_inputs(model, batch, other)
         both = decoder_inputs(model, batch.twice(), own.and_then(other))
     text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES))

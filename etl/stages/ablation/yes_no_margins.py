@@ -15,7 +15,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet, que
 from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
-from feature_atlas.vlm.image_features import image_features, n_image_tokens
+from feature_atlas.vlm.image_features import image_features
 from feature_atlas.vlm.residual_stream import logits
 
 
@@ -65,9 +65,7 @@ def _with_mean_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, "
     model, parts = study.vlm.model, []
     for batch, *_ in _shelf(study).batches(evaluation.numbers):
         own = image_features(model, batch)
-        blind = decoder_inputs(
-            model, batch, study.mean_image.in_place_of(own, n_image_tokens(batch))
-        )
+        blind = decoder_inputs(model, batch, study.mean_image.in_place_of(own, batch))
         parts.append(yes_no_margin(logits(model, blind), _answers(study)))
     return torch.cat(parts).cpu()
 

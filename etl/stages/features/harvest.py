@@ -29,7 +29,7 @@ from feature_atlas.etl.stages.features.shift_counts import add_counts
 from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens, harvest
-from feature_atlas.vlm.image_features import ImageFeatures, image_features, n_image_tokens
+from feature_atlas.vlm.image_features import ImageFeatures, image_features
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
 
@@ -114,7 +114,7 @@ def _batches(
 
 def _mean_image(study: Study, batch: PromptBatch) -> ImageFeatures:
     own = image_features(study.vlm.model, batch)
-    return study.mean_image.in_place_of(own, n_image_tokens(batch))
+    return study.mean_image.in_place_of(own, batch)
 
 
 def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:

@@ -19,7 +19,7 @@ from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import NeutralCounts, max_activation, shuffled_samples
 from feature_atlas.vlm.harvest import Tokens, harvest
-from feature_atlas.vlm.image_features import image_features, n_image_tokens
+from feature_atlas.vlm.image_features import image_features
 from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
@@ -107,7 +107,7 @@ def _on_three_images(
     model = study.vlm.model
     said = with_reply(model, batch, study.config.neutral.n_reply_tokens)
     own = image_features(model, batch)
-    mean = study.mean_image.in_place_of(own, n_image_tokens(batch))
+    mean = study.mean_image.in_place_of(own, batch)
     return [
         harvest(model, said, layers, image=image).only(ASKED_AND_SAID)
         for image in (own, mean, image_features(model, other))

@@ -21,7 +21,7 @@ from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
-from feature_atlas.vlm.image_features import ImageFeatures, image_features, n_image_tokens
+from feature_atlas.vlm.image_features import ImageFeatures, image_features
 from feature_atlas.vlm.token_roles import PromptBatch
 
 
@@ -121,7 +121,7 @@ def _in_place(
         return image_features(study.vlm.model, other)
     if corruption == "global_mean":
         mean = mean.over_places()
-    return mean.in_place_of(own, n_image_tokens(batch))
+    return mean.in_place_of(own, batch)
 
 
 def _with_other_picture(study: Study, number: int) -> Sample:

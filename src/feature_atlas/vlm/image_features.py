@@ -63,10 +63,9 @@ class MeanImage(NamedTuple):
     levels: tuple[Float[Tensor, "patch d_model"], ...]
     """At each place of a picture; one row for all places where pictures differ in length."""
 
-    def in_place_of(
-        self, features: ImageFeatures, n_tokens: Int[Tensor, " prompt"]
-    ) -> ImageFeatures:
-        """It, in every picture's place; ``n_tokens`` says how many each prompt has."""
+    def in_place_of(self, features: ImageFeatures, batch: PromptBatch) -> ImageFeatures:
+        """It, in the place of every picture of a batch."""
+        n_tokens = n_image_tokens(batch)
         return features.replaced(
             _repeated(mean, features.levels[0], n_tokens) for mean in self.levels
         )

@@ -25,7 +25,6 @@ from feature_atlas.vlm.image_features import (
     accepted,
     image_features,
     mean_image,
-    n_image_tokens,
 )
 from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.residual_stream import decoder_layers, edit_residual, logits, residuals
@@ -144,7 +143,7 @@ def test_looking_into_heads_changes_nothing(case: Case) -> None:
 def test_other_features_stand_where_the_pictures_stood(case: Case) -> None:
     model, batch = case.family.model, case.batch
     own = image_features(model, batch)
-    mean = mean_image(model, [batch]).in_place_of(own, n_image_tokens(batch))
+    mean = mean_image(model, [batch]).in_place_of(own, batch)
 
     found = residuals(model, decoder_inputs(model, batch, mean), LAYERS)
 

@@ -2,7 +2,7 @@ import torch
 
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.harvest import harvest
-from feature_atlas.vlm.image_features import image_features, mean_image, n_image_tokens
+from feature_atlas.vlm.image_features import image_features, mean_image
 from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import Role, encode_prompts
 
@@ -51,7 +51,7 @@ def test_the_mean_image_is_the_mean_over_all_batches(llava, processor, pictures)
 
     torch.testing.assert_close(mean.levels[0], features.unflatten(0, (3, 16)).mean(0))
     own = image_features(llava, batches[0])
-    in_place = mean.in_place_of(own, n_image_tokens(batches[0]))
+    in_place = mean.in_place_of(own, batches[0])
     assert torch.equal(in_place.levels[0], mean.levels[0].repeat(2, 1))
-    everywhere = mean.over_places().in_place_of(own, n_image_tokens(batches[0])).levels[0]
+    everywhere = mean.over_places().in_place_of(own, batches[0]).levels[0]
     torch.testing.assert_close(everywhere, features.mean(0).expand(32, -1))
