@@ -14,18 +14,25 @@ _QUESTION = "atlas question"
 
 def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) -> str:
     """One user turn in the model's own chat template, ending with the assistant header."""
-    return _rendered(processor, [_turn("user", question, has_image)], ends=True)
+    try:
+        return _rendered(processor, [_turn("user", question, has_image)], ends=True)
+    except TemplateError as error:
+        raise ValueError(
+            f"the chat template of {type(processor).__name__} writes no prompt of a single "
+            f"question ({error}): repair chat_template.jinja beside the model."
+        ) from error
 
 
 def chat_template(processor: ProcessorMixin) -> str:
     """The template that prompts are written with; the processor's, or else the tokenizer's."""
     template = processor.chat_template or processor.tokenizer.chat_template
     if isinstance(template, dict):
-        template = template["default"]
+        template = template.get("default")
     if not template:
         raise ValueError(
             f"{type(processor).__name__} has no chat template: expected one beside the model "
-            "(chat_template.jinja), or prompts would not be those it was trained on."
+            "(chat_template.jinja; of several the one named default), or prompts would not be "
+            "those it was trained on."
         )
     return str(template)
 
@@ -37,7 +44,7 @@ def require_assistant_header(processor: ProcessorMixin) -> None:
     own, as Mistral's. What a whole conversation has between question and answer says which.
     """
     asked = _turn("user", _QUESTION, True)
-    prompt = _rendered(processor, [asked], ends=True)
+    prompt = render_prompt(processor, _QUESTION, has_image=True)
     if prompt != _rendered(processor, [asked], ends=False):
         return
     try:

@@ -78,6 +78,25 @@ def test_headers_that_need_no_asking_and_templates_of_one_turn_are_taken() -> No
     require_assistant_header(once)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("<image>{{ messages[0]['content'][-1]['text'] }}{% bad", r"writes no prompt .*'bad'"),
+        ("{{ raise_exception('system first') }}", r"writes no prompt .*system first"),
+        ({"tool_use": "<image>Answer:"}, r"no chat template.*the one named default"),
+        ("", r"no chat template"),
+    ],
+)
+def test_a_template_that_writes_nothing_is_one_sentence(written: Any, said: str) -> None:
+    processor = family("llava").processor
+    processor.chat_template = written
+
+    with pytest.raises(ValueError, match=said):
+        require_assistant_header(processor)
+    with pytest.raises(ValueError, match=said):
+        encode_prompts(processor, QUESTIONS, None)
+
+
 def test_padding_written_with_bos_is_not_counted() -> None:
     processor = family("llava").processor
     processor.tokenizer.pad_token = processor.tokenizer.bos_token
