@@ -21,6 +21,8 @@ from feature_atlas.etl.inputs.sae_facts import (
     require_finite,
     require_hook,
     require_keys,
+    require_known,
+    require_numbers,
     require_sae_files,
     require_shapes,
 )
@@ -91,12 +93,9 @@ def load_llama_scope(
 
 def _understood(settings: dict[str, Any], file: Path, layer: int | None) -> dict[str, Any]:
     """What the settings say of the computation; a ValueError if it is another one."""
-    unknown = sorted(set(settings) - {*EXPECTED, *READ, *OF_TRAINING})
-    if unknown:
-        raise ValueError(
-            f"{file} has settings unknown here: {', '.join(unknown)}. Remove those that say "
-            "nothing of what the dictionary computes."
-        )
+    require_known(settings, {*EXPECTED, *READ, *OF_TRAINING}, file)
+    whole, real = ("d_model", "d_sae", "top_k"), ("expansion_factor", "jump_relu_threshold")
+    require_numbers(settings, file, whole=whole, real=real)
     hook = settings.get("hook_point_in")
     require_hook(hook, layer, str(file.parent))
     if settings.get("hook_point_out", hook) != hook:
@@ -117,6 +116,12 @@ def _understood(settings: dict[str, Any], file: Path, layer: int | None) -> dict
 def _scales(settings: dict[str, Any], file: Path) -> tuple[float, float]:
     """s of what goes in and of what comes out."""
     norms, root = settings["dataset_average_activation_norm"], settings["d_model"] ** 0.5
+    if not isinstance(norms, dict):
+        raise ValueError(
+            f"{file} says dataset_average_activation_norm {norms!r}, expected an object with in "
+            "and out."
+        )
+    require_numbers(norms, file, whole=(), real=("in", "out"))
     s_in, s_out = root / norms["in"], root / norms.get("out", norms["in"])
     if isclose(s_in, s_out, rel_tol=1e-9):
         return s_in, s_in
@@ -150,6 +155,4 @@ def _agreed_k(given: int | None, stated: float | None, folder: Path) -> int:
     k = stated if given is None else given
     if k is None:
         raise ValueError(f"{folder / 'hyperparams.json'} says no top_k: set sae.k (paper: 50).")
-    if k != int(k) or k < 1:
-        raise ValueError(f"{folder / 'hyperparams.json'} says top_k {k}, expected a whole number.")
     return int(k)

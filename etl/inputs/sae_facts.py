@@ -4,7 +4,7 @@ A dictionary that is taken for another one computes numbers as a right one does,
 files state is compared before the weights are used.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def require_hook(stated: str | None, layer: int | None, where: str) -> None:
     if stated is None:
         return
     try:
-        read = layer_read(stated)
+        read = layer_read(str(stated))
     except ValueError as error:
         raise ValueError(f"{where} {error}") from None
     if layer is not None and read != layer:
@@ -107,6 +107,31 @@ def require_sae_files(folder: Path, *names: str) -> None:
             raise FileNotFoundError(
                 f"no {folder / name}: expected an SAE folder with {', '.join(names)}."
             )
+
+
+def require_known(settings: Mapping[str, Any], known: Collection[str], file: Path) -> None:
+    """No setting is left over that might change what a dictionary computes."""
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{file} has settings unknown here: {', '.join(unknown)}. Remove those that say "
+            "nothing of what the dictionary computes."
+        )
+
+
+def require_numbers(
+    settings: Mapping[str, Any], file: Path, *, whole: Sequence[str], real: Sequence[str] = ()
+) -> None:
+    """What counts or measures, where it is stated, is a number above 0; JSON knows more kinds."""
+    for name in (*whole, *real):
+        value = settings.get(name)
+        if value is None:
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and isfinite(value) and value > 0):
+            raise ValueError(f"{file} says {name} {value!r}, expected a number above 0.")
+        if name in whole and value != int(value):
+            raise ValueError(f"{file} says {name} {value!r}, expected a whole number.")
 
 
 def require_keys(found: Mapping[str, Any], expected: Collection[str], where: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from feature_atlas.dictionary.gate import require_one_kind
+from feature_atlas.dictionary.gate import TopK, require_one_kind
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.dictionary.sae_lens_form import from_sae_lens, to_sae_lens
 from feature_atlas.etl.config.inputs import SaeConfig
@@ -47,6 +47,11 @@ def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> di
                 f"base SAE of layer {layer} ({sae_folder(config, layer)}) takes residuals of "
                 f"width {sae.w_enc.shape[0]}, the model's are {width} wide: "
                 "use the SAEs of this model's language model."
+            )
+        if isinstance(sae.gate, TopK) and sae.gate.k > len(sae.w_dec):
+            raise ValueError(
+                f"base SAE of layer {layer} ({sae_folder(config, layer)}) fires {sae.gate.k} of "
+                f"{len(sae.w_dec)} features on a token: expected at most all of them."
             )
         saes[layer] = sae.to(device)
     require_one_kind({layer: sae.gate for layer, sae in saes.items()})

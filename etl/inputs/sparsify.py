@@ -21,6 +21,8 @@ from feature_atlas.etl.inputs.sae_facts import (
     require_finite,
     require_hook,
     require_keys,
+    require_known,
+    require_numbers,
     require_sae_files,
     require_shapes,
 )
@@ -64,26 +66,23 @@ def load_sparsify(
     w_enc, w_dec = raw["encoder.weight"].T.contiguous(), raw["W_dec"]
     b_enc = without_decoder_bias(w_enc, raw["encoder.bias"], raw["b_dec"])
     s = agreed_scale(scale, None, str(folder))
-    gate = TopK(settings["k"], sees_norms=has_unit_rows(w_dec))
+    gate = TopK(int(settings["k"]), sees_norms=has_unit_rows(w_dec))
     return Sae(w_enc, b_enc, w_dec, raw["b_dec"], gate, s).with_biases_times(s)
 
 
 def _understood(settings: dict[str, Any], file: Path) -> dict[str, Any]:
     """The settings, with the number of features filled in; a ValueError if they say more."""
-    unknown = sorted(set(settings) - {*EXPECTED, *READ, *OF_TRAINING})
-    if unknown:
-        raise ValueError(
-            f"{file} has settings unknown here: {', '.join(unknown)}. Remove those that say "
-            "nothing of what the dictionary computes."
-        )
+    require_known(settings, {*EXPECTED, *READ, *OF_TRAINING}, file)
     for name, expected in EXPECTED.items():
         if settings.get(name, expected) != expected:
             raise ValueError(
                 f"{file} says {name} {settings[name]!r}, expected {expected!r}: the dictionary "
                 "is a transcoder, or its gate is not the k largest."
             )
-    missing = sorted({"d_in", "k"} - set(settings))
+    missing = sorted(name for name in ("d_in", "k") if settings.get(name) is None)
     if missing:
         raise ValueError(f"{file} says no {', '.join(missing)}: expected sparsify's cfg.json.")
+    counted = {n: v for n, v in settings.items() if n != "num_latents" or v}  # 0: by the factor
+    require_numbers(counted, file, whole=("d_in", "k", "num_latents"), real=("expansion_factor",))
     latents = settings.get("num_latents") or settings["d_in"] * settings.get("expansion_factor", 0)
     return {**settings, "num_latents": latents}

@@ -101,6 +101,24 @@ def test_llama_scope_files_give_the_k_and_scale_they_state(tmp_path):
         ),
         ({"temperature": 2, "top_k": 7}, {}, "settings unknown here: temperature"),
         ({"top_k": 7.5}, {}, r"says top_k 7\.5, expected a whole number"),
+        ({"top_k": "7"}, {}, r"says top_k '7', expected a number above 0"),
+        ({"top_k": True}, {}, r"says top_k True, expected a number above 0"),
+        (
+            {"expansion_factor": "4", "top_k": 7},
+            {},
+            r"says expansion_factor '4', expected a number",
+        ),
+        ({"hook_point_in": 3, "top_k": 7}, {}, r"reads 3, which is no name known here"),
+        (
+            {"dataset_average_activation_norm": {"in": 0, "out": 2}, "top_k": 7},
+            {},
+            r"hyperparams\.json says in 0, expected a number above 0",
+        ),
+        (
+            {"dataset_average_activation_norm": [2.0], "top_k": 7},
+            {},
+            r"says dataset_average_activation_norm \[2\.0\], expected an object",
+        ),
         ({"expansion_factor": 2, "top_k": 7}, {}, r"of shape .*64.*beside it say .*32"),
         ({"use_decoder_bias": False, "top_k": 7}, {}, r"has decoder\.bias beyond"),
     ],
@@ -273,6 +291,15 @@ def test_an_sae_of_another_width_is_named_before_any_work(vlm_folder, tmp_path):
     config = SaeConfig(path=str(tmp_path / "layer_{layer}"), release="r", layers=(0,))
 
     with pytest.raises(ValueError, match="residuals of width 64, the model's are 128 wide"):
+        load_base_saes(config, vlm.model, "cpu")
+
+
+def test_an_sae_that_fires_more_features_than_it_has_is_named_before_any_work(vlm_folder, tmp_path):
+    save_sae(some_sae()._replace(gate=TopK(33)), tmp_path / "layer_0", {})
+    vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")
+    config = SaeConfig(path=str(tmp_path / "layer_{layer}"), release="r", layers=(0,))
+
+    with pytest.raises(ValueError, match=r"layer_0\) fires 33 of 32 features on a token"):
         load_base_saes(config, vlm.model, "cpu")
 
 
