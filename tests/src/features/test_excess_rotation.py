@@ -121,7 +121,9 @@ def test_planted_turns_are_found_and_few_others(share: float) -> None:
         false.append((found & ~turns).sum() / max(found.sum(), 1))
 
     assert np.median(power) > 0.9
-    assert np.mean(power) > 0.8  # in four of 1,500 such worlds nothing was found
+    # where a refit feature or two turn as far as these few, p cannot be small enough and nothing is
+    # found: four of 1,500 worlds
+    assert np.mean(power) > 0.8
     assert np.mean(false) < 0.12  # the rate of 0.05 is one of many worlds
 
 
