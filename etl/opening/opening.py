@@ -107,7 +107,7 @@ def _files(looks: Looks, config: RunConfig) -> Files:
         d_sae = looks.at(
             "SAEs",
             lambda: require_fit(config.sae, model),
-            lambda n: f"{n:,} features in each layer",
+            _features,
         )
         _language_models(looks, config, model, processor, data)
     if looks.is_good:
