@@ -31,7 +31,7 @@ def write_llama_scope(root: Path, model: Path, texts: Path, layers: Sequence[int
             {name: t.to(torch.bfloat16).contiguous() for name, t in weights.items()},
             folder / "checkpoints" / "final.safetensors",
         )
-        settings = _settings(layer, *rows.shape, k=k, norm=norm)
+        settings = release_settings(layer, *rows.shape, k=k, norm=norm)
         (folder / "hyperparams.json").write_text(json.dumps(settings))
 
 
@@ -53,7 +53,7 @@ def _principal_rows(residual: Tensor) -> Tensor:
     return torch.cat([directions, -directions])
 
 
-def _settings(layer: int, d_sae: int, d_model: int, k: int, norm: int) -> dict[str, object]:
+def release_settings(layer: int, d_sae: int, d_model: int, k: int, norm: int) -> dict[str, object]:
     """All that the release's hyperparams.json say."""
     hook = f"blocks.{layer}.hook_resid_post"
     return {

@@ -1,0 +1,215 @@
+"""Every stage at the paper's true widths: seconds, rates, peaks, and what the paper's run takes.
+
+    python benchmarks/paper_scale.py --layers 2 --pictures 4 --pixels 112          (a CPU)
+    python benchmarks/paper_scale.py --layers 4 --pictures 100 --device cuda       (a card)
+
+The stages are those of a build, run one after another in this process on random weights; nothing
+is published. Achieved operations are the products that torch ran, over the measured rate of one
+large product in the same kind of number. The paper's hours are its operations by arithmetic (as
+`feature-atlas doctor` counts them) at the rate that the stage reached here.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from stage_cost import GIGA, Cost, copy_speed, measured, product_speed
+from true_widths import Scale, paper_config, write_paper
+
+from feature_atlas.etl.config.causes import (
+    AblationConfig,
+    AttributionConfig,
+    ExactPatchConfig,
+    GroupAblationConfig,
+    InterpConfig,
+    KnockoutConfig,
+    SteeringConfig,
+)
+from feature_atlas.etl.config.features import (
+    AdaptConfig,
+    HarvestConfig,
+    NeutralConfig,
+    SelectionConfig,
+)
+from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.pipeline import run_method
+from feature_atlas.etl.study import open_run
+
+
+def main() -> None:
+    """Write the world, run every stage, print the table."""
+    asked = _arguments()
+    logging.basicConfig(level=logging.INFO)
+    scale = Scale(asked.layers, asked.pictures, asked.vsr, asked.pixels, asked.device)
+    rates = _rates(asked.device)
+    print(json.dumps({"device": _device(asked.device), **rates}), flush=True)
+    with tempfile.TemporaryDirectory(dir=asked.scratch) as place:
+        folder = Path(place)
+        began = time.perf_counter()
+        write_paper(folder, scale)
+        print(f"wrote the world in {time.perf_counter() - began:.0f} s", flush=True)
+        config = small(folder, scale, asked)
+        costs = run_stages(config, folder / "home", asked)
+    table = rows_of(costs, rates)
+    print(table)
+    if asked.output:
+        asked.output.write_text(
+            json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1)
+        )
+
+
+def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
+    """True widths, few samples: loosened so that some features go through every stage."""
+    return paper_config(
+        folder,
+        scale,
+        asked.batch_size,
+        adapt=AdaptConfig(
+            n_tokens=asked.steps * asked.train_batch,
+            batch_size=asked.train_batch,
+            buffer_size=2 * asked.train_batch,
+            n_held_out=256,
+            n_evaluations=2,
+            layers_per_group=asked.layers_per_group,
+            regimes=tuple(asked.regimes.split(",")),
+        ),
+        harvest=HarvestConfig(
+            n_control=6 * asked.pictures // 5,
+            skills=("spatial",),
+            definitions=_skill_of_few(),
+            encoder=asked.encoder,
+        ),
+        selection=SelectionConfig(
+            epsilon=0.0,
+            cosine_quantile=0.5,
+            max_rotation_q=1.0,
+            min_excess_rotation=0.0,
+            language_confidence=0.5,
+            min_delta_p=1e-9,
+            min_odds_ratio=asked.odds_ratio,
+            interval="woolf",
+            min_fired=asked.min_fired,
+            max_q=1.0,
+        ),
+        neutral=NeutralConfig(n_samples=2, n_reply_tokens=64, min_share=0.01, max_mean_share=1.0),
+        auto_interp=InterpConfig(max_features=4, n_description=2, n_validation=2),
+        head_attribution=AttributionConfig(
+            n_samples=4,
+            max_features=asked.features,
+            n_mean_images=asked.pictures,
+            samples_at_once=asked.samples_at_once,
+        ),  # fmt: skip
+        exact_patch=ExactPatchConfig(n_top=3, n_random=1, n_samples=3, n_full_features=1),
+        head_knockout=KnockoutConfig(max_features=1, n_heads=2, n_controls=1),
+        ablation=AblationConfig(
+            max_features=asked.features,
+            n_screened=1,
+            n_screen=4,
+            n_controls=2,
+            n_random_controls=1,
+            n_direction_controls=1,
+            n_other=8,
+            n_vqa=8,
+            n_compared=1,
+            n_bootstrap=50,
+        ),  # fmt: skip
+        group_ablation=GroupAblationConfig(n_statements=4, n_vqa=4, n_controls=1, max_features=4),
+        steering=SteeringConfig(max_features=1, n_statements=4),
+    )
+
+
+def _skill_of_few() -> dict[str, Any]:
+    """The shipped spatial skill, also where few questions ask for it."""
+    spatial = HarvestConfig(skills=("spatial",)).definitions["spatial"]
+    return {"spatial": spatial | {"min_questions": 1, "ids": ()}}
+
+
+def run_stages(config: RunConfig, home: Path, asked: argparse.Namespace) -> list[Cost]:
+    """Every stage in its order; a stage that fails is told and ends the run."""
+    home.mkdir()
+    costs: list[Cost] = []
+    run = open_run(config, home)
+
+    def stage(body: Callable[..., Any], run: Path, *parts: str | int) -> None:
+        name = "-".join([body.__name__.removeprefix("run_"), *map(str, parts)])
+        costs.append(measured(name, run, lambda: body(run, *parts), asked.device))
+        print(rows_of(costs[-1:], None), flush=True)
+
+    try:
+        run_method(run, stage)
+    except Exception:
+        logging.exception("the run stopped")
+    return costs
+
+
+def rows_of(costs: list[Cost], rates: dict[str, float] | None) -> str:
+    """A table in Markdown, one stage a line."""
+    lines = []
+    if rates is not None:
+        lines = [
+            "| stage | s | CPU s | TFLOP bf16 | TFLOP f32 | of the rate | main GB | card GB | MB |",
+            "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+    for cost in costs:
+        of = {name: n / 1e12 for name, n in cost.operations.items()}
+        share = f"{_least(cost, rates) / cost.seconds:.0%}" if rates else "-"
+        lines.append(
+            f"| {cost.stage} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} "
+            f"| {of.get('bfloat16', 0):.1f} | {of.get('float32', 0):.1f} | {share} "
+            f"| {cost.main_memory / GIGA:.1f} | {cost.device_memory / GIGA:.1f} "
+            f"| {cost.written / 1e6:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _least(cost: Cost, rates: dict[str, float]) -> float:
+    """Seconds that its products would take at the measured rate."""
+    return sum(n / rates.get(name, rates["float32"]) for name, n in cost.operations.items())
+
+
+def _rates(device: str) -> dict[str, float]:
+    size = 8192 if device.startswith("cuda") else 2048
+    return {
+        "float32": product_speed(device, torch.float32, size),
+        "bfloat16": product_speed(device, torch.bfloat16, size),
+        "copy": copy_speed(device, 2**30 if device.startswith("cuda") else 2**28),
+    }
+
+
+def _device(device: str) -> str:
+    is_card = device.startswith("cuda")
+    return torch.cuda.get_device_name() if is_card else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--pictures", type=int, default=6, help="train and validation, each")
+    parser.add_argument("--vsr", type=int, default=30, help="VSR pictures")
+    parser.add_argument(
+        "--pixels", type=int, default=336, help="a picture's side: 336 in the paper"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch-size", type=int, default=8, help="prompts per forward pass")
+    parser.add_argument("--train-batch", type=int, default=256, help="tokens per training step")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--layers-per-group", type=int, default=8)
+    parser.add_argument("--regimes", default="text,image,full,random,refit,language")
+    parser.add_argument("--encoder", default="certified")
+    parser.add_argument("--features", type=int, default=4, help="attributed and ablated")
+    parser.add_argument("--samples-at-once", type=int, default=2)
+    parser.add_argument("--odds-ratio", type=float, default=3.0)
+    parser.add_argument("--min-fired", type=int, default=20)
+    parser.add_argument("--scratch", type=Path, help="where the files go")
+    parser.add_argument("--output", type=Path, help="JSON of everything measured")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

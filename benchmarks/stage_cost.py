@@ -1,0 +1,118 @@
+"""What a stage costs: seconds, operations by kind of number, peaks of memory, bytes written."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+GIGA = 1e9
+
+
+class Cost(NamedTuple):
+    """Of one stage."""
+
+    stage: str
+    seconds: float
+    cpu_seconds: float
+    """Of all threads of this process."""
+    operations: dict[str, float]
+    """Of products, by dtype."""
+    main_memory: int
+    """Largest resident size in bytes while it ran."""
+    device_memory: int
+    """Largest allocation on the card; 0 without one."""
+    written: int
+    """Bytes that it left in the run folder."""
+
+
+class Products(TorchDispatchMode):
+    """Counts the operations of every product by the dtype of its result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        out = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            first = out[0] if isinstance(out, tuple | list) else out
+            name = str(first.dtype).removeprefix("torch.")
+            self.operations[name] += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def measured(stage: str, folder: Path, run: Callable[[], object], device: str) -> Cost:
+    """Run it and look."""
+    on_card = device.startswith("cuda")
+    _forget_peak()
+    if on_card:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    before, cpu, begin = _written(folder), time.process_time(), time.perf_counter()
+    with Products() as products:
+        run()
+        if on_card:
+            torch.cuda.synchronize()
+    return Cost(
+        stage,
+        time.perf_counter() - begin,
+        time.process_time() - cpu,
+        dict(products.operations),
+        _peak(),
+        torch.cuda.max_memory_allocated() if on_card else 0,
+        _written(folder) - before,
+    )
+
+
+def product_speed(device: str, dtype: torch.dtype, size: int) -> float:
+    """Operations a second of a square product of random numbers, many in a row."""
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    (left @ right).sum().item()  # the first one loads the library
+    n_times = 1
+    while True:
+        begin = time.perf_counter()
+        for _ in range(n_times):
+            product = left @ right
+        product[0, 0].item()
+        seconds = time.perf_counter() - begin
+        if seconds > 0.3:
+            return 2 * size**3 * n_times / seconds
+        n_times *= 4
+
+
+def copy_speed(device: str, n_bytes: int) -> float:
+    """Bytes read and written a second by a copy."""
+    source = torch.ones(n_bytes // 4, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    begin, n_times = time.perf_counter(), 10
+    for _ in range(n_times):
+        target.copy_(source)
+    target[0].item()
+    return 2 * n_bytes * n_times / (time.perf_counter() - begin)
+
+
+def _written(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    high = next(line for line in lines if line.startswith("VmHWM"))
+    return int(high.split()[1]) * 1024
+
+
+N_CORES = len(os.sched_getaffinity(0))
