@@ -97,14 +97,16 @@ def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
             min_fired=asked.min_fired,
             max_q=1.0,
         ),
-        neutral=NeutralConfig(n_samples=2, n_reply_tokens=64, min_share=0.01, max_mean_share=1.0),
+        neutral=NeutralConfig(
+            n_samples=1, n_reply_tokens=asked.reply, min_share=0.01, max_mean_share=1.0
+        ),
         auto_interp=InterpConfig(max_features=4, n_description=2, n_validation=2),
         head_attribution=AttributionConfig(
             n_samples=4,
             max_features=asked.features,
             n_mean_images=asked.pictures,
             samples_at_once=asked.samples_at_once,
-        ),  # fmt: skip
+        ),
         exact_patch=ExactPatchConfig(n_top=3, n_random=1, n_samples=3, n_full_features=1),
         head_knockout=KnockoutConfig(max_features=1, n_heads=2, n_controls=1),
         ablation=AblationConfig(
@@ -118,7 +120,7 @@ def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
             n_vqa=8,
             n_compared=1,
             n_bootstrap=50,
-        ),  # fmt: skip
+        ),
         group_ablation=GroupAblationConfig(n_statements=4, n_vqa=4, n_controls=1, max_features=4),
         steering=SteeringConfig(max_features=1, n_statements=4),
     )
@@ -203,6 +205,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--regimes", default="text,image,full,random,refit,language")
     parser.add_argument("--encoder", default="certified")
     parser.add_argument("--features", type=int, default=4, help="attributed and ablated")
+    parser.add_argument("--reply", type=int, default=64, help="tokens of a neutral prompt's reply")
     parser.add_argument("--samples-at-once", type=int, default=2)
     parser.add_argument("--odds-ratio", type=float, default=3.0)
     parser.add_argument("--min-fired", type=int, default=20)
