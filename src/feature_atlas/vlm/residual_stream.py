@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -108,7 +108,14 @@ def logits(model: PreTrainedModel, inputs: DecoderInputs) -> Float[Tensor, "batc
     """Logits at the last token of each prompt: where the answer is predicted."""
     top = len(decoder_layers(model)) - 1
     hidden = residuals(model, inputs, [top])[top]
-    return unembed(model, hidden[torch.arange(len(hidden)), inputs.last])
+    return unembed(model, at_each(hidden, inputs.last))
+
+
+def at_each(
+    hidden: Float[Tensor, "batch token d_model"], token: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch d_model"]:
+    """One token of each prompt; numbers of the CPU would make a device wait for them."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), token]
 
 
 def unembed(

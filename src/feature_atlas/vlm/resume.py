@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, text_model
 from feature_atlas.vlm.head_probe import probed_heads
-from feature_atlas.vlm.residual_stream import decoder_layers, hidden_of, unembed
+from feature_atlas.vlm.residual_stream import at_each, decoder_layers, hidden_of, unembed
 
 
 class LayerCall(NamedTuple):
@@ -60,7 +60,7 @@ def clean_run(
     """
     outputs, calls = _watched(model, inputs, layer)
     top = outputs[len(decoder_layers(model)) - 1]
-    last = top[torch.arange(len(top)), inputs.last]
+    last = at_each(top, inputs.last)
     whole = CleanRun(layer, outputs[layer], last, inputs, 0, calls, {})
     start = int(may_change.any(0).int().argmax())
     if start == 0 or not all(_can_skip(call, start) for call in calls.values()):
@@ -96,7 +96,7 @@ def resumed_logits(
 
     with probed_heads(model, recall):
         top = _replayed(model, run.layer, run.calls, hidden[:, run.start :])
-    return unembed(model, top[torch.arange(len(top)), run.inputs.last - run.start])
+    return unembed(model, at_each(top, run.inputs.last - run.start))
 
 
 def _replayed(
