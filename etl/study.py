@@ -29,8 +29,10 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_samples,
 )
 from feature_atlas.etl.inputs.kept_saes import KeptSaes
-from feature_atlas.etl.inputs.pictures import open_image
+from feature_atlas.etl.inputs.pictures import upright_size
+from feature_atlas.etl.inputs.prompt_maker import PictureFile, PromptJob, PromptMaker
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
+from feature_atlas.etl.inputs.prompt_workers import made_prompts
 from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
@@ -144,6 +146,11 @@ class Study:
         return MeanImage(tuple(levels))
 
     @cached_property
+    def prompt_maker(self) -> PromptMaker:
+        """What makes prompts of questions and pictures."""
+        return PromptMaker(self.vlm.processor, self.config.vlm.suffix)
+
+    @cached_property
     def pictures_vary(self) -> bool:
         """Whether a picture's size decides how many image tokens it has."""
         blanks = [Image.new("RGB", size) for size in ((320, 320), (640, 400), (200, 900))]
@@ -164,27 +171,30 @@ class Study:
         has, so that one can stand in the place of the other.
         """
         asked = [s.question for s in samples] if questions is None else list(questions)
+        pictures = self._picture_files(samples, sized_like or samples) if with_image else None
         step = self.config.batch_size
-        for start in range(0, len(samples), step):
-            rows = list(range(start, min(start + step, len(samples))))
-            images = None
-            if with_image:
-                like = sized_like or samples
-                images = [self._picture(samples[i], like[i]) for i in rows]
-            batch = encode_prompts(
-                self.vlm.processor,
-                [asked[i] for i in rows],
-                images,
-                suffix=self.config.vlm.suffix,
+        batches = [list(range(len(samples)))[i : i + step] for i in range(0, len(samples), step)]
+        jobs = (
+            PromptJob(
+                tuple(asked[i] for i in rows),
+                None if pictures is None else tuple(pictures[i] for i in rows),
             )
+            for rows in batches
+        )
+        made = made_prompts(self.prompt_maker, jobs, len(batches))
+        for batch, rows in zip(made, batches, strict=True):
             self._require_known_prefix(batch, with_image)
             yield batch.to(self.config.device), rows
 
-    def _picture(self, sample: Sample, like: Sample) -> Image.Image:
-        picture = open_image(sample.image)
-        if like.image == sample.image or not self.pictures_vary:
-            return picture
-        return picture.resize(open_image(like.image).size)
+    def _picture_files(
+        self, samples: Sequence[Sample], like: Sequence[Sample]
+    ) -> list[PictureFile]:
+        return [
+            PictureFile(sample.image)
+            if other.image == sample.image or not self.pictures_vary
+            else PictureFile(sample.image, upright_size(other.image))
+            for sample, other in zip(samples, like, strict=True)
+        ]
 
     def _require_known_prefix(self, batch: PromptBatch, with_image: bool) -> None:
         """The template begins every prompt alike, not only those of one batch."""

@@ -86,7 +86,7 @@ def eager_attention(
     """Attention and residuals as transformers itself returns them for one prompt."""
     sample = Sample("x", "x", Path("x"), question, "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("feature_atlas.etl.study.open_image", lambda path: picture)
+        patch.setattr("feature_atlas.etl.inputs.prompt_maker.open_image", lambda path: picture)
         ((batch, _),) = study.prompts([sample])
     model = study.vlm.model
     language_model = model.model.language_model

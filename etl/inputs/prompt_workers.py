@@ -1,0 +1,106 @@
+"""Prompts made ahead of the device, by processes of their own where there is much to make.
+
+To open a picture and to prepare it takes a large model's processor about as long as the model's
+answer takes the device. The same prompts come in the same order, whoever made them.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing.context import BaseContext
+from threading import Thread
+from typing import Any
+
+from torch import Tensor, from_numpy
+from torch.utils._pytree import tree_map
+from torch.utils.data import DataLoader, Dataset
+
+from feature_atlas.etl.inputs.prompt_maker import PromptJob, PromptMaker
+from feature_atlas.vlm.token_roles import PromptBatch
+
+WORTH_WORKERS = 20.0
+"""Seconds of work left from which processes are worth their start, which takes some seconds."""
+MOST_WORKERS = 8
+"""Together as fast as the fastest card reads; each holds some batches in memory."""
+
+
+def made_prompts(
+    maker: PromptMaker, jobs: Iterator[PromptJob], n_jobs: int
+) -> Iterator[PromptBatch]:
+    """The batches of ``n_jobs`` jobs in their order; workers take over where much is left.
+
+    Workers take jobs some batches before theirs are asked for.
+    """
+    seconds = 0.0
+    for n_made in range(n_jobs):
+        if seconds * (n_jobs - n_made) > WORTH_WORKERS * n_made:
+            yield from _made_by_workers(maker, jobs)
+            return
+        started = time.monotonic()
+        batch = maker.make(next(jobs))
+        seconds += time.monotonic() - started
+        yield batch
+
+
+def n_workers() -> int:
+    """As many as there are processors beside the one that feeds the device."""
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
+
+
+def _made_by_workers(maker: PromptMaker, jobs: Iterator[PromptJob]) -> Iterator[PromptBatch]:
+    loader = DataLoader(
+        _Remote(maker),
+        batch_size=None,
+        sampler=jobs,
+        num_workers=n_workers(),
+        collate_fn=_as_it_is,
+        worker_init_fn=_begin,
+        multiprocessing_context=_clean_processes(),
+    )
+    for made in loader:
+        if isinstance(made, Exception):
+            raise made
+        yield tree_map(lambda x: x if x is None else from_numpy(x), made)
+
+
+class _Remote(Dataset[Any]):
+    """The maker in a worker: says what went wrong in the same words as at home."""
+
+    def __init__(self, maker: PromptMaker) -> None:
+        self.maker = maker
+
+    def __getitem__(self, job: PromptJob) -> Any:
+        """The batch in NumPy's arrays, or the error.
+
+        Tensors would come through shared memory, of which a container has 64 MB.
+        """
+        try:
+            batch = self.maker.make(job)
+        except (ValueError, OSError) as error:
+            return type(error)(*error.args)  # without the traceback's frames
+        return tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, batch)
+
+
+def _clean_processes() -> BaseContext:
+    """Processes forked from one that has no threads and no card, and has imported all before."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])
+    return context
+
+
+def _begin(_worker: int) -> None:
+    """One worker, one thread; and none that outlives the build, however that ends."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
