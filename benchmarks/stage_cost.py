@@ -42,12 +42,23 @@ class Products(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
         out = func(*args, **(kwargs or {}))
+        if "scaled_dot_product" in func.__name__:
+            self.operations[str(args[0].dtype).removeprefix("torch.")] += _attention(func, args)
+            return out
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
             first = out[0] if isinstance(out, tuple | list) else out
             name = str(first.dtype).removeprefix("torch.")
             self.operations[name] += count(*args, **(kwargs or {}), out_val=out)
         return out
+
+
+def _attention(func: Any, args: Any) -> float:
+    """Two products forward and five backward; torch's own count knows no grouped keys."""
+    first = 1 if "backward" in func.__name__ else 0
+    query, key = args[first], args[first + 1]
+    n_products = 5 if first else 2
+    return float(n_products * 2 * query.numel() * key.shape[-2])
 
 
 def measured(stage: str, folder: Path, run: Callable[[], object], device: str) -> Cost:
