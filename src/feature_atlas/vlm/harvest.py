@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.image_features import ImageFeatures
+from feature_atlas.vlm.prompt_keys import PromptKeys
 from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
@@ -41,16 +42,18 @@ def harvest(
     layers: Sequence[int],
     *,
     image: ImageFeatures | None = None,
+    keys: PromptKeys | None = None,
 ) -> Tokens:
     """Residuals after the given layers for every token of a batch.
 
     ``image`` stands in the place of the pictures' own features (the mean image, another picture).
+    ``keys`` are of what the prompts begin with: only what follows is run, and returned.
     """
-    captured = residuals(model, decoder_inputs(model, batch, image), layers)
-    is_token = batch.roles != Role.PAD
-    prompt = torch.arange(len(batch.roles), device=is_token.device)[:, None].expand_as(is_token)
+    inputs = decoder_inputs(model, batch, image) if keys is None else keys.inputs(model, batch)
+    captured = residuals(model, inputs, layers)
+    roles = batch.roles[:, -inputs.embeds.shape[1] :]
+    is_token = roles != Role.PAD
+    prompt = torch.arange(len(roles), device=is_token.device)[:, None].expand_as(is_token)
     return Tokens(
-        {layer: x[is_token] for layer, x in captured.items()},
-        batch.roles[is_token],
-        prompt[is_token],
+        {layer: x[is_token] for layer, x in captured.items()}, roles[is_token], prompt[is_token]
     )

@@ -10,16 +10,19 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from feature_atlas.vlm.image_features import accepted
+from feature_atlas.vlm.prompt_keys import PromptKeys
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
 @torch.no_grad()
-def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> PromptBatch:
+def with_reply(
+    model: PreTrainedModel, batch: PromptBatch, n_tokens: int, keys: PromptKeys | None = None
+) -> PromptBatch:
     """The prompts, each followed by the model's greedy reply with the role ANSWER.
 
     At most ``n_tokens`` are added; the end-of-sequence token and what follows it are not, and the
     token that stands for a picture is never among them. Later passes can then change the picture
-    and keep the words.
+    and keep the words. ``keys``, where there are some, are of what the prompts begin with.
     """
     prompt_ids, mask = (
         _padded_left(batch.input_ids, batch),
@@ -33,6 +36,7 @@ def with_reply(model: PreTrainedModel, batch: PromptBatch, n_tokens: int) -> Pro
         do_sample=False,
         max_new_tokens=n_tokens,
         suppress_tokens=_never_said(model),
+        past_key_values=None if keys is None else keys.growing(),
         **accepted(model.forward, given),
     )
     reply = said[:, prompt_ids.shape[1] :]

@@ -1,0 +1,135 @@
+"""Keys and values of what prompts begin with, computed once for all that is asked about it.
+
+A picture stands before its question, and no token sees a later one: whatever is asked, the text
+model remembers the same of template and picture. So one run as far as the question serves all
+questions and replies about the picture, and each of these costs its own tokens alone.
+
+Families in which pictures look at the question, positions have axes, or memory slides are not
+served: there prompts run whole. Rounding differs from a whole run as between two batch sizes.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs, text_model
+from feature_atlas.vlm.image_features import ImageFeatures
+from feature_atlas.vlm.token_roles import PromptBatch, Role
+
+
+class PromptKeys(NamedTuple):
+    """Of some prompts that begin with the same tokens, each with a picture of its own."""
+
+    ids: Int[Tensor, " start"]
+    """These tokens."""
+    roles: Int[Tensor, " start"]
+    """A Role for each."""
+    layers: tuple[tuple[Float[Tensor, "prompt head start d_head"], Tensor], ...]
+    """Keys and values of each layer."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["PromptKeys"]) -> "PromptKeys":
+        """Several batches that begin alike, one after another."""
+        pairs = zip(*(part.layers for part in parts), strict=True)
+        layers = (tuple(map(torch.cat, zip(*of_layer, strict=True))) for of_layer in pairs)
+        return parts[0]._replace(layers=tuple(layers))
+
+    def of(self, rows: Int[Tensor, " row"]) -> "PromptKeys":
+        """Those of some prompts."""
+        return self._replace(layers=tuple((k[rows], v[rows]) for k, v in self.layers))
+
+    def for_each_of(self, n_prompts: int) -> "PromptKeys":
+        """Those of the only prompt, for many that begin like it; takes no memory."""
+        shape = (n_prompts, -1, -1, -1)
+        return self._replace(
+            layers=tuple((k.expand(shape), v.expand(shape)) for k, v in self.layers)
+        )
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of keys and values."""
+        return sum(k.nbytes + v.nbytes for k, v in self.layers)
+
+    def followed_by(self, question: PromptBatch) -> PromptBatch | None:
+        """Each of these with the question of one prompt; None: that begins with other tokens."""
+        start, n_prompts = len(self.ids), len(self.layers[0][0])
+        if not torch.equal(question.input_ids[0, :start], self.ids):
+            return None
+        ids, roles = (t[:1].expand(n_prompts, -1) for t in (question.input_ids, question.roles))
+        return PromptBatch(ids, torch.ones_like(ids), roles)
+
+    def growing(self) -> DynamicCache:
+        """A memory that begins with these, and keeps what is added to it."""
+        return self._cache(DynamicLayer)
+
+    def inputs(self, model: PreTrainedModel, batch: PromptBatch) -> DecoderInputs:
+        """What follows these beginnings, as the text model takes it."""
+        start = len(self.ids)
+        embeds = model.get_input_embeddings()(batch.input_ids[:, start:])
+        further = {
+            "attention_mask": batch.attention_mask,
+            "past_key_values": self._cache(_Held),
+        }
+        return DecoderInputs(embeds, batch.attention_mask[:, start:], further)
+
+    def _cache(self, kind: type[DynamicLayer]) -> DynamicCache:
+        cache = DynamicCache()
+        for keys, values in self.layers:
+            layer = kind()
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys, values
+            cache.layers.append(layer)
+        return cache
+
+
+class _Held(DynamicLayer):
+    """Shows what is added to it behind what it holds, and does not keep it."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_args: object, **_given: object
+    ) -> tuple[Tensor, Tensor]:
+        return (
+            torch.cat([self.keys, key_states], dim=-2),
+            torch.cat([self.values, value_states], dim=-2),
+        )
+
+
+@torch.no_grad()
+def prompt_keys(
+    model: PreTrainedModel,
+    batch: PromptBatch,
+    image: ImageFeatures | None = None,
+    *,
+    n_prompts: int | None = None,
+) -> PromptKeys | None:
+    """Of a batch's prompts, or its first, as far as the question; None: these must run whole.
+
+    ``image`` stands in the place of the pictures' own features.
+    """
+    inputs = decoder_inputs(model, batch, image)
+    start, cache = _start(model, batch, inputs), DynamicCache(config=text_model(model).config)
+    if start is None or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+    embeds = inputs.embeds[:n_prompts, :start]
+    text_model(model)(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
+    return PromptKeys(batch.input_ids[0, :start], batch.roles[0, :start], layers)
+
+
+def _start(model: PreTrainedModel, batch: PromptBatch, inputs: DecoderInputs) -> int | None:
+    """Where the question begins, if all prompts are alike before it and nothing looks ahead."""
+    mask = inputs.further.get("attention_mask")
+    if set(inputs.further) != {"attention_mask"} or not isinstance(mask, Tensor) or mask.ndim != 2:
+        return None
+    start = int((batch.roles[0] == Role.QUESTION).int().argmax())
+    before, after = batch.input_ids[:, :start], batch.input_ids[:, start:]
+    is_alike = mask.all() and (before == before[0]).all()
+    if start == 0 or not is_alike or (batch.roles[:, start:] == Role.IMAGE).any():
+        return None
+    plain = model.get_input_embeddings()(after)
+    return start if torch.equal(plain, inputs.embeds[:, start:]) else None
