@@ -148,7 +148,17 @@ class SelectionConfig(Section):
 class NeutralConfig(Section):
     """The neutral-prompt filter (4.3)."""
 
-    n_samples: int = Field(10, gt=0, description="top samples whose question is replaced")
+    n_samples: int = Field(
+        10, gt=0, le=24, description="top samples whose question is replaced, at most"
+    )
+    max_error: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="how often, at most, fewer samples may give a candidate another verdict than "
+        "all would, whatever it fires on; 0: never, and samples are left out where they cannot "
+        "change it",
+    )
     n_reply_tokens: int = Field(64, gt=0, description="of the model's reply, which count too")
     min_share: float = Field(
         0.5, gt=0, le=1, description="share of a neutral prompt's runs it must fire on"

@@ -1,0 +1,193 @@
+"""Neutral prompts about some pictures, each with the model's reply, on three images (paper 4.3).
+
+Part of the stage `neutral_prompt`: the picture itself, the mean image, and another picture, under
+the same words. What a family's text model remembers of a picture serves all prompts about it
+(`prompt_keys`); where it cannot, prompts run whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.stages.features.skills import BASE
+from feature_atlas.etl.study import Study
+from feature_atlas.features.neutral_prompt import shuffled_samples
+from feature_atlas.vlm.harvest import Tokens, harvest
+from feature_atlas.vlm.image_features import image_features
+from feature_atlas.vlm.prompt_keys import PromptKeys, prompt_keys
+from feature_atlas.vlm.reply import with_reply
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
+
+ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
+KEYS_SHARE = 0.3
+"""Of a device's free memory, for keys of pictures; while they reply, these are there twice."""
+
+
+class Pictures(NamedTuple):
+    """Pictures that are asked about, and the other picture that stands in for each."""
+
+    own: list[Sample]
+    """Any sample with the picture: its question is not asked."""
+    others: list[Sample]
+    """One with the other picture."""
+
+    @classmethod
+    def of(cls, study: Study, numbers: Sequence[int]) -> "Pictures":
+        """By their numbers. The other picture is the same in whatever prompt and batch."""
+        base, images = study.samples[BASE], study.image_numbers[BASE]
+        other = shuffled_samples(images, study.config.seed)
+        rows = [int((images == number).int().argmax()) for number in numbers]
+        return cls([base[row] for row in rows], [base[int(other[row])] for row in rows])
+
+    def at(self, places: Sequence[int]) -> "Pictures":
+        """Some of them."""
+        return Pictures([self.own[p] for p in places], [self.others[p] for p in places])
+
+
+class OneRun(NamedTuple):
+    """One prompt about some pictures, on one of the three images."""
+
+    prompt: int
+    """Its number."""
+    image: int
+    """0: the picture itself; 1: the mean image; 2: the other picture."""
+    places: list[int]
+    """Of the pictures; the tokens' `prompt` counts these."""
+    tokens: Tokens
+    """What was asked and said."""
+
+
+class ThreeKeys(NamedTuple):
+    """What the text model remembers of some pictures."""
+
+    own: PromptKeys
+    mean: PromptKeys
+    """Of one prompt: the mean image is the same for all."""
+    others: PromptKeys
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of all of them."""
+        return sum(keys.n_bytes for keys in self)
+
+    def and_then(self, more: Sequence["ThreeKeys"]) -> "ThreeKeys":
+        """These, and those of further pictures."""
+        own, others = ([keys[i] for keys in (self, *more)] for i in (0, 2))
+        return ThreeKeys(PromptKeys.joined(own), self.mean, PromptKeys.joined(others))
+
+
+@torch.no_grad()
+def neutral_runs(
+    study: Study,
+    prompts: Sequence[str],
+    pictures: Pictures,
+    asked: Bool[Tensor, "prompt picture"],
+) -> Iterator[OneRun]:
+    """Everything that is asked, a few pictures at once."""
+    numbers = asked.any(1).nonzero().flatten().tolist()
+    alone = {n: _prompt(study, prompts[n], pictures.own[:1]) for n in numbers}
+    for places, keys in _remembered(study, prompts[numbers[0]], pictures):
+        for number in numbers:
+            rows = [row for row, place in enumerate(places) if asked[number, place]]
+            if not rows:
+                continue
+            here = [places[row] for row in rows]
+            batch = None if keys is None else keys.own.followed_by(alone[number])
+            if keys is None or batch is None:
+                runs = _whole(study, prompts[number], pictures.at(here))
+            else:
+                runs = _after(study, keys, batch, torch.tensor(rows))
+            for image, tokens in enumerate(runs):
+                yield OneRun(number, image, here, tokens.only(ASKED_AND_SAID))
+
+
+def _remembered(
+    study: Study, question: str, pictures: Pictures
+) -> Iterator[tuple[list[int], ThreeKeys | None]]:
+    """Places of pictures, as many as fit on the device, and their keys if they can be shared."""
+    room, gathered = _room(study.config.device), list[tuple[list[int], ThreeKeys]]()
+    for places, batch, other in _both(study, question, pictures):
+        keys = _keys(study, batch, other)
+        if gathered and (keys is None or not torch.equal(gathered[0][1].own.ids, keys.own.ids)):
+            yield _joined(gathered)
+        if keys is None:
+            yield places, None
+            continue
+        gathered.append((places, keys))
+        if sum(kept.n_bytes for _, kept in gathered) + keys.n_bytes > room:
+            yield _joined(gathered)
+    if gathered:
+        yield _joined(gathered)
+
+
+def _joined(gathered: list[tuple[list[int], ThreeKeys]]) -> tuple[list[int], ThreeKeys]:
+    """All that was gathered, and none of it any more."""
+    places = [place for some, _ in gathered for place in some]
+    first, *more = (keys for _, keys in gathered)
+    gathered.clear()
+    return places, first.and_then(more)
+
+
+def _room(device: str) -> float:
+    """Bytes for keys; in main memory nothing is won by more than a batch of pictures."""
+    if not device.startswith("cuda"):
+        return 0.0
+    return KEYS_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _keys(study: Study, batch: PromptBatch, other: PromptBatch) -> ThreeKeys | None:
+    """Of the pictures of a batch, and of those in their place."""
+    model = study.vlm.model
+    own_image = image_features(model, batch)
+    mean_image = study.mean_image.in_place_of(own_image, batch)
+    own = prompt_keys(model, batch, own_image)
+    mean = prompt_keys(model, batch, mean_image, n_prompts=1)
+    others = prompt_keys(model, other)
+    if own is None or mean is None or others is None or not torch.equal(own.ids, others.ids):
+        return None
+    return ThreeKeys(own, mean, others)
+
+
+def _after(
+    study: Study, keys: ThreeKeys, batch: PromptBatch, rows: Int[Tensor, " row"]
+) -> Iterator[Tokens]:
+    """Prompt and reply behind the pictures of some rows."""
+    model, layers = study.vlm.model, study.layers
+    own = keys.own.of(rows)
+    asked = PromptBatch(*(tensor[rows] for tensor in batch[:3]))
+    said = with_reply(model, asked, study.config.neutral.n_reply_tokens, own)
+    yield harvest(model, said, layers, keys=own)
+    yield harvest(model, said, layers, keys=keys.mean.for_each_of(len(rows)))
+    yield harvest(model, said, layers, keys=keys.others.of(rows))
+
+
+def _whole(study: Study, prompt: str, pictures: Pictures) -> Iterator[Tokens]:
+    """The same from the first token on."""
+    model, layers = study.vlm.model, study.layers
+    ((_, batch, other),) = _both(study, prompt, pictures)
+    said = with_reply(model, batch, study.config.neutral.n_reply_tokens)
+    own = image_features(model, batch)
+    mean = study.mean_image.in_place_of(own, batch)
+    for image in (own, mean, image_features(model, other)):
+        yield harvest(model, said, layers, image=image)
+
+
+def _both(
+    study: Study, prompt: str, pictures: Pictures
+) -> Iterator[tuple[list[int], PromptBatch, PromptBatch]]:
+    """Batches of places, of the prompt about their pictures, and about those in their place."""
+    questions = [prompt] * len(pictures.own)
+    own = study.prompts(pictures.own, questions=questions)
+    others = study.prompts(pictures.others, questions=questions, sized_like=pictures.own)
+    for (batch, places), (other, _) in zip(own, others, strict=True):
+        yield places, batch, other
+
+
+def _prompt(study: Study, prompt: str, sample: Sequence[Sample]) -> PromptBatch:
+    """About one picture alone."""
+    ((batch, _),) = study.prompts(sample, questions=[prompt])
+    return batch
