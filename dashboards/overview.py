@@ -86,6 +86,8 @@ def show_headline(run: pd.Series) -> None:
             hide_index=True,
             column_config={
                 "seconds": st.column_config.NumberColumn(format="%.1f"),
+                "peak_gb": st.column_config.NumberColumn("peak GB", format="%.1f"),
+                "card_gb": st.column_config.NumberColumn("card GB", format="%.1f"),
                 "rows": st.column_config.NumberColumn(format="localized"),
                 "params": st.column_config.TextColumn("settings", width="large"),
                 "started_at": st.column_config.DatetimeColumn("started", format="D MMM HH:mm:ss"),

@@ -25,10 +25,14 @@ def runs() -> pd.DataFrame:
 
 @cached
 def measurements(run_id: int) -> pd.DataFrame:
-    """stage, seconds, rows, seeds, device, code_version, params, started_at; in order of time."""
+    """stage, seconds, peaks in GB, rows, seeds, device, code_version, params, started_at; by time.
+
+    peak_gb is of main memory, card_gb of a card's.
+    """
     return select(
         """
-        SELECT stage, extract(epoch FROM finished_at - started_at)::float AS seconds, rows, seeds,
+        SELECT stage, extract(epoch FROM finished_at - started_at)::float AS seconds,
+               peak_main_bytes / 1e9 AS peak_gb, peak_device_bytes / 1e9 AS card_gb, rows, seeds,
                device, code_version, params::text AS params, started_at
         FROM atlas.measurement WHERE run_id = :run_id ORDER BY started_at, id
         """,

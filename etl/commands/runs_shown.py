@@ -53,6 +53,8 @@ def _measured(row: dict[str, Any]) -> dict[str, Any]:
         "stage": row["stage"],
         "rows": row["rows"],
         "seconds": round(took.total_seconds(), 1),
+        "peak GB": _gigabytes(row["peak_main_bytes"]),
+        "card GB": _gigabytes(row["peak_device_bytes"]),
         "finished": f"{row['finished_at']:%Y-%m-%d %H:%M:%S}",
         "device": row["device"],
         "seeds": ", ".join(map(str, row["seeds"])),
@@ -61,6 +63,10 @@ def _measured(row: dict[str, Any]) -> dict[str, Any]:
         "checksum": row["checksum"][:SHORT],
         "added": f"{row['added_at']:%Y-%m-%d %H:%M:%S}" if row["added_at"] else None,
     }
+
+
+def _gigabytes(n_bytes: int | None) -> float | None:
+    return None if n_bytes is None else round(n_bytes / 1e9, 1)
 
 
 def _ran_on(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.run_folder.column_kinds import as_declared
+from feature_atlas.etl.run_folder.peaks import peaks
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
 from feature_atlas.etl.run_folder.row_checks import verify_written
 from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
@@ -114,7 +115,8 @@ def run_stage(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     output, started = StageOutput(folder), datetime.now(UTC)
-    body(output)
+    with peaks() as held:
+        body(output)
     finished = datetime.now(UTC)
     seconds = (finished - started).total_seconds()
     commit, dirty = code_version()
@@ -131,6 +133,8 @@ def run_stage(
             "started_at": started.isoformat(),
             "finished_at": finished.isoformat(),
             "seconds": seconds,
+            "peak_main_bytes": held.main,
+            "peak_device_bytes": held.device,
             "files": output.files,
             "warnings": output.warnings,
         },

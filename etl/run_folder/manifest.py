@@ -80,6 +80,8 @@ class MeasurementEntry(Entry):
     dirty: bool | None = None
     inputs: dict[str, str] = {}
     warnings: list[str] = []
+    peak_main_bytes: Large | None = None
+    peak_device_bytes: Large | None = None
     started_at: AwareDatetime
     finished_at: AwareDatetime
 

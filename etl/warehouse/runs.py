@@ -167,7 +167,8 @@ SELECT slug FROM line ORDER BY step, id
 
 MEASUREMENTS = """
 SELECT stage, params, params_hash, input_fingerprint, inputs, seeds, device, code_version, dirty,
-       libraries, started_at, finished_at, rows, checksum, added_at
+       libraries, started_at, finished_at, peak_main_bytes, peak_device_bytes, rows, checksum,
+       added_at
 FROM atlas.measurement WHERE run_id = :run ORDER BY added_at NULLS FIRST, started_at, id
 """
 

@@ -42,6 +42,14 @@ class Measurement(Base):
     started_at: Mapped[datetime] = mapped_column(comment="when it began")
     finished_at: Mapped[datetime] = mapped_column(comment="when it ended")
     rows: Mapped[int] = count("rows it produced, over all tables")
+    peak_main_bytes: Mapped[int | None] = count(
+        "largest resident size in bytes of the process while it ran; NULL: not known, as on "
+        "systems that do not say, and for runs of before"
+    )
+    peak_device_bytes: Mapped[int | None] = count(
+        "most bytes of tensors on a card while it ran, of the fullest; NULL: it ran on a CPU, or "
+        "it is a run of before"
+    )
     checksum: Mapped[str] = mapped_column(comment="sha256 over the hashes of its files")
     warnings: Mapped[list[str]] = mapped_column(
         ARRAY(Text),
