@@ -1,6 +1,5 @@
 """What a stage costs: seconds, operations by kind of number, peaks of memory, bytes written."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from feature_atlas.etl.run_folder.peaks import peaks
 
 GIGA = 1e9
 
@@ -63,23 +64,18 @@ def _attention(func: Any, args: Any) -> float:
 
 def measured(stage: str, folder: Path, run: Callable[[], object], device: str) -> Cost:
     """Run it and look."""
-    on_card = device.startswith("cuda")
-    _forget_peak()
-    if on_card:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
     before, cpu, begin = _written(folder), time.process_time(), time.perf_counter()
-    with Products() as products:
+    with peaks() as held, Products() as products:
         run()
-        if on_card:
+        if device.startswith("cuda"):
             torch.cuda.synchronize()
     return Cost(
         stage,
         time.perf_counter() - begin,
         time.process_time() - cpu,
         dict(products.operations),
-        _peak(),
-        torch.cuda.max_memory_allocated() if on_card else 0,
+        held.main or 0,
+        held.device or 0,
         _written(folder) - before,
     )
 
@@ -114,16 +110,3 @@ def copy_speed(device: str, n_bytes: int) -> float:
 
 def _written(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    high = next(line for line in lines if line.startswith("VmHWM"))
-    return int(high.split()[1]) * 1024
-
-
-N_CORES = len(os.sched_getaffinity(0))
