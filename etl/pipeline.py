@@ -6,6 +6,7 @@ by its own record in the run folder, and whether a run is published by the datab
 Prefect's cache.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.run_folder.artifacts import Stage
+from feature_atlas.etl.run_folder.artifacts import SCRATCH, Stage
 from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.ablation.ablation import run_ablation
 from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
@@ -49,7 +50,9 @@ def build_atlas(config: RunConfig, home: Path) -> IngestReport:
     """Build one version of the atlas: every stage, then one publish."""
     run = open_run(config, home)
     run_method(run, stage)
-    return publish(write_manifest(run))
+    report = publish(write_manifest(run))
+    shutil.rmtree(run / SCRATCH, ignore_errors=True)
+    return report
 
 
 def run_method(run: Path, stage: Callable[..., Any]) -> None:

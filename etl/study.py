@@ -20,6 +20,7 @@ from feature_atlas.etl.inputs.checkpoints import (
 )
 from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
 from feature_atlas.etl.inputs.device import require_device
+from feature_atlas.etl.inputs.feature_store import FeatureStore
 from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_base,
     fingerprint_folder,
@@ -29,13 +30,15 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_samples,
 )
 from feature_atlas.etl.inputs.kept_saes import KeptSaes
+from feature_atlas.etl.inputs.picture_shelf import PictureShelf
 from feature_atlas.etl.inputs.pictures import upright_size
 from feature_atlas.etl.inputs.prompt_maker import PictureFile, PromptJob, PromptMaker
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.prompt_workers import made_prompts
 from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
-from feature_atlas.etl.run_folder.artifacts import read_arrays, read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json, write_json
+from feature_atlas.etl.run_folder.provenance import libraries
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
 from feature_atlas.vlm.residual_stream import decoder_layers
@@ -151,6 +154,17 @@ class Study:
         return PromptMaker(self.vlm.processor, self.config.vlm.suffix)
 
     @cached_property
+    def pictures(self) -> PictureShelf:
+        """The features of the run's pictures."""
+        model = self.vlm.model
+        depends = [self.inputs["fingerprints"]["vlm"], str(model.dtype), libraries()]
+        device = torch.device(self.config.device)
+        card = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        folder = self.run / SCRATCH / "pictures" / stable_hash([*depends, card])[:16]
+        store = FeatureStore(folder, self.config.picture_cache_gb * 1e9)
+        return PictureShelf(self.vlm, self.prompt_maker, store)
+
+    @cached_property
     def pictures_vary(self) -> bool:
         """Whether a picture's size decides how many image tokens it has."""
         blanks = [Image.new("RGB", size) for size in ((320, 320), (640, 400), (200, 900))]
@@ -164,35 +178,41 @@ class Study:
         with_image: bool = True,
         questions: Sequence[str] | None = None,
         sized_like: Sequence[Sample] | None = None,
+        image: MeanImage | None = None,
+        with_pixels: bool = False,
     ) -> Iterator[tuple[PromptBatch, list[int]]]:
         """Batches of prompts with the positions of their samples; ``questions`` replaces theirs.
 
-        Pictures get the size of those of ``sized_like`` where that decides how many tokens each
-        has, so that one can stand in the place of the other.
+        They hold their pictures' features, or those of ``image``, and pixels only where these are
+        asked for. Pictures get the size of those of ``sized_like`` where that decides how many
+        tokens each has, so that one can stand in the place of the other.
         """
         asked = [s.question for s in samples] if questions is None else list(questions)
-        pictures = self._picture_files(samples, sized_like or samples) if with_image else None
+        pictures = self._picture_files(samples, sized_like or samples) if with_image else []
         step = self.config.batch_size
         batches = [list(range(len(samples)))[i : i + step] for i in range(0, len(samples), step)]
-        jobs = (
-            PromptJob(
-                tuple(asked[i] for i in rows),
-                None if pictures is None else tuple(pictures[i] for i in rows),
-            )
-            for rows in batches
-        )
-        made = made_prompts(self.prompt_maker, jobs, len(batches))
-        for batch, rows in zip(made, batches, strict=True):
-            self._require_known_prefix(batch, with_image)
-            yield batch.to(self.config.device), rows
+
+        def job(rows: list[int]) -> PromptJob:
+            shown = tuple(pictures[i] for i in rows) if with_image else None
+            lacking = self.pictures.lacking(shown) if shown and image is None else ()
+            return PromptJob(tuple(asked[i] for i in rows), shown, lacking, with_pixels)
+
+        made = made_prompts(self.prompt_maker, map(job, batches), len(batches))
+        for (plain, lacking), rows in zip(made, batches, strict=True):
+            self._require_known_prefix(plain, with_image)
+            batch = plain.to(self.config.device)
+            if image is not None:
+                batch = batch._replace(features=image.in_place_of(self.pictures.example, batch))
+            elif with_image:
+                features = self.pictures.features([pictures[i] for i in rows], lacking)
+                batch = batch._replace(features=features)
+            yield batch, rows
 
     def _picture_files(
         self, samples: Sequence[Sample], like: Sequence[Sample]
     ) -> list[PictureFile]:
         return [
-            PictureFile(sample.image)
-            if other.image == sample.image or not self.pictures_vary
-            else PictureFile(sample.image, upright_size(other.image))
+            PictureFile(sample.image, upright_size(other.image) if self.pictures_vary else None)
             for sample, other in zip(samples, like, strict=True)
         ]
 

@@ -46,6 +46,12 @@ class RunConfig(Section):
     seed: Seed = Field(0, description="base of every stage's seed")
     device: str = Field("cpu", description="torch device")
     batch_size: int = Field(32, gt=0, description="prompts per forward pass")
+    picture_cache_gb: float = Field(
+        20.0,
+        ge=0,
+        description="disk, in 10^9 bytes, for image features that are asked for again, while the "
+        "run is built; the others are computed again, and the numbers are the same",
+    )
     vlm: VlmConfig
     sae: SaeConfig
     data: DataConfig
@@ -180,9 +186,9 @@ def stable_hash(value: Any) -> str:
 
 
 def hashed_config(config: RunConfig) -> dict[str, Any]:
-    """The configuration without what does not change the numbers: paths, device, memory."""
+    """The configuration without what does not change the numbers: paths, device, memory, disk."""
     values: dict[str, Any] = config.model_dump(mode="json")
-    del values["device"]
+    del values["device"], values["picture_cache_gb"]
     for section, key in (
         ("vlm", "path"),
         ("sae", "path"),

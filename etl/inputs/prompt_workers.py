@@ -12,12 +12,12 @@ from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any
 
+from numpy import ndarray
 from torch import Tensor, from_numpy
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
-from feature_atlas.etl.inputs.prompt_maker import PromptJob, PromptMaker
-from feature_atlas.vlm.token_roles import PromptBatch
+from feature_atlas.etl.inputs.prompt_maker import MadePrompts, PromptJob, PromptMaker
 
 WORTH_WORKERS = 20.0
 """Seconds of work left from which processes are worth their start, which takes some seconds."""
@@ -27,7 +27,7 @@ MOST_WORKERS = 8
 
 def made_prompts(
     maker: PromptMaker, jobs: Iterator[PromptJob], n_jobs: int
-) -> Iterator[PromptBatch]:
+) -> Iterator[MadePrompts]:
     """The batches of ``n_jobs`` jobs in their order; workers take over where much is left.
 
     Workers take jobs some batches before theirs are asked for.
@@ -38,9 +38,9 @@ def made_prompts(
             yield from _made_by_workers(maker, jobs)
             return
         started = time.monotonic()
-        batch = maker.make(next(jobs))
+        made = maker.make(next(jobs))
         seconds += time.monotonic() - started
-        yield batch
+        yield made
 
 
 def n_workers() -> int:
@@ -48,7 +48,7 @@ def n_workers() -> int:
     return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
-def _made_by_workers(maker: PromptMaker, jobs: Iterator[PromptJob]) -> Iterator[PromptBatch]:
+def _made_by_workers(maker: PromptMaker, jobs: Iterator[PromptJob]) -> Iterator[MadePrompts]:
     loader = DataLoader(
         _Remote(maker),
         batch_size=None,
@@ -61,7 +61,7 @@ def _made_by_workers(maker: PromptMaker, jobs: Iterator[PromptJob]) -> Iterator[
     for made in loader:
         if isinstance(made, Exception):
             raise made
-        yield tree_map(lambda x: x if x is None else from_numpy(x), made)
+        yield tree_map(lambda x: from_numpy(x) if isinstance(x, ndarray) else x, made)
 
 
 class _Remote(Dataset[Any]):
@@ -76,10 +76,10 @@ class _Remote(Dataset[Any]):
         Tensors would come through shared memory, of which a container has 64 MB.
         """
         try:
-            batch = self.maker.make(job)
+            made = self.maker.make(job)
         except (ValueError, OSError) as error:
             return type(error)(*error.args)  # without the traceback's frames
-        return tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, batch)
+        return tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, made)
 
 
 def _clean_processes() -> BaseContext:

@@ -4,6 +4,7 @@
     <run>/<stage>/<table>.<n>.parquet, ...
     <run>/<stage>/stage.json        written last: key, times, files with sha256, warnings
     <run>/manifest.json             written when every stage is done; what `ingest` loads
+    <run>/scratch/                  what can be computed again; gone when the run is published
 
 A stage's key is the hash of its parameters and of the keys of the stages it reads. Same key and
 whole files: the stage is not run again, so a killed run resumes where it stopped.
@@ -31,6 +32,8 @@ from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
+SCRATCH = "scratch"
+"""Folder of what can be computed again."""
 
 
 class StageOutput:

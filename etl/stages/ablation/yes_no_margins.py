@@ -12,10 +12,9 @@ from feature_atlas.ablation.ablation import AblatedMargins, ablated_margins
 from feature_atlas.ablation.intervention import Edit
 from feature_atlas.ablation.yes_no import AnswerIds, yes_no_ids, yes_no_margin
 from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet, questions_of
-from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
+from feature_atlas.etl.stages.vlm.embedded_prompts import embedded_prompts
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
-from feature_atlas.vlm.image_features import image_features
 from feature_atlas.vlm.residual_stream import logits
 
 
@@ -42,7 +41,7 @@ def margins_of_groups(
     """Margins of every question without and with each set of edits, by layer."""
     model, answers, parts, n_text = study.vlm.model, _answers(study), [], []
     lowest = min(layer for of_layers in edits for layer in of_layers)
-    for batch in _shelf(study).batches(evaluation.numbers):
+    for batch in embedded_prompts(study, evaluation.numbers):
         parts.append(ablated_margins(model, batch.inputs, batch.text_mask, lowest, edits, answers))
         n_text.append(int(batch.text_mask.sum()))
     weights = torch.tensor(n_text, dtype=torch.float64) / sum(n_text)
@@ -62,11 +61,8 @@ def blind_margins(study: Study, evaluation: EvaluationSet) -> BlindMargins:
 
 @torch.no_grad()
 def _with_mean_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " sample"]:
-    model, parts = study.vlm.model, []
-    for batch, *_ in _shelf(study).batches(evaluation.numbers):
-        own = image_features(model, batch)
-        blind = decoder_inputs(model, batch, study.mean_image.in_place_of(own, batch))
-        parts.append(yes_no_margin(logits(model, blind), _answers(study)))
+    blind = embedded_prompts(study, evaluation.numbers, study.mean_image)
+    parts = [yes_no_margin(logits(study.vlm.model, b.inputs), _answers(study)) for b in blind]
     return torch.cat(parts).cpu()
 
 
@@ -76,11 +72,6 @@ def _without_image(study: Study, evaluation: EvaluationSet) -> Float[Tensor, " s
     for batch, _ in study.prompts(questions_of(study, evaluation), with_image=False):
         parts.append(yes_no_margin(logits(model, decoder_inputs(model, batch)), _answers(study)))
     return torch.cat(parts).cpu()
-
-
-@lru_cache(maxsize=1)
-def _shelf(study: Study) -> PromptShelf:
-    return PromptShelf(study)
 
 
 @lru_cache(maxsize=1)

@@ -29,8 +29,7 @@ from feature_atlas.etl.stages.features.shift_counts import add_counts
 from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens, harvest
-from feature_atlas.vlm.image_features import ImageFeatures, image_features
-from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
+from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 
 class Batch(NamedTuple):
@@ -97,11 +96,12 @@ def _batches(
     text_roles = torch.tensor(TEXT_ROLES, device=device)
     n_batches = -(-len(rows) // study.config.batch_size)
     prompts = study.prompts(
-        [study.samples[split][row] for row in rows], with_image=condition != "none"
+        [study.samples[split][row] for row in rows],
+        with_image=condition != "none",
+        image=study.mean_image if condition == "mean" else None,
     )
     for prompt, places in track(prompts, f"harvest: {split}, {condition} image", total=n_batches):
-        image = _mean_image(study, prompt) if condition == "mean" else None
-        tokens = harvest(study.vlm.model, prompt, study.layers, image=image)
+        tokens = harvest(study.vlm.model, prompt, study.layers)
         row = row_of[torch.tensor(places, device=device)][tokens.prompt]
         is_text = torch.isin(tokens.roles, text_roles)
         yield Batch(
@@ -110,11 +110,6 @@ def _batches(
             torch.where(is_text, row + study.first_number[split], -1),
             torch.where(is_text, images[row], -1),
         )
-
-
-def _mean_image(study: Study, batch: PromptBatch) -> ImageFeatures:
-    own = image_features(study.vlm.model, batch)
-    return study.mean_image.in_place_of(own, batch)
 
 
 def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:

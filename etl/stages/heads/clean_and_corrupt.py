@@ -21,7 +21,8 @@ from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
-from feature_atlas.vlm.image_features import ImageFeatures, image_features
+from feature_atlas.vlm.image_features import image_features
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.token_roles import PromptBatch
 
 

@@ -35,7 +35,7 @@ def run_forward_check(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    prompts = study.prompts(study.samples["vqav2-val"][:N_PROMPTS])
+    prompts = study.prompts(study.samples["vqav2-val"][:N_PROMPTS], with_pixels=True)
     model = study.vlm.model
     found = agreement(model, (batch for batch, _ in prompts), study.layers)
     output.table("forward_check", _columns(found, BOUNDS[model.dtype]))

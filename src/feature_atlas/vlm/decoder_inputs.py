@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from feature_atlas.vlm.image_features import ImageFeatures, accepted, image_features
+from feature_atlas.vlm.image_features import accepted, image_features
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
-from feature_atlas.vlm.image_features import ImageFeatures
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.prompt_keys import PromptKeys
 from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import PromptBatch, Role

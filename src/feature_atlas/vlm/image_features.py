@@ -1,11 +1,5 @@
-"""What the text model gets of pictures, and what else can stand in their place (paper 3.1).
+"""What the text model gets of pictures, and the mean that can stand in their place (paper 3.1)."""
 
-Families shape them differently: a picture each, a tile each, all in one row. Here they are always
-one row per image token, in the order of the prompts, so that a mean or another picture's can stand
-in their place in any family.
-"""
-
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -15,46 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from feature_atlas.vlm.image_rows import ImageFeatures, in_rows
 from feature_atlas.vlm.token_roles import PromptBatch, Role
-
-
-class ImageFeatures(NamedTuple):
-    """Of all pictures of a batch, in the order of its image tokens."""
-
-    levels: tuple[Float[Tensor, "image_token d_model"], ...]
-    """What stands for the image tokens before layer 0; where a family adds more to them after its
-    first layers (DeepStack), that too."""
-    output: Any
-    """The same as the model's own `get_image_features` returns it."""
-
-    def replaced(self, levels: Iterable[Float[Tensor, "image_token d_model"]]) -> "ImageFeatures":
-        """Others in their place."""
-        new = tuple(levels)
-        if [level.shape for level in new] != [level.shape for level in self.levels]:
-            raise ValueError(
-                f"features of {[list(level.shape) for level in new]} in the place of "
-                f"{[list(level.shape) for level in self.levels]}: expected as many image tokens."
-            )
-        output = copy.copy(self.output)
-        kept = iter(new)
-        output.pooler_output = _shaped(next(kept), self.output.pooler_output)
-        if len(new) > 1:
-            output.deepstack_features = [
-                _shaped(next(kept), deep) for deep in self.output.deepstack_features
-            ]
-        return ImageFeatures(new, output)
-
-    def and_then(self, others: "ImageFeatures") -> "ImageFeatures":
-        """These, and behind them those of as many other pictures, as of one batch."""
-        output = copy.copy(self.output)
-        output.pooler_output = _chained(self.output.pooler_output, others.output.pooler_output)
-        if len(self.levels) > 1:
-            pairs = zip(
-                self.output.deepstack_features, others.output.deepstack_features, strict=True
-            )
-            output.deepstack_features = [_chained(*pair) for pair in pairs]
-        levels = (torch.cat(pair) for pair in zip(self.levels, others.levels, strict=True))
-        return ImageFeatures(tuple(levels), output)
 
 
 class MeanImage(NamedTuple):
@@ -64,11 +20,13 @@ class MeanImage(NamedTuple):
     """At each place of a picture; one row for all places where pictures differ in length."""
 
     def in_place_of(self, features: ImageFeatures, batch: PromptBatch) -> ImageFeatures:
-        """It, in the place of every picture of a batch."""
+        """It, in the place of every picture of a batch.
+
+        ``features`` are those of any picture: they show how the family shapes them.
+        """
         n_tokens = n_image_tokens(batch)
-        return features.replaced(
-            _repeated(mean, features.levels[0], n_tokens) for mean in self.levels
-        )
+        rows = [_repeated(mean, n_tokens) for mean in self.levels]
+        return features.of_others(rows, n_tokens.tolist())
 
     def over_places(self) -> "MeanImage":
         """One row for all places."""
@@ -78,14 +36,16 @@ class MeanImage(NamedTuple):
 
 
 def image_features(model: PreTrainedModel, batch: PromptBatch) -> ImageFeatures:
-    """The features of a batch's pictures, as the model itself computes them."""
+    """The features of a batch's pictures: those it has, or as the model itself computes them."""
+    if batch.features is not None:
+        return batch.features
     if not batch.has_pictures:
         raise ValueError("a batch without images: expected pixel values, one picture a prompt.")
     wanted = accepted(model.base_model.get_image_features, batch.processed)
     pixels = wanted.pop("pixel_values").to(model.dtype)
     output = model.base_model.get_image_features(pixel_values=pixels, return_dict=True, **wanted)
     deep = getattr(output, "deepstack_features", None) or []
-    return ImageFeatures(tuple(map(_in_a_row, [output.pooler_output, *deep])), output)
+    return ImageFeatures(tuple(map(in_rows, [output.pooler_output, *deep])), output)
 
 
 def accepted(function: Callable[..., Any], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,34 +86,11 @@ def mean_image(model: PreTrainedModel, batches: Iterable[PromptBatch]) -> MeanIm
     return MeanImage(tuple((total / n_summed).to(model.dtype) for total in totals))
 
 
-def _in_a_row(features: Any) -> Float[Tensor, "image_token d_model"]:
-    """A tensor, or one for each picture, as one row per image token."""
-    if isinstance(features, Tensor):
-        return features.flatten(0, -2)
-    return torch.cat([_in_a_row(one) for one in features])
-
-
-def _shaped(row: Float[Tensor, "image_token d_model"], like: Any) -> Any:
-    """One row per image token in the shape that the family's own features have."""
-    if isinstance(like, Tensor):
-        return row.view(like.shape).to(like.dtype)
-    lengths = [one[..., 0].numel() for one in like]
-    return [_shaped(part, one) for part, one in zip(row.split(lengths), like, strict=True)]
-
-
-def _chained(first: Any, second: Any) -> Any:
-    if isinstance(first, Tensor):
-        return torch.cat([first, second])
-    return [*first, *second]
-
-
 def _repeated(
-    mean: Float[Tensor, "patch d_model"],
-    like: Float[Tensor, "image_token d_model"],
-    n_tokens: Int[Tensor, " prompt"],
+    mean: Float[Tensor, "patch d_model"], n_tokens: Int[Tensor, " prompt"]
 ) -> Float[Tensor, "image_token d_model"]:
     if len(mean) == 1:
-        return mean.expand_as(like)
+        return mean.expand(int(n_tokens.sum()), -1)
     if (n_tokens != len(mean)).any():
         raise ValueError(
             f"pictures of {n_tokens.unique().tolist()} image tokens, and a mean image of "

@@ -18,7 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs, text_model
-from feature_atlas.vlm.image_features import ImageFeatures
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 

@@ -1,6 +1,7 @@
 """What the model itself says to a prompt, as further tokens of that prompt."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -30,6 +31,10 @@ def with_reply(
     )
     by_token, others = _by_token(batch)
     given = others | {name: _padded_left(types, batch) for name, types in by_token.items()}
+    shown: dict[str, Any] = {**accepted(model.forward, given)}
+    if batch.features is not None:
+        shown.pop("pixel_values", None)
+        shown["mm_encoder_outputs"] = {"image": batch.features.output}
     said = model.generate(
         input_ids=prompt_ids,
         attention_mask=mask,
@@ -37,7 +42,7 @@ def with_reply(
         max_new_tokens=n_tokens,
         suppress_tokens=_never_said(model),
         past_key_values=None if keys is None else keys.growing(),
-        **accepted(model.forward, given),
+        **shown,
     )
     reply = said[:, prompt_ids.shape[1] :]
     kept = _before_the_end(reply, model.generation_config.eos_token_id)
@@ -48,7 +53,7 @@ def with_reply(
         name: _appended(known, batch.attention_mask, said, kept)
         for name, known, said in _types_of_reply(model, by_token, reply)
     }
-    return PromptBatch(ids, (roles != Role.PAD).long(), roles, {**others, **types})
+    return PromptBatch(ids, (roles != Role.PAD).long(), roles, {**others, **types}, batch.features)
 
 
 def _never_said(model: PreTrainedModel) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from feature_atlas.vlm.chat_template import common_start, render_prompt
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.processor_call import Processed, call_processor, image_token_id
 
 
@@ -47,23 +48,26 @@ class PromptBatch(NamedTuple):
     """A Role per token, -1 on padding."""
     processed: Mapping[str, Tensor] = {}
     """What else the processor returned, as the model's forward takes it: pixels, sizes, types."""
+    features: ImageFeatures | None = None
+    """What stands for the pictures, where it is known; then their pixels may be left out."""
 
     @property
     def has_pictures(self) -> bool:
         """Whether each prompt has a picture."""
-        return "pixel_values" in self.processed
+        return self.features is not None or "pixel_values" in self.processed
 
     def twice(self) -> "PromptBatch":
         """The same prompts once more behind themselves."""
         ids, mask, roles = (torch.cat([t, t]) for t in self[:3])
-        return PromptBatch(
-            ids, mask, roles, {n: torch.cat([t, t]) for n, t in self.processed.items()}
-        )
+        processed = {n: torch.cat([t, t]) for n, t in self.processed.items()}
+        features = self.features and self.features.and_then(self.features)
+        return PromptBatch(ids, mask, roles, processed, features)
 
     def to(self, device: torch.device | str) -> "PromptBatch":
         """The same batch on another device."""
         ids, mask, roles = (t.to(device) for t in self[:3])
-        return PromptBatch(ids, mask, roles, {n: t.to(device) for n, t in self.processed.items()})
+        processed = {n: t.to(device) for n, t in self.processed.items()}
+        return PromptBatch(ids, mask, roles, processed, self.features and self.features.to(device))
 
 
 def encode_prompts(

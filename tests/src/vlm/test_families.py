@@ -21,11 +21,11 @@ from feature_atlas.vlm.forward_check import Own
 from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.head_probe import record_heads
 from feature_atlas.vlm.image_features import (
-    ImageFeatures,
     accepted,
     image_features,
     mean_image,
 )
+from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.residual_stream import decoder_layers, edit_residual, logits, residuals
 from feature_atlas.vlm.resume import added_between, clean_run, resumed_logits

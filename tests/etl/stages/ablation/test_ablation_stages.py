@@ -16,7 +16,7 @@ from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import read_rows
 from feature_atlas.etl.stages.ablation.ablation_screening import Cost
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.vlm.embedded_prompts import PromptShelf
+from feature_atlas.etl.stages.vlm.embedded_prompts import embedded_prompts
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
@@ -38,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def plain_margins(study: Study, numbers: list[int], edits: dict[int, Edit]) -> torch.Tensor:
     """One hooked forward pass over freshly read prompts."""
     model, answers = study.vlm.model, yes_no_ids(study.vlm.processor.tokenizer)
-    batches, parts = PromptShelf(study, kept_bytes=0).batches(tuple(numbers)), []
+    batches, parts = embedded_prompts(study, numbers), []
     with torch.no_grad():
         for batch in batches:
             hooks = [
@@ -160,10 +160,9 @@ def test_without_pictures_the_answers_are_kept_beside(study: Study) -> None:
     some = {r["sample"]: r for r in shown if r["evaluation"] == "vqa_yes_no"}
 
     model = study.vlm.model
-    shelf = PromptShelf(study).batches(tuple(some))
     answers, found = yes_no_ids(study.vlm.processor.tokenizer), []
     with torch.no_grad():
-        for batch in shelf:
+        for batch in embedded_prompts(study, list(some)):
             embeds = batch.inputs.embeds.clone()
             for i in range(len(embeds)):
                 embeds[i, batch.batch.roles[i] == Role.IMAGE] = study.mean_image.levels[0]
@@ -266,14 +265,3 @@ def test_steering_adds_what_the_feature_writes_and_by_zero_nothing(study: Study)
     assert twice["yes_margin_delta_removed"] == pytest.approx(float(removed.mean()), abs=1e-3)
     expected = np.corrcoef(moved.numpy(), removed.numpy())[0, 1]
     assert twice["mirror_correlation"] == pytest.approx(expected, abs=0.01)
-
-
-def test_a_shelf_keeps_no_more_than_it_may(study: Study) -> None:
-    shelf = PromptShelf(study, kept_bytes=1)
-
-    for _ in shelf.batches(tuple(range(40))):
-        assert len(shelf.kept) == 1  # the newest, however large
-    generous = PromptShelf(study)
-    first = [batch.inputs.embeds for batch in generous.batches(tuple(range(40)))]
-    again = [batch.inputs.embeds for batch in generous.batches(tuple(range(40)))]
-    assert all(a is b for a, b in zip(first, again, strict=True))

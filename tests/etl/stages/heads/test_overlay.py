@@ -34,7 +34,7 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 from feature_atlas.vlm.measured_geometry import UnknownGeometryError
 from feature_atlas.vlm.processor_geometry import Box
-from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
+from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role, encode_prompts
 
 FEATURES = (Feature(2, 5), Feature(4, 700))
 N_HEADS, N_SAMPLES = 8, 12
@@ -84,10 +84,7 @@ def eager_attention(
     study: Study, question: str, picture: Image.Image
 ) -> tuple[tuple[torch.Tensor, ...], PromptBatch, tuple[torch.Tensor, ...]]:
     """Attention and residuals as transformers itself returns them for one prompt."""
-    sample = Sample("x", "x", Path("x"), question, "")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("feature_atlas.etl.inputs.prompt_maker.open_image", lambda path: picture)
-        ((batch, _),) = study.prompts([sample])
+    batch = encode_prompts(study.vlm.processor, [question], [picture])
     model = study.vlm.model
     language_model = model.model.language_model
     before = language_model.config._attn_implementation
