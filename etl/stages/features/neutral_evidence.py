@@ -116,12 +116,11 @@ class Asking:
 
     def _is_decided(self, counts: NeutralCounts) -> Bool[Tensor, " feature"]:
         """Whether all samples would, but for the error that is allowed, give the same verdict."""
-        shares = self.config.model_dump(include={"min_share", "max_mean_share"})
-        max_error = self.config.max_error / len(self.prompts)
+        rule = self.config.model_dump(include={"max_error", "min_share", "max_mean_share"})
         seen = (self.n_samples, counts.n_samples, counts.n_fired, counts.n_fired_mean_image)
         decided = []
         for n_samples, n_asked, fired, fired_mean in zip(*map(Tensor.tolist, seen), strict=True):
-            may_stop = enough(n_samples, self.looks, max_error=max_error, **shares)
+            may_stop = enough(n_samples, self.looks, n_prompts=len(self.prompts), **rule)
             decided.append(n_asked == n_samples or bool(may_stop[n_asked][fired, fired_mean]))
         return torch.tensor(decided, dtype=torch.bool)
 

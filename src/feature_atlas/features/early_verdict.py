@@ -6,7 +6,9 @@ of the mean images. Asking may stop there when the verdict of these n is, but fo
 that of all N. Nothing is assumed about features: on its own picture a feature fires or not, on the
 mean image it fires or not, so a whole set of samples is four numbers whose sum is N; for each such
 set the chance of every (f, m) at every look is hypergeometric, and for none of them may the chances
-of a wrong stop, all looks together, exceed the error.
+of a wrong stop, all looks together, exceed the error. A candidate survives that survives one of
+several prompts, so what survives none could be wrong by each of them: there the error is shared
+among the prompts. What survives one is not lost by the others, and there it is not.
 
 Counts are let in by how little they speak for another verdict: the greatest chance that a set with
 another verdict gives them, over the greatest that one with the same verdict does. With an error of
@@ -38,11 +40,12 @@ def enough(
     n_samples: int,
     looks: tuple[int, ...],
     *,
+    n_prompts: int,
     max_error: float,
     min_share: float,
     max_mean_share: float,
 ) -> dict[int, Bool[Tensor, "fired fired_mean_image"]]:
-    """For each look before all were asked: at which counts asking may stop."""
+    """For each look before all were asked: at which counts asking one of the prompts may stop."""
     if n_samples > MOST_SAMPLES:
         raise ValueError(f"{n_samples} samples: expected at most {MOST_SAMPLES}.")
     shares = {"min_share": min_share, "max_mean_share": max_mean_share}
@@ -52,20 +55,21 @@ def enough(
     whole = survives(sets[:, 2:].sum(1), sets.sum(1), sets[:, 1::2].sum(1), **shares)
     chance = torch.cat([_chances(sets, n) for n in at], 1)
     now = torch.cat([_verdicts(n, **shares) for n in at])
-    may_stop = _let_in(chance, whole[:, None] == now, max_error)
+    may_stop = torch.zeros_like(now)
+    for said, limit in ((True, max_error / n_prompts), (False, max_error)):
+        of_said = chance[:, now == said]
+        may_stop[now == said] = _let_in(of_said[whole != said], of_said[whole == said], limit)
     parts = may_stop.split([(n + 1) ** 2 for n in at])
     return {n: part.view(n + 1, n + 1) for n, part in zip(at, parts, strict=True)}
 
 
 def _let_in(
-    chance: Float[Tensor, "set count"], is_right: Bool[Tensor, "set count"], max_error: float
+    wrong: Float[Tensor, "wrong_set count"], right: Float[Tensor, "right_set count"], limit: float
 ) -> Bool[Tensor, " count"]:
     """The least doubtful counts, as many as the error allows; equally doubtful ones together."""
-    best_right = chance.where(is_right, 0).amax(0)
-    doubt = chance.where(~is_right, 0).amax(0) / best_right  # NaN: counts that cannot be
+    doubt = wrong.amax(0) / right.amax(0)  # NaN: counts that cannot be
     order = doubt.nan_to_num(torch.inf).argsort()
-    error = chance.where(~is_right, 0)[:, order].cumsum(1).amax(0)
-    too_much = doubt[order][error > max_error]
+    too_much = doubt[order][wrong[:, order].cumsum(1).amax(0) > limit]
     return doubt < (too_much[0] if len(too_much) else torch.inf)
 
 
