@@ -43,7 +43,9 @@ class NeutralPrompt(Base):
     has_skill_word: Mapped[bool | None] = mapped_column(
         comment="whether the prompt itself has a word of the skill, so that firing may be lexical"
     )
-    n_samples: Mapped[int] = count("images tried with this prompt")
+    n_samples: Mapped[int] = count(
+        "images tried with this prompt: of its top samples, drawn, as many as the verdict needs"
+    )
     n_fired: Mapped[int] = count("of them, how many on which it fired")
     n_fired_mean_image: Mapped[int] = count(
         "of them, how many on which it fired with the image replaced by the mean embedding"
