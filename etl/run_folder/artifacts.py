@@ -3,17 +3,21 @@
     <run>/inputs.json               what was studied, with fingerprints
     <run>/<stage>/<table>.<n>.parquet, ...
     <run>/<stage>/stage.json        written last: key, times, files with sha256, warnings
+    <run>/<stage>.shards/           results of a long stage under way (`shards`)
+    <run>/<stage>.claim-<n>         a process runs the stage (`claims`)
     <run>/manifest.json             written when every stage is done; what `ingest` loads
     <run>/scratch/                  what can be computed again; gone when the run is published
 
 A stage's key is the hash of its parameters and of the keys of the stages it reads. Same key and
-whole files: the stage is not run again, so a killed run resumes where it stopped.
+whole files: the stage is not run again, so a killed run resumes where it stopped. Of several
+processes that run the same run one leads a stage; the others help it with its shards, or wait.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +28,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_atlas.etl.config.run_config import stable_hash
+from feature_atlas.etl.run_folder.claims import LEASE, Claim, claimed, owner_of
 from feature_atlas.etl.run_folder.column_kinds import as_declared
 from feature_atlas.etl.run_folder.peaks import peaks
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
 from feature_atlas.etl.run_folder.row_checks import verify_written
+from feature_atlas.etl.run_folder.shards import (
+    POLL,
+    Compute,
+    Result,
+    Shard,
+    Work,
+    help_with,
+    open_work,
+    shards_folder,
+)
 from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
+from feature_atlas.etl.run_folder.whole_files import write_json
+from feature_atlas.etl.terminal import console
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
@@ -36,13 +53,44 @@ SCRATCH = "scratch"
 """Folder of what can be computed again."""
 
 
-class StageOutput:
+class Warnings:
+    """What a reader of the numbers must know."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Keep a sentence, once; the stage goes on."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+class StageOutput(Warnings):
     """What a stage writes into its folder; tables are Parquet, one file per call."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, key: str = "") -> None:
+        super().__init__()
+        self.folder, self.key = folder, key
         self.files: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
+
+    def in_shards(
+        self, compute: Compute[Shard, Result], shards: Sequence[Shard]
+    ) -> Iterator[Result]:
+        """Results of a function of the module, called with the run and each shard, in order."""
+        return self._work(compute, shards).results()
+
+    def folded(
+        self,
+        compute: Compute[Shard, Result],
+        shards: Sequence[Shard],
+        fold: Callable[[Result, Result], Result],
+    ) -> Result:
+        """All results in one, as ``fold`` adds the next; for those that are large on disk."""
+        result: Result = self._work(compute, shards).folded(fold)
+        return result
+
+    def _work(self, compute: Compute[Shard, Result], shards: Sequence[Shard]) -> Work:
+        return open_work(self.folder.parent, self.folder.name, self.key, compute, shards)
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
         """Write rows of one database table; arrays and lists of one length.
@@ -67,11 +115,6 @@ class StageOutput:
         """Record every file below a folder that the stage wrote itself (SAE folders)."""
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             self.record(file)
-
-    def warn(self, text: str) -> None:
-        """Keep a sentence that a reader of the numbers must know, once; the stage goes on."""
-        if text not in self.warnings:
-            self.warnings.append(text)
 
     def record(self, file: Path, **facts: Any) -> None:
         """Note a file that lies in the stage's folder; `table` with its shape if it holds rows."""
@@ -106,30 +149,57 @@ def run_stage(
     reads: Sequence[str],
     body: Callable[[StageOutput], None],
 ) -> Stage:
-    """Run ``body`` unless a whole result with the same key is there.
+    """Run ``body`` unless a whole result with the same key is there, or help who runs it.
 
     ``reads`` are the stages whose results the body uses.
     """
     key = stage_key(run, name, params, reads)
+    asked = {"params": dict(params), "reads": list(reads)}
+    is_said = False
+    while (done := _found(run, name, key)) is None:
+        with claimed(run / name) as claim:
+            if claim is not None:  # and another may have finished it a moment ago
+                return _found(run, name, key) or _lead(claim, key, asked, body)
+        if not help_with(run, name, key):
+            if not is_said:
+                console.print(f"waiting for stage {name}, which {owner_of(run / name)} has")
+                is_said = True
+            time.sleep(POLL)
+    return done
+
+
+def _found(run: Path, name: str, key: str) -> Stage | None:
+    """A stage that is done."""
     done = read_stage(run, name)
-    if done is not None and done["key"] == key and _is_whole(run, done):
-        return Stage(name, key, done["seconds"], was_done=True)
-    folder = run / name
+    if done is None or done["key"] != key or not _is_whole(run, done):
+        return None
+    return Stage(name, key, done["seconds"], was_done=True)
+
+
+def _lead(
+    claim: Claim, key: str, asked: dict[str, Any], body: Callable[[StageOutput], None]
+) -> Stage:
+    """Run the body, and put down that it is done."""
+    folder, name = claim.what, claim.what.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    output, started = StageOutput(folder), datetime.now(UTC)
+    output, started = StageOutput(folder, key), datetime.now(UTC)
     with peaks() as held:
         body(output)
     finished = datetime.now(UTC)
     seconds = (finished - started).total_seconds()
     commit, dirty = code_version()
+    if claim.is_lost:
+        raise RuntimeError(
+            f"stage {name} was taken over by {owner_of(folder)}: for {LEASE:.0f} s it did not hear "
+            "from this process. Was it, or its disk, asleep? Start it again."
+        )
     write_json(
         folder / "stage.json",
         {
             "key": key,
             "stage": name,
-            "params": dict(params),
-            "reads": list(reads),
+            **asked,
             "code_version": commit,
             "dirty": dirty,
             "libraries": libraries(),
@@ -142,6 +212,7 @@ def run_stage(
             "warnings": output.warnings,
         },
     )
+    shutil.rmtree(shards_folder(folder.parent, name), ignore_errors=True)
     return Stage(name, key, seconds, was_done=False)
 
 
@@ -205,13 +276,6 @@ def _sha256(file: Path, _size: int, _time: int) -> str:
 def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
     """Content hash of some files with their names relative to ``root``."""
     return stable_hash({str(f.relative_to(root)): file_sha256(f) for f in sorted(files)})
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Write whole or not at all: a killed process leaves the old file."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    temporary.replace(file)
 
 
 def read_json(file: Path) -> dict[str, Any]:
