@@ -87,6 +87,12 @@ class HarvestConfig(Section):
         description="exact: float32 product; certified: bfloat16 product and a proof for every "
         "token, the same codes, faster where bfloat16 is fast (GPUs, AVX-512 BF16, AMX)",
     )
+    layers_at_once: int | None = Field(
+        None,
+        gt=0,
+        description="layers whose encoders and sums are on the device together, the prompts being "
+        "run once for each group; no number depends on it. None: as many as fit",
+    )
     n_bootstrap: int = Field(
         200, gt=1, description="image-clustered replicates behind a modality preference's interval"
     )

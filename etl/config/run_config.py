@@ -198,6 +198,7 @@ def hashed_config(config: RunConfig) -> dict[str, Any]:
         ("auto_interp", "endpoint"),
         ("adapt", "checkpoint_every"),
         ("adapt", "regimes_at_once"),
+        ("harvest", "layers_at_once"),
         ("instruct", "path"),
     ):
         if values[section] is not None:

@@ -6,7 +6,8 @@ counts in `certified.npz`.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,19 +34,39 @@ def certified(sae: Sae) -> Certified:
 ENCODERS: dict[str, Callable[[Sae], AnyEncoder]] = {"exact": Encoder.of, "certified": certified}
 
 
-def text_encoders(study: Study) -> dict[int, AnyEncoder]:
+class Encoded(NamedTuple):
+    """How many tokens were encoded with a proof."""
+
+    tokens: int
+    """All that were tried; 0 where the encoder is the float32 product itself."""
+    fallbacks: int
+    """Those of them that were left to it."""
+
+    @classmethod
+    def by(cls, encoder: AnyEncoder) -> "Encoded":
+        """What an encoder has done so far."""
+        if not isinstance(encoder, Certified):
+            return cls(0, 0)
+        return cls(int(encoder.tokens), int(encoder.fallbacks))
+
+    def plus(self, other: "Encoded") -> "Encoded":
+        """Both together."""
+        return Encoded(self.tokens + other.tokens, self.fallbacks + other.fallbacks)
+
+
+def text_encoders(study: Study, layers: Sequence[int]) -> dict[int, AnyEncoder]:
     """The encoder of each layer's text-adapted dictionary, as the configuration wants it."""
     encoder_of = ENCODERS[study.config.harvest.encoder]
-    return {layer: encoder_of(adapted_sae(study, "text", layer)) for layer in study.layers}
+    return {layer: encoder_of(adapted_sae(study, "text", layer)) for layer in layers}
 
 
-def write_fallbacks(output: StageOutput, encoders: Mapping[int, AnyEncoder]) -> None:
+def write_fallbacks(output: StageOutput, encoded: Mapping[int, Encoded]) -> None:
     """Write down, per layer, how many tokens were encoded and how many could not be certified."""
-    counted = {i: e for i, e in encoders.items() if isinstance(e, Certified)}
+    counted = {layer: of for layer, of in encoded.items() if of.tokens}
     if not counted:
         return
-    tokens = np.array([int(e.tokens) for e in counted.values()])
-    fallbacks = np.array([int(e.fallbacks) for e in counted.values()])
+    tokens = np.array([of.tokens for of in counted.values()])
+    fallbacks = np.array([of.fallbacks for of in counted.values()])
     output.arrays("certified", layer=np.array(list(counted)), tokens=tokens, fallbacks=fallbacks)
     share = fallbacks.sum() / max(tokens.sum(), 1)
     log.info("%.2f %% of %d codes were left to the float32 product", 100 * share, tokens.sum())

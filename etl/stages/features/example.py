@@ -73,7 +73,7 @@ def run_example(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    encoders = text_encoders(study)
+    encoders = text_encoders(study, study.layers)
     for source, split in SOURCES.items():
         kept = {layer: _kept(study, layer, source) for layer in study.layers}
         wanted = np.unique(np.concatenate([k.sample for k in kept.values()]))

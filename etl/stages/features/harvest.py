@@ -1,12 +1,13 @@
 """Stage `harvest`: one pass over the questions feeds every statistic (paper 4.2, 4.3, 5.1).
 
-Each prompt runs once through the VLM for all layers; the text-adapted dictionaries encode its
-tokens, and sums, counts and samples are updated in place: from the codes, a dense one is never
-built. The control questions run twice more, on the mean image and without an image, since "active
-on text" is not yet "sees"; their sums with their own image are kept apart for the comparison.
+Each prompt runs once through the VLM for as many layers as fit on the device; the text-adapted
+dictionaries encode its tokens, and sums, counts and samples are updated in place: from the codes, a
+dense one is never built. The control questions run twice more, on the mean image and without an
+image, since "active on text" is not yet "sees"; their sums with their own image are kept apart for
+the comparison. A shard is 4,096 prompts; what shards gathered is added up in their order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,15 +15,19 @@ import torch
 from jaxtyping import Bool, Int
 from rich.progress import track
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
-from feature_atlas.etl.stages.dictionary.encoders import AnyEncoder, text_encoders, write_fallbacks
+from feature_atlas.etl.stages.dictionary.encoders import Encoded, text_encoders, write_fallbacks
 from feature_atlas.etl.stages.features.harvest_sums import (
+    Gathered,
     LayerHarvest,
     empty_sums,
+    in_main_memory,
+    merged,
     write_sums,
 )
 from feature_atlas.etl.stages.features.shift_counts import add_counts
@@ -43,6 +48,24 @@ class Batch(NamedTuple):
     """Number of that sample in the run, or -1."""
     image: Int[Tensor, " token"]
     """Number of its image, or -1."""
+    is_control: Bool[Tensor, " token"]
+    """Whether it is text of a question that also runs on other images."""
+
+
+class Part(NamedTuple):
+    """A shard: some questions of a split, in order, under one condition."""
+
+    split: str
+    condition: str
+    """real, mean (image) or none."""
+    first: int
+    """Place of the first among those that the condition is for."""
+    last: int
+    """Place behind the last."""
+
+
+PASSES = ((BASE, "real"), (STATEMENTS, "real"), (BASE, "mean"), (BASE, "none"))
+PROMPTS_PER_PART = 4096
 
 
 def run_harvest(run: Path) -> Stage:
@@ -52,56 +75,94 @@ def run_harvest(run: Path) -> Stage:
     return run_stage(
         run,
         "harvest",
-        params={**config.harvest.model_dump(), **config.example.model_dump(exclude={"n_spread"})},
+        params={
+            **config.harvest.model_dump(exclude={"layers_at_once"}),
+            **config.example.model_dump(exclude={"n_spread"}),
+        },
         reads=["samples", "mean_image", "sample_skill", *adapt_stages(study, "text")],
         body=lambda output: _gather_and_write(output, study),
     )
 
 
 def _gather_and_write(output: StageOutput, study: Study) -> None:
-    encoders = text_encoders(study)
-    write_sums(output, gather(study, encoders))
-    write_fallbacks(output, encoders)
+    gathered = output.folded(gather, parts_of(study), merged)
+    write_sums(output, gathered.layers)
+    write_fallbacks(output, gathered.encoded)
 
 
-def gather(study: Study, encoders: Mapping[int, AnyEncoder]) -> dict[int, LayerHarvest]:
-    """Run the conditions over their samples and return what was gathered of each layer."""
-    gathered = {layer: empty_sums(study, e.d_sae) for layer, e in encoders.items()}
-    every_row = {split: range(len(study.samples[split])) for split in (BASE, STATEMENTS)}
-    controls = draw(every_row[BASE], study.config.harvest.n_control, study.config.seed)
-    control_rows = torch.tensor(controls, device=study.config.device)
-    for batch in _batches(study, BASE, every_row[BASE]):
-        is_control = torch.isin(batch.text, control_rows)
-        for layer, codes in _codes(encoders, batch):
-            _add_base(gathered[layer], layer, codes, batch, study)
-            _add_control(gathered[layer], codes, batch, is_control, study.config.seed)
-    for batch in _batches(study, STATEMENTS, every_row[STATEMENTS]):
-        for layer, codes in _codes(encoders, batch):
-            roles, text = batch.tokens.roles, batch.text
-            add_counts(gathered[layer].shift, codes, roles, text, study, STATEMENTS)
-            _add_examples(gathered[layer], "vsr", codes, batch)
-    for condition in ("mean", "none"):
-        for batch in _batches(study, BASE, controls, condition):
-            for layer, codes in _codes(encoders, batch):
-                _add_condition(gathered[layer], condition, layer, codes, batch, study.config.seed)
+def parts_of(study: Study) -> list[Part]:
+    """Every pass, cut into parts; one without questions gathers nothing."""
+    return [
+        Part(*kind, first, min(first + PROMPTS_PER_PART, n))
+        for kind in PASSES
+        for n in [len(_rows(study, *kind))]
+        for first in range(0, max(n, 1), PROMPTS_PER_PART)
+    ]
+
+
+def gather(run: Path, part: Part) -> Gathered:
+    """Run the questions of a part once for each group of layers."""
+    study, part = open_study(run), Part(*part)
+    gathered = Gathered({}, {})
+    for layers in _layer_groups(study):
+        encoders = text_encoders(study, layers)
+        of_layers = {
+            layer: empty_sums(study, encoder.d_sae, part.split, part.condition)
+            for layer, encoder in encoders.items()
+        }
+        for batch in _batches(study, part, layers):
+            for layer, encoder in encoders.items():
+                codes = encoder.encode(batch.tokens.residuals[layer])
+                _add(of_layers[layer], part, layer, codes, batch, study)
+        gathered.layers.update({layer: in_main_memory(of) for layer, of in of_layers.items()})
+        gathered.encoded.update({layer: Encoded.by(of) for layer, of in encoders.items()})
     return gathered
 
 
-def _batches(
-    study: Study, split: str, rows: Sequence[int], condition: str = "real"
-) -> Iterator[Batch]:
-    """Some samples of a split under one condition."""
-    device = study.config.device
+def _layer_groups(study: Study) -> list[list[int]]:
+    n = study.config.harvest.layers_at_once or _layers_that_fit(study)
+    n_groups = -(-len(study.layers) // n)
+    size = -(-len(study.layers) // n_groups)
+    return [study.layers[i : i + size] for i in range(0, len(study.layers), size)]
+
+
+def _layers_that_fit(study: Study) -> int:
+    """Encoders and sums may fill half of what is free: the rest is for prompts and their codes."""
+    device = torch.device(study.config.device)
+    if device.type != "cuda":
+        return len(study.layers)
+    d_sae, d_model = study.inputs["sae_set"]["d_sae"], study.inputs["sae_set"]["d_model"]
+    sums = empty_sums(study, d_sae, BASE, "real")
+    one = 6 * d_sae * d_model + sum(tensor.nbytes for tensor in tree_leaves(sums))
+    del sums
+    torch.cuda.empty_cache()
+    return max(1, torch.cuda.mem_get_info(device)[0] // (2 * one))
+
+
+def _rows(study: Study, split: str, condition: str) -> Sequence[int]:
+    """Rows of a split that run under a condition: all with their own image, else the controls."""
+    every = range(len(study.samples[split]))
+    if condition == "real":
+        return every
+    return draw(every, study.config.harvest.n_control, study.config.seed)
+
+
+def _batches(study: Study, part: Part, layers: Sequence[int]) -> Iterator[Batch]:
+    """A part's questions with the residuals of some layers."""
+    device, split = study.config.device, part.split
+    rows = _rows(study, split, part.condition)[part.first : part.last]
     row_of, images = torch.tensor(rows, device=device), study.image_numbers[split].to(device)
     text_roles = torch.tensor(TEXT_ROLES, device=device)
+    controls = torch.tensor(_rows(study, BASE, "mean"), device=device)
     n_batches = -(-len(rows) // study.config.batch_size)
     prompts = study.prompts(
         [study.samples[split][row] for row in rows],
-        with_image=condition != "none",
-        image=study.mean_image if condition == "mean" else None,
+        with_image=part.condition != "none",
+        image=study.mean_image if part.condition == "mean" else None,
     )
-    for prompt, places in track(prompts, f"harvest: {split}, {condition} image", total=n_batches):
-        tokens = harvest(study.vlm.model, prompt, study.layers)
+    said = f"harvest: {split}, {part.condition} image, from {part.first}"
+    for prompt, places in track(prompts, said, total=n_batches):
+        tokens = harvest(study.vlm.model, prompt, layers)
         row = row_of[torch.tensor(places, device=device)][tokens.prompt]
         is_text = torch.isin(tokens.roles, text_roles)
         yield Batch(
@@ -109,51 +170,32 @@ def _batches(
             torch.where(is_text, row, -1),
             torch.where(is_text, row + study.first_number[split], -1),
             torch.where(is_text, images[row], -1),
+            is_text & torch.isin(row, controls),
         )
 
 
-def _codes(encoders: Mapping[int, AnyEncoder], batch: Batch) -> Iterator[tuple[int, SparseCodes]]:
-    for layer, encoder in encoders.items():
-        yield layer, encoder.encode(batch.tokens.residuals[layer])
-
-
-def _add_base(
-    gathered: LayerHarvest, layer: int, codes: SparseCodes, batch: Batch, study: Study
+def _add(
+    gathered: LayerHarvest, part: Part, layer: int, codes: SparseCodes, batch: Batch, study: Study
 ) -> None:
-    roles = batch.tokens.roles
-    gathered.sums.energy["real"].add(codes, roles)
-    gathered.sums.norms["real"].add(batch.tokens.residuals[layer], codes, roles)
-    add_counts(gathered.shift, codes, roles, batch.text, study, BASE)
-    _add_examples(gathered, "vqav2", codes, batch)
+    """What a batch tells of a layer."""
+    roles, residual, seed = batch.tokens.roles, batch.tokens.residuals[layer], study.config.seed
+    if part.split == BASE:
+        gathered.sums.energy[part.condition].add(codes, roles)
+        gathered.sums.norms[part.condition].add(residual, codes, roles)
+    if part.condition != "real":
+        gathered.draws.replicates[part.condition].add(codes, batch.image, seed)
+        return
+    add_counts(gathered.shift, codes, roles, batch.text, study, part.split)
+    for source, examples in gathered.sums.examples.items():
+        examples.add(codes, batch.sample, batch.image)
+        gathered.draws.spread[source].add(codes, batch.sample, batch.image)
+    if part.split == BASE:
+        _add_control(gathered, codes, batch, seed)
 
 
-def _add_control(
-    gathered: LayerHarvest,
-    codes: SparseCodes,
-    batch: Batch,
-    is_control: Bool[Tensor, " token"],
-    seed: int,
-) -> None:
+def _add_control(gathered: LayerHarvest, codes: SparseCodes, batch: Batch, seed: int) -> None:
     """The questions that also run on other images, with their own: like is compared with like."""
-    of_text = SparseCodes(codes.values[is_control], codes.indices[is_control])
-    gathered.sums.energy["control"].add(of_text, batch.tokens.roles[is_control])
-    gathered.draws.replicates["control"].add(of_text, batch.image[is_control], seed)
-
-
-def _add_condition(
-    gathered: LayerHarvest,
-    condition: str,
-    layer: int,
-    codes: SparseCodes,
-    batch: Batch,
-    seed: int,
-) -> None:
-    """Control questions on another image, or on none."""
-    gathered.sums.energy[condition].add(codes, batch.tokens.roles)
-    gathered.sums.norms[condition].add(batch.tokens.residuals[layer], codes, batch.tokens.roles)
-    gathered.draws.replicates[condition].add(codes, batch.image, seed)
-
-
-def _add_examples(gathered: LayerHarvest, source: str, codes: SparseCodes, batch: Batch) -> None:
-    gathered.sums.examples[source].add(codes, batch.sample, batch.image)
-    gathered.draws.spread[source].add(codes, batch.sample, batch.image)
+    own = batch.is_control
+    of_text = SparseCodes(codes.values[own], codes.indices[own])
+    gathered.sums.energy["control"].add(of_text, batch.tokens.roles[own])
+    gathered.draws.replicates["control"].add(of_text, batch.image[own], seed)

@@ -1,16 +1,23 @@
-"""What the harvest gathers about each layer, and its files: `<kind>.<layer>.npz` in its folder."""
+"""What the harvest gathers about each layer, and its files: `<kind>.<layer>.npz` in its folder.
+
+A pass gathers only what its questions and their condition can tell; what several gathered is put
+together, and added up where they gathered the same.
+"""
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
+from feature_atlas.etl.stages.dictionary.encoders import Encoded
 from feature_atlas.etl.stages.features.shift_counts import ShiftCounts, empty_counts
 from feature_atlas.etl.stages.features.skills import SPLITS as SOURCES
+from feature_atlas.etl.stages.features.skills import STATEMENTS
 from feature_atlas.etl.study import Study
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.example_spread import SpreadExamples
@@ -47,25 +54,68 @@ class LayerHarvest(NamedTuple):
     """How often features fire on a skill's questions and on others."""
 
 
-def empty_sums(study: Study, d_sae: int) -> LayerHarvest:
-    """Of one layer, before the first batch."""
+class Gathered(NamedTuple):
+    """What was gathered of some layers, in main memory."""
+
+    layers: dict[int, LayerHarvest]
+    """By layer."""
+    encoded: dict[int, Encoded]
+    """How the layer's tokens were encoded."""
+
+
+def empty_sums(study: Study, d_sae: int, split: str, condition: str) -> LayerHarvest:
+    """Of one layer, before the first batch of a split's questions under a condition."""
     config, device = study.config, study.config.device
-    m, n_drawn = config.example.n_per_source, config.example.n_reservoir
+    energies, conditions, draws = _named(split, condition)
+    sources = [name for name, of in SOURCES.items() if of == split and condition == "real"]
+    m, n_drawn, n_replicates = (
+        *(config.example.n_per_source, config.example.n_reservoir),
+        config.harvest.n_bootstrap,
+    )
     return LayerHarvest(
         LayerSums(
-            {name: EnergySums.empty(d_sae, device) for name in ("real", "control", "mean", "none")},
-            {name: TopExamples.empty(d_sae, m, device) for name in SOURCES},
-            {name: NormSums.empty(device) for name in ("real", "mean", "none")},
+            {name: EnergySums.empty(d_sae, device) for name in energies},
+            {name: TopExamples.empty(d_sae, m, device) for name in sources},
+            {name: NormSums.empty(device) for name in conditions},
         ),
         LayerDraws(
-            {
-                name: EnergyReplicates.empty(config.harvest.n_bootstrap, d_sae, device)
-                for name in ("control", "mean", "none")
-            },
-            {name: SpreadExamples.empty(d_sae, n_drawn, device) for name in SOURCES},
+            {name: EnergyReplicates.empty(n_replicates, d_sae, device) for name in draws},
+            {name: SpreadExamples.empty(d_sae, n_drawn, device) for name in sources},
         ),
-        empty_counts(study, d_sae),
+        empty_counts(study, d_sae, split) if condition == "real" else ShiftCounts({}, {}),
     )
+
+
+def _named(split: str, condition: str) -> tuple[list[str], list[str], list[str]]:
+    """Names of the energies, norms and replicates that a pass gathers."""
+    if split == STATEMENTS:
+        return [], [], []
+    if condition == "real":  # the control questions are among them
+        return ["real", "control"], ["real"], ["control"]
+    return [condition], [condition], [condition]
+
+
+def merged(one: Gathered, other: Gathered) -> Gathered:
+    """Both together; the first is changed."""
+    for layer, theirs in other.layers.items():
+        for kinds, their_kinds in zip(one.layers[layer], theirs, strict=True):
+            for mine, sums in zip(kinds, their_kinds, strict=True):
+                _add(mine, sums)
+        one.encoded[layer] = one.encoded[layer].plus(other.encoded[layer])
+    return one
+
+
+def _add(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for name, sums in theirs.items():
+        if name in mine:
+            mine[name].merge(sums)
+        else:
+            mine[name] = sums
+
+
+def in_main_memory(of_layer: LayerHarvest) -> LayerHarvest:
+    """The same, on the CPU."""
+    return pytree.tree_map(Tensor.cpu, of_layer)
 
 
 def write_sums(output: StageOutput, gathered: dict[int, LayerHarvest]) -> None:

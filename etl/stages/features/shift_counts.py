@@ -100,17 +100,14 @@ def splits_of(study: Study) -> dict[str, Splits]:
     }
 
 
-def empty_counts(study: Study, d_sae: int) -> ShiftCounts:
-    """Nothing counted yet."""
+def empty_counts(study: Study, d_sae: int, split: str) -> ShiftCounts:
+    """Nothing counted yet of a data set's questions."""
     device, n = study.config.device, study.config.harvest.n_replicates
-    names = split_names(study)
-    counts = {
-        split + role: SplitCounts.empty(d_sae, len(names[split]), device)
-        for split in names
-        for role in ("", QUESTION)
-    }
-    drawn = [name for split in names.values() for name in resampled(split)]
-    return ShiftCounts(counts, {name: ReplicateCounts.empty(d_sae, n, device) for name in drawn})
+    names = split_names(study)[split]
+    return ShiftCounts(
+        {split + role: SplitCounts.empty(d_sae, len(names), device) for role in ("", QUESTION)},
+        {name: ReplicateCounts.empty(d_sae, n, device) for name in resampled(names)},
+    )
 
 
 def add_counts(

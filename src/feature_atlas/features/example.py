@@ -58,7 +58,15 @@ class TopExamples(NamedTuple):
         `sample` and `image` are numbers in the whole data set, 0 or more.
         """
         require_numbers(codes, sample, image)
-        new = _Contenders.of(codes, sample, image).better_than(self.keys[:, -1])
+        self._rank(_Contenders.of(codes, sample, image))
+
+    def merge(self, other: "TopExamples") -> None:
+        """Let the samples of another ranking compete, of other tokens."""
+        every = torch.arange(len(other.keys), device=other.keys.device)
+        self._rank(_Contenders.filled(other, every))
+
+    def _rank(self, contenders: "_Contenders") -> None:
+        new = contenders.better_than(self.keys[:, -1])
         touched = new.feature.unique()
         all_of_them = new.and_slots_of(self, touched)
         best_first = all_of_them.at(all_of_them.key.argsort(stable=True))
@@ -95,6 +103,12 @@ class _Contenders(NamedTuple):
         key = ((_LARGEST_BITS - bits) << 32) + sample[:, None].expand_as(fires)[fires]
         return cls(codes.indices[fires], key, image[:, None].expand_as(fires)[fires])
 
+    @classmethod
+    def filled(cls, top: TopExamples, features: Int[Tensor, " some"]) -> "_Contenders":
+        keys, images = top.keys[features], top.images[features]
+        filled = keys != _EMPTY
+        return cls(features[:, None].expand_as(keys)[filled], keys[filled], images[filled])
+
     def at(self, rows: Tensor) -> "_Contenders":
         return _Contenders(*(column[rows] for column in self))
 
@@ -104,14 +118,8 @@ class _Contenders(NamedTuple):
 
     def and_slots_of(self, top: TopExamples, features: Int[Tensor, " touched"]) -> "_Contenders":
         """Together with the filled slots of the given features."""
-        keys, images = top.keys[features], top.images[features]
-        filled = keys != _EMPTY
-        owner = features[:, None].expand_as(keys)
-        return _Contenders(
-            torch.cat([self.feature, owner[filled]]),
-            torch.cat([self.key, keys[filled]]),
-            torch.cat([self.image, images[filled]]),
-        )
+        both = zip(self, _Contenders.filled(top, features), strict=True)
+        return _Contenders(*(torch.cat(columns) for columns in both))
 
 
 def first_of_each_image(

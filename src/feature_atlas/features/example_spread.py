@@ -67,7 +67,14 @@ class SpreadExamples(NamedTuple):
         `sample` and `image` are numbers in the whole data set, 0 or more.
         """
         require_numbers(codes, sample, image)
-        new = _Drawn.of(codes, sample, image)
+        self._draw(_Drawn.of(codes, sample, image))
+
+    def merge(self, other: "SpreadExamples") -> None:
+        """Let the samples of another reservoir be drawn, of other tokens."""
+        every = torch.arange(len(other.keys), device=other.keys.device)
+        self._draw(_Drawn.filled(other, every))
+
+    def _draw(self, new: "_Drawn") -> None:
         new = new.at(new.key <= self.keys[new.feature, -1])
         touched = new.feature.unique()
         kept = new.and_slots_of(self, touched).one_per_image()
@@ -149,6 +156,17 @@ class _Drawn(NamedTuple):
         key = (logical_shift(drawn, 33) << 32) | ((sample ^ drawn) & _LOW)
         return cls(feature, key, image, codes.values[fires].float())
 
+    @classmethod
+    def filled(cls, reservoir: SpreadExamples, features: Int[Tensor, " some"]) -> "_Drawn":
+        keys = reservoir.keys[features]
+        is_filled = keys != _EMPTY
+        return cls(
+            features[:, None].expand_as(keys)[is_filled],
+            keys[is_filled],
+            reservoir.images[features][is_filled],
+            reservoir.activations[features][is_filled],
+        )
+
     def at(self, rows: Tensor) -> "_Drawn":
         return _Drawn(*(column[rows] for column in self))
 
@@ -156,15 +174,8 @@ class _Drawn(NamedTuple):
         self, reservoir: SpreadExamples, features: Int[Tensor, " touched"]
     ) -> "_Drawn":
         """Together with the filled slots of the given features."""
-        keys = reservoir.keys[features]
-        is_filled = keys != _EMPTY
-        slots = _Drawn(
-            features[:, None].expand_as(keys)[is_filled],
-            keys[is_filled],
-            reservoir.images[features][is_filled],
-            reservoir.activations[features][is_filled],
-        )
-        return _Drawn(*(torch.cat(columns) for columns in zip(self, slots, strict=True)))
+        both = zip(self, _Drawn.filled(reservoir, features), strict=True)
+        return _Drawn(*(torch.cat(columns) for columns in both))
 
     def one_per_image(self) -> "_Drawn":
         """The preferred sample of each feature and image with its largest activation, in order."""

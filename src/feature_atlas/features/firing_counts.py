@@ -123,6 +123,11 @@ class SplitCounts(NamedTuple):
         self.questions_fired.add_(_by_feature(fired, once, belongs, d_sae).T)
         self.questions.add_(belongs.sum(0))
 
+    def merge(self, other: "SplitCounts") -> None:
+        """Count what another one counted, of other questions."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.add_(theirs)
+
     def split(self, number: int) -> FiringCounts:
         """The counts of one split, not copied."""
         return FiringCounts(*(column[number] for column in self))
@@ -156,6 +161,11 @@ class ReplicateCounts(NamedTuple):
         counted = _by_feature(fired, fired.n_fired, weight, len(self.tokens_fired))
         self.tokens_fired.add_(counted)
         self.tokens.add_((fired.n_tokens[:, None] * weight).sum(0))
+
+    def merge(self, other: "ReplicateCounts") -> None:
+        """Count what another one counted, of other questions in the same replicates."""
+        self.tokens_fired.add_(other.tokens_fired)
+        self.tokens.add_(other.tokens)
 
     def minus(self, part: "ReplicateCounts") -> "ReplicateCounts":
         """The counts of everything but `part`, whose questions were counted here too."""

@@ -65,6 +65,11 @@ class NormSums(NamedTuple):
         energy = codes.values.double().square().sum(-1)[is_token]
         self.energy.view(-1).index_add_(0, slots, energy)
 
+    def merge(self, other: "NormSums") -> None:
+        """Count what another one counted, of other tokens."""
+        self.tokens.add_(other.tokens)
+        self.energy.add_(other.energy)
+
 
 class RoleEnergy(NamedTuple):
     """What a role's tokens carry, all of them and without sinks; one entry per `Role`."""

@@ -80,6 +80,14 @@ class EnergySums(NamedTuple):
         roles = roles[roles != Role.PAD]
         self.tokens.index_add_(0, roles, torch.ones_like(roles))
 
+    def merge(self, other: "EnergySums") -> None:
+        """Count what another one counted, of other tokens."""
+        self.sum_squares.add_(other.sum_squares)
+        self.fired.add_(other.fired)
+        self.tokens.add_(other.tokens)
+        self.total.add_(other.total)
+        torch.maximum(self.largest, other.largest, out=self.largest)
+
 
 def mean_energy(sums: EnergySums, roles: Sequence[Role]) -> Float[Tensor, " d_sae"]:
     """Mean squared activation over all tokens of the given roles, silent ones included.
@@ -161,6 +169,11 @@ class EnergyReplicates(NamedTuple):
         self.sum_squares.addmm_(weights.T.float(), of_image)
         n_tokens = torch.zeros_like(images).index_add_(0, row, torch.ones_like(row))
         self.tokens.add_((weights.T @ n_tokens.double()).long())
+
+    def merge(self, other: "EnergyReplicates") -> None:
+        """Count what another one counted, of other tokens and with the same seed."""
+        self.sum_squares.add_(other.sum_squares)
+        self.tokens.add_(other.tokens)
 
 
 class Interval(NamedTuple):

@@ -12,7 +12,7 @@ from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.sae import Encoder, Sae
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.dictionary import encoders
-from feature_atlas.etl.stages.dictionary.encoders import text_encoders, write_fallbacks
+from feature_atlas.etl.stages.dictionary.encoders import Encoded, text_encoders, write_fallbacks
 
 LAYERS = (1, 4)
 
@@ -28,7 +28,7 @@ def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     saes = {layer: some_sae() for layer in LAYERS}
     monkeypatch.setattr(encoders, "adapted_sae", lambda _, regime, layer: saes[layer])
     harvest = SimpleNamespace(encoder=request.param)
-    return text_encoders(SimpleNamespace(layers=LAYERS, config=SimpleNamespace(harvest=harvest)))
+    return text_encoders(SimpleNamespace(config=SimpleNamespace(harvest=harvest)), LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,9 @@ def test_tokens_and_fallbacks_are_kept_per_layer_and_logged(made, tmp_path, capl
     made[1].encode(torch.randn(30, 24))
     made[4].encode(torch.full((10, 24), torch.nan))  # nothing can be proved about these
 
-    write_fallbacks(StageOutput(tmp_path), made)
+    write_fallbacks(
+        StageOutput(tmp_path), {layer: Encoded.by(encoder) for layer, encoder in made.items()}
+    )
 
     with np.load(tmp_path / "certified.npz") as kept:
         assert kept["layer"].tolist() == [1, 4]
@@ -56,6 +58,8 @@ def test_tokens_and_fallbacks_are_kept_per_layer_and_logged(made, tmp_path, capl
 
 @pytest.mark.parametrize("made", ["exact"], indirect=True)
 def test_the_exact_encoder_has_nothing_to_report(made, tmp_path):
-    write_fallbacks(StageOutput(tmp_path), made)
+    write_fallbacks(
+        StageOutput(tmp_path), {layer: Encoded.by(encoder) for layer, encoder in made.items()}
+    )
 
     assert list(tmp_path.iterdir()) == []

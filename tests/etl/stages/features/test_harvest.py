@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from stage_runs.some_layers import of_layers
+from torch.utils._pytree import tree_leaves
 
 from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.commands.demo import demo_config
@@ -62,9 +63,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     study = open_study(open_run(config, home))
     study.mean_image = MeanImage((0.1 * torch.randn(16, study.base[1].w_enc.shape[0]),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoders, "adapted_sae", lambda study, _, layer: study.base[layer])
-        patch.setattr(gathered, "empty_counts", lambda *_: ShiftCounts({}, {}))
-        patch.setattr(harvest, "add_counts", lambda *_: None)
+        patched(patch)
         for stage, write in (
             ("harvest", lambda output: harvest._gather_and_write(output, study)),
             ("visual_energy", lambda output: visual_energy._write(output, study)),
@@ -74,6 +73,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
             write(StageOutput(study.run / stage))
     yield study
     open_study.cache_clear()
+
+
+def patched(patch: pytest.MonkeyPatch) -> None:
+    """Base dictionaries in the place of adapted ones, no counts of skills, and small shards."""
+    patch.setattr(encoders, "adapted_sae", lambda study, _, layer: study.base[layer])
+    patch.setattr(gathered, "empty_counts", lambda *_: ShiftCounts({}, {}))
+    patch.setattr(harvest, "add_counts", lambda *_: None)
+    patch.setattr(harvest, "PROMPTS_PER_PART", 20)
 
 
 def table(study: Study, name: str) -> pd.DataFrame:
@@ -230,6 +237,22 @@ def test_examples_are_the_strongest_and_others(study: Study, source: str, split:
         mine = tokens.activations[is_text & (tokens.rows == row.row), row.feature]
         np.testing.assert_allclose(row.activations, mine, rtol=1e-3, atol=0.05)
         assert row.activations[row.max_token] == max(row.activations)
+
+
+def test_the_same_is_gathered_of_all_layers_together_and_of_one_after_another(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched(monkeypatch)
+    part = harvest.parts_of(study)[0]
+    together = harvest.gather(study.run, part)
+    one = study.config.harvest.model_copy(update={"layers_at_once": 1})
+    monkeypatch.setattr(study, "config", study.config.model_copy(update={"harvest": one}))
+
+    apart = harvest.gather(study.run, part)
+
+    assert list(apart.layers) == list(LAYERS)
+    pairs = zip(tree_leaves(apart), tree_leaves(together), strict=True)
+    assert all(torch.equal(torch.as_tensor(one), torch.as_tensor(two)) for one, two in pairs)
 
 
 def test_sinks_that_carry_the_energy_are_reported(study: Study, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_adapted_weights_moved_and_thresholds_did_not(adapted: Study, layer: int
 def test_both_encoders_and_saelens_read_the_same_codes(adapted: Study, layer: int):
     from sae_lens import SAE
 
-    x, encoder = held_out(adapted, layer), text_encoders(adapted)[layer]
+    x, encoder = held_out(adapted, layer), text_encoders(adapted, [layer])[layer]
     sae = adapted_sae(adapted, "text", layer)
     folder = next(Path(adapted.run).glob(f"adapt-prompts-*/sae/text/layer_{layer}"))
     theirs = SAE.load_from_disk(folder).encode(x).double() * sae.scale
