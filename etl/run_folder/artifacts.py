@@ -64,6 +64,11 @@ class Warnings:
         if text not in self.warnings:
             self.warnings.append(text)
 
+    def warn_of(self, texts: Iterable[str]) -> None:
+        """Keep the sentences of a shard."""
+        for text in texts:
+            self.warn(text)
+
 
 class StageOutput(Warnings):
     """What a stage writes into its folder; tables are Parquet, one file per call."""

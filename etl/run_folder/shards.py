@@ -30,6 +30,7 @@ from feature_atlas.etl.run_folder.whole_files import write_json
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 Compute = Callable[[Path, Shard], Result]
 
 POLL = 0.5
@@ -52,6 +53,11 @@ def sent_to(elsewhere: Send) -> Iterator[None]:
         yield
     finally:
         _send.reset(token)
+
+
+def batched(items: Sequence[Item], n: int) -> list[list[Item]]:
+    """The items in order, ``n`` to a shard."""
+    return [list(items[first : first + n]) for first in range(0, len(items), n)]
 
 
 class Work:

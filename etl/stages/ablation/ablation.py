@@ -9,11 +9,12 @@ The paper's own way, choosing and scoring on the same statements, is kept beside
 its own.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.progress import Progress
+from rich.progress import track
 
 from feature_atlas.ablation.ablation import AblatedMargins
 from feature_atlas.ablation.ablation_effect import (
@@ -22,8 +23,14 @@ from feature_atlas.ablation.ablation_effect import (
     answer_changes,
     interactions,
 )
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.stages.ablation.ablation_rows import Row, ablation_columns, outcome_columns
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
+from feature_atlas.etl.run_folder.shards import batched
+from feature_atlas.etl.stages.ablation.ablation_rows import (
+    Answers,
+    Row,
+    ablation_columns,
+    outcome_columns,
+)
 from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, screen, write_costs
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
@@ -46,6 +53,8 @@ from feature_atlas.etl.study import Study, open_study
 SKILL = "spatial"
 HELD_OUT = ("vsr_relation", "vqa_yes_no")
 """Where the other interventions are made too."""
+FEATURES_PER_PART = 4
+"""Of a shard: with all their controls some minutes for a large model."""
 
 
 class Scored(NamedTuple):
@@ -57,6 +66,24 @@ class Scored(NamedTuple):
     removals: list[Intervention]
     """What was removed, in the order of `margins`."""
     margins: AblatedMargins
+
+
+class Part(NamedTuple):
+    """A shard: some of a layer's chosen features."""
+
+    layer: int
+    features: list[int]
+    chosen: list[int]
+    """All of the layer: none of them is a control."""
+    compared: list[int]
+    """Those for which the other interventions are made too."""
+
+
+class Scores(NamedTuple):
+    """What the removals of a part did."""
+
+    rows: list[Row]
+    warnings: list[str]
 
 
 def run_ablation(run: Path) -> Stage:
@@ -80,22 +107,27 @@ def run_ablation(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    costs = screen(study, candidates_of(study, SKILL))
+    costs = screen(output, study, candidates_of(study, SKILL))
     write_costs(output, costs)
-    features = _targets(study, costs)
-    compared = set(by_cost(features, costs)[: study.config.ablation.n_compared])
-    rows: list[Row] = []
-    with Progress() as progress:
-        bar = progress.add_task("ablation", total=len(features))
-        for layer, numbers in by_layer_of(features).items():
-            few = [f for f in numbers if Feature(layer, f) in compared]
-            removals = LayerInterventions(study, layer, numbers)
-            scored = _score_layer(output, study, removals, few)
-            for of_layer in scored:
-                rows.extend(_rows(output, study, layer, of_layer, scored))
-            progress.advance(bar, len(numbers))
+    parts, rows = _parts(study, costs), list[Row]()
+    for scores in track(output.in_shards(score, parts), "ablation", total=len(parts)):
+        output.warn_of(scores.warnings)
+        for row in scores.rows:
+            if row.removal.control_no == 0:
+                output.table("ablation_outcome", outcome_columns(row))
+        rows.extend(scores.rows)
     if rows:
         output.table("ablation", ablation_columns(study.config.seed, rows))
+
+
+def _parts(study: Study, costs: dict[Feature, Cost]) -> list[Part]:
+    targets = _targets(study, costs)
+    compared = set(by_cost(targets, costs)[: study.config.ablation.n_compared])
+    return [
+        Part(layer, few, chosen, [f for f in few if Feature(layer, f) in compared])
+        for layer, chosen in by_layer_of(targets).items()
+        for few in batched(chosen, FEATURES_PER_PART)
+    ]
 
 
 def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
@@ -106,30 +138,43 @@ def _targets(study: Study, costs: dict[Feature, Cost]) -> list[Feature]:
     return survivors + costly[: config.n_screened]
 
 
-def _score_layer(
-    output: StageOutput, study: Study, layer: LayerInterventions, compared: list[int]
-) -> list[Scored]:
-    """All evaluations of a layer's features."""
-    found = []
-    for evaluation, features in evaluation_sets(study, output, layer.layer, layer.features):
-        removals = [Intervention(f) for f in features]
-        if evaluation.name in HELD_OUT:
-            others = study.config.ablation.interventions
-            removals += [
-                Intervention(f, name) for f in features if f in compared for name in others
-            ]
-        if evaluation.name == "vsr_relation":
-            removals += [control for f in features for control in layer.controls(f)]
-        edits = [layer.edit(removal) for removal in removals]
-        margins = margins_of(study, layer.layer, edits, evaluation)
-        found.append(Scored(evaluation, features, removals, margins))
-    return found
+def score(run: Path, part: Part) -> Scores:
+    """All evaluations of a part's features."""
+    study, part, said = open_study(run), Part(*part), Warnings()
+    layer = _removals(study, part.layer, tuple(part.chosen))
+    scored = [
+        _score_set(study, layer, evaluation, features, part.compared)
+        for evaluation, features in evaluation_sets(study, said, part.layer, part.features)
+    ]
+    rows = [row for of_set in scored for row in _rows(study, part.layer, of_set, scored)]
+    return Scores(rows, said.warnings)
 
 
-def _rows(
-    output: StageOutput, study: Study, layer: int, scored: Scored, others: list[Scored]
-) -> list[Row]:
-    """Rows of one evaluation; the answers to each question go to the output at once."""
+@lru_cache(maxsize=1)
+def _removals(study: Study, layer: int, chosen: tuple[int, ...]) -> LayerInterventions:
+    return LayerInterventions(study, layer, list(chosen))
+
+
+def _score_set(
+    study: Study,
+    layer: LayerInterventions,
+    evaluation: EvaluationSet,
+    features: list[int],
+    compared: list[int],
+) -> Scored:
+    removals = [Intervention(f) for f in features]
+    if evaluation.name in HELD_OUT:
+        others = study.config.ablation.interventions
+        removals += [Intervention(f, name) for f in features if f in compared for name in others]
+    if evaluation.name == "vsr_relation":
+        removals += [control for f in features for control in layer.controls(f)]
+    edits = [layer.edit(removal) for removal in removals]
+    margins = margins_of(study, layer.layer, edits, evaluation)
+    return Scored(evaluation, features, removals, margins)
+
+
+def _rows(study: Study, layer: int, scored: Scored, others: list[Scored]) -> list[Row]:
+    """Rows of one evaluation."""
     evaluation, margins = scored.evaluation, scored.margins
     label, images = labels_of(study, evaluation), images_of(study, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
@@ -145,10 +190,8 @@ def _rows(
     ):
         of_feature = specific.get(removal.feature) if removal.control_no == 0 else None
         interaction = of_feature if removal.intervention == "directional" else None
-        rows.append(Row(layer, removal, evaluation, effect, share, label, interaction, blind))
-        if removal.control_no == 0:
-            columns = outcome_columns(rows[-1], margins.before, moved)
-            output.table("ablation_outcome", columns)
+        answers = Answers(label, margins.before, moved, blind)
+        rows.append(Row(layer, removal, evaluation, effect, share, answers, interaction))
     return rows
 
 

@@ -17,6 +17,19 @@ from feature_atlas.statistics.paired_power import detectable_delta
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 
+class Answers(NamedTuple):
+    """Every question of one removal: margins of yes over no."""
+
+    label: Bool[np.ndarray, " sample"]
+    """Whether yes is right."""
+    before: Float[Tensor, " sample"]
+    """Untouched."""
+    after: Float[Tensor, " sample"]
+    """Edited."""
+    blind: BlindMargins | None
+    """Untouched, without the pictures; None where nobody asked."""
+
+
 class Row(NamedTuple):
     """One row of table `ablation`."""
 
@@ -25,12 +38,9 @@ class Row(NamedTuple):
     evaluation: EvaluationSet
     effect: AblationEffect
     removed_norm: float
-    label: Bool[np.ndarray, " sample"]
-    """Whether yes is right, per question."""
+    answers: Answers
     interaction: Interaction | None
     """With other relations; None where it is not of interest."""
-    blind: BlindMargins | None
-    """Without the pictures; None where nobody asked."""
 
 
 def ablation_columns(seed: int, rows: list[Row]) -> dict[str, Any]:
@@ -82,13 +92,13 @@ def _detectable(effect: AblationEffect) -> float | None:
     return detectable_delta(effect.n_samples, effect.right_to_wrong + effect.wrong_to_right)
 
 
-def outcome_columns(row: Row, before: Tensor, after: Tensor) -> dict[str, Any]:
+def outcome_columns(row: Row) -> dict[str, Any]:
     """Every question of one removal, untouched and edited."""
-    n = len(row.label)
+    answers, n = row.answers, len(row.answers.label)
     blind: dict[str, Any] = (
         dict.fromkeys(("margin_mean_image", "margin_no_image"), pa.nulls(n, pa.float32()))
-        if row.blind is None
-        else {f"margin_{name}": _float32(m) for name, m in row.blind._asdict().items()}
+        if answers.blind is None
+        else {f"margin_{name}": _float32(m) for name, m in answers.blind._asdict().items()}
     )
     return {
         "layer": np.full(n, row.layer, np.int16),
@@ -96,9 +106,9 @@ def outcome_columns(row: Row, before: Tensor, after: Tensor) -> dict[str, Any]:
         "evaluation": [row.evaluation.name] * n,
         "intervention": [row.removal.intervention] * n,
         "sample": np.array(row.evaluation.numbers, np.int64),
-        "label": row.label,
-        "margin_before": _float32(before),
-        "margin_after": _float32(after),
+        "label": answers.label,
+        "margin_before": _float32(answers.before),
+        "margin_after": _float32(answers.after),
         **blind,
     }
 
@@ -109,9 +119,10 @@ def _float32(margins: Tensor) -> Float[np.ndarray, " sample"]:
 
 
 def _accuracy(row: Row, blind: str) -> float | None:
-    if row.blind is None:
+    if row.answers.blind is None:
         return None
-    return float(((_float32(getattr(row.blind, blind)) > 0) == row.label).mean())
+    margins = _float32(getattr(row.answers.blind, blind))
+    return float(((margins > 0) == row.answers.label).mean())
 
 
 def _q_values(rows: list[Row]) -> list[float | None]:

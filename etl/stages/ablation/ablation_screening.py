@@ -5,6 +5,7 @@ fire when no relation is asked, so candidates are also screened by what their re
 winners are scored on other statements about other pictures: no selection effect is left.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,15 @@ from feature_atlas.ablation.ablation_effect import answer_changes
 from feature_atlas.ablation.intervention import directional
 from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
+from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.ablation.evaluation_sets import labels_of, relation_sets
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
 from feature_atlas.etl.stages.features.harvest import STATEMENTS
-from feature_atlas.etl.study import Study
+from feature_atlas.etl.study import Study, open_study
+
+CANDIDATES_PER_PART = 64
 
 
 class Cost(NamedTuple):
@@ -31,19 +35,40 @@ class Cost(NamedTuple):
     """Mean loss of the margin towards the right answer, in logits: settles ties."""
 
 
-def screen(study: Study, candidates: list[Feature]) -> dict[Feature, Cost]:
+class Part(NamedTuple):
+    """A shard: some of a layer's candidates."""
+
+    layer: int
+    features: list[int]
+
+
+def screen(output: StageOutput, study: Study, candidates: list[Feature]) -> dict[Feature, Cost]:
     """Cost of each candidate that has a relation."""
-    costs: dict[Feature, Cost] = {}
-    layers = by_layer_of(candidates)
-    for layer, numbers in track(layers.items(), "screening candidates"):
-        directions = unit_directions(adapted_sae(study, "text", layer))
-        for evaluation, features in relation_sets(study, layer, numbers, [STATEMENTS]):
-            few = evaluation.first(study.config.ablation.n_screen)
-            margins = margins_of(study, layer, [directional(directions[f]) for f in features], few)
-            before, after = margins.before.double().numpy(), margins.after.double().numpy()
-            changes = answer_changes(labels_of(study, few), before, after)
-            for f, right, margin in zip(features, changes.right, changes.margin, strict=True):
-                costs[Feature(layer, f)] = Cost(-float(right.mean()), -float(margin.mean()))
+    parts = [
+        Part(layer, few)
+        for layer, numbers in by_layer_of(candidates).items()
+        for few in batched(numbers, CANDIDATES_PER_PART)
+    ]
+    found = output.in_shards(costs_of, parts)
+    return {
+        feature: cost
+        for part in track(found, "screening candidates", total=len(parts))
+        for feature, cost in part
+    }
+
+
+def costs_of(run: Path, part: Part) -> list[tuple[Feature, Cost]]:
+    """Of the candidates of a part."""
+    study, part, costs = open_study(run), Part(*part), list[tuple[Feature, Cost]]()
+    directions = unit_directions(adapted_sae(study, "text", part.layer))
+    for evaluation, features in relation_sets(study, part.layer, part.features, [STATEMENTS]):
+        few = evaluation.first(study.config.ablation.n_screen)
+        margins = margins_of(study, part.layer, [directional(directions[f]) for f in features], few)
+        before, after = margins.before.double().numpy(), margins.after.double().numpy()
+        changes = answer_changes(labels_of(study, few), before, after)
+        for f, right, margin in zip(features, changes.right, changes.margin, strict=True):
+            cost = Cost(-float(right.mean()), -float(margin.mean()))
+            costs.append((Feature(part.layer, f), cost))
     return costs
 
 

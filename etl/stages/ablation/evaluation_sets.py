@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from feature_atlas.etl.inputs.samples import Sample
-from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.run_folder.artifacts import Warnings
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
 from feature_atlas.etl.stages.features.top_samples import relation_of
@@ -42,28 +42,28 @@ class EvaluationSet(NamedTuple):
 
 
 def evaluation_sets(
-    study: Study, output: StageOutput, layer: int, features: list[int]
+    study: Study, said: Warnings, layer: int, features: list[int]
 ) -> list[tuple[EvaluationSet, list[int]]]:
     """Every set on which these features of a layer are scored, each with those it concerns."""
     config, sets = study.config.ablation, []
     for of_relation, chosen in relation_sets(study, layer, features, [SCORED]):
         assert of_relation.relation is not None
-        if can_be_scored(study, output, of_relation):
+        if can_be_scored(study, said, of_relation):
             sets.append((of_relation, chosen))
             sets.append((other_relations(study, of_relation.relation, config.n_other), chosen))
     if config.replicate_paper:
         for of_relation, chosen in relation_sets(study, layer, features, [STATEMENTS, SCORED]):
             sets.append((of_relation._replace(name="vsr_paper"), chosen))
     sets.append((yes_no_questions(study, config.n_vqa), features))
-    return [pair for pair in sets if can_be_scored(study, output, pair[0])]
+    return [pair for pair in sets if can_be_scored(study, said, pair[0])]
 
 
-def can_be_scored(study: Study, output: StageOutput, evaluation: EvaluationSet) -> bool:
+def can_be_scored(study: Study, said: Warnings, evaluation: EvaluationSet) -> bool:
     """Whether it is about pictures enough for an interval; a warning where it is not."""
     n, n_pictures = len(evaluation.numbers), len(set(images_of(study, evaluation).tolist()))
     if n_pictures < MIN_PICTURES:
         about = "" if evaluation.relation is None else f" of relation {evaluation.relation!r}"
-        output.warn(
+        said.warn(
             f"nothing was scored on {evaluation.name}{about}: {n} questions about {n_pictures} "
             f"pictures, and an interval needs {MIN_PICTURES} pictures"
         )
