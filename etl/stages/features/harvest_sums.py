@@ -105,7 +105,8 @@ def merged(one: Gathered, other: Gathered) -> Gathered:
     return one
 
 
-def _add(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def _add(mine: Any, theirs: Any) -> None:
+    """Sums by name."""
     for name, sums in theirs.items():
         if name in mine:
             mine[name].merge(sums)
