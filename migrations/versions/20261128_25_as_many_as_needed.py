@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "20261128_24_as_many_as_needed"
-down_revision = "20261128_23_no_prefix"
+revision = "20261128_25_as_many_as_needed"
+down_revision = "20261128_24_peaks"
 branch_labels = None
 depends_on = None
 
