@@ -100,7 +100,8 @@ def neutral_runs(
             if keys is None or batch is None:
                 runs = _whole(study, prompts[number], pictures.at(here))
             else:
-                runs = _after(study, keys, batch, torch.tensor(rows))
+                of_rows = torch.tensor(rows, device=study.config.device)
+                runs = _after(study, keys, batch, of_rows)
             for image, tokens in enumerate(runs):
                 yield OneRun(number, image, here, tokens.only(ASKED_AND_SAID))
 
