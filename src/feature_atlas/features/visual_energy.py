@@ -22,6 +22,7 @@ from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.statistics.bootstrap_weights import poisson_weights
+from feature_atlas.statistics.ordered_sum import add_in_order
 from feature_atlas.vlm.token_roles import Role
 
 N_ROLES = max(Role) + 1
@@ -73,8 +74,8 @@ class EnergySums(NamedTuple):
         slots = roles[:, None] * self.fired.shape[1] + codes.indices
         slots, values = slots[fires], codes.values[fires]
         exact = values.double()
-        self.sum_squares.view(-1).index_add_(0, slots, exact.square())
-        self.total.view(-1).index_add_(0, slots, exact)
+        add_in_order(self.sum_squares.view(-1), slots, exact.square())
+        add_in_order(self.total.view(-1), slots, exact)
         self.fired.view(-1).index_add_(0, slots, torch.ones_like(slots))
         self.largest.view(-1).scatter_reduce_(0, slots, values.float(), "amax")
         roles = roles[roles != Role.PAD]
@@ -164,7 +165,7 @@ class EnergyReplicates(NamedTuple):
         n_replicates, d_sae = self.sum_squares.shape
         of_image = squares.new_zeros(len(images), d_sae)
         slots = row[:, None] * d_sae + codes.indices[image >= 0]
-        of_image.view(-1).index_add_(0, slots.flatten(), squares.flatten())
+        add_in_order(of_image.view(-1), slots.flatten(), squares.flatten())
         weights = poisson_weights(images, n_replicates, seed).double()
         self.sum_squares.addmm_(weights.T.float(), of_image)
         n_tokens = torch.zeros_like(images).index_add_(0, row, torch.ones_like(row))
