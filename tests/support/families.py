@@ -32,11 +32,14 @@ from families_other import (
 )
 from family_parts import N_LAYERS, WIDTH, Family
 from PIL import Image
+from transformers.utils import is_torchvision_available
 
 from feature_atlas.vlm.residual_stream import freeze
 from feature_atlas.vlm.token_roles import PromptBatch, encode_prompts
 
-__all__ = ["FAMILIES", "N_LAYERS", "QUESTIONS", "SUFFIX", "WIDTH", "Family", "family", "prompts"]
+__all__ = [
+    "FAMILIES", "N_LAYERS", "QUESTIONS", "SUFFIX", "TRIED", "WIDTH", "Family", "family", "prompts",
+]  # fmt: skip
 
 QUESTIONS = ["is the red circle left of the blue square", "how many ?"]
 SUFFIX = "answer yes or no"
@@ -49,6 +52,9 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         internvl, mistral3, pixtral,
     )
 }  # fmt: skip
+OF_SIZED_PICTURES = ("mistral3", "pixtral")
+"""Their processor needs torchvision; without it the models are tried on prompts made by hand."""
+TRIED = [n for n in FAMILIES if is_torchvision_available() or n not in OF_SIZED_PICTURES]
 
 
 def family(name: str, seed: int = 0) -> Family:

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, QUESTIONS, SUFFIX, Family, family
+from families import QUESTIONS, SUFFIX, TRIED, Family, family
 from PIL import Image
-from transformers.utils import is_torchvision_available
 
 from feature_atlas.etl.inputs.checkpoints import Vlm
 from feature_atlas.etl.inputs.feature_store import FeatureStore
@@ -21,9 +20,6 @@ from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.token_roles import encode_prompts
 
 SIZES = (Size(60, 40), Size(40, 60))
-OF_SIZED_PICTURES = ("mistral3", "pixtral")
-"""Their processor needs torchvision."""
-TRIED = [n for n in FAMILIES if is_torchvision_available() or n not in OF_SIZED_PICTURES]
 made = lru_cache(maxsize=1)(family)
 
 

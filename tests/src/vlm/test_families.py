@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from families import FAMILIES, N_LAYERS, QUESTIONS, SUFFIX, WIDTH, Family, family, prompts
+from families import N_LAYERS, QUESTIONS, SUFFIX, TRIED, WIDTH, Family, family, prompts
 from torch import Tensor
-from transformers.utils import is_torchvision_available
 
 from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.sae import Encoder, Sae
@@ -39,9 +38,6 @@ from feature_atlas.vlm.token_roles import (
 
 LAYERS = range(N_LAYERS)
 BOUND = 1e-5
-OF_SIZED_PICTURES = ("mistral3", "pixtral")
-"""Their processor needs torchvision; without it the models are tried on prompts made by hand."""
-TRIED = [n for n in FAMILIES if is_torchvision_available() or n not in OF_SIZED_PICTURES]
 
 
 class Case(NamedTuple):
