@@ -19,7 +19,7 @@ from feature_atlas.etl.inputs.checkpoints import (
     vlm_folder,
 )
 from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
-from feature_atlas.etl.inputs.device import require_device
+from feature_atlas.etl.inputs.device import compute_repeatably, require_device
 from feature_atlas.etl.inputs.feature_store import FeatureStore
 from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_base,
@@ -84,6 +84,7 @@ class Study:
         self.inputs = read_json(run / "inputs.json")
         self.config = RunConfig.model_validate(self.inputs["config"])
         self.layers = list(self.config.sae.layers)
+        compute_repeatably(self.config.device)
 
     @cached_property
     def prefixes(self) -> dict[bool, Tensor]:

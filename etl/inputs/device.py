@@ -1,5 +1,6 @@
-"""Whether the device that a configuration names is here, and fit for its kind of number."""
+"""Whether the device that a configuration names is here, fit for its kind of number, and exact."""
 
+import os
 import re
 
 import torch
@@ -27,7 +28,21 @@ def require_device(device: str, dtype: str) -> str:
             f"vlm.dtype is bfloat16, which {torch.cuda.get_device_name(index)} does not compute "
             "with: set it to float32."
         )
+    compute_repeatably(device)
     return _card(index)
+
+
+def compute_repeatably(device: str) -> None:
+    """Let CUDA compute the same bytes each time; what it cannot, torch refuses with its name.
+
+    Once per process, and before its first product. A CPU computes so by itself.
+    """
+    if not device.startswith("cuda"):
+        return
+    # workspaces of a fixed size: with others cuBLAS may split a product in another way each time
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and no one reads it
 
 
 def what_is_there() -> str:
