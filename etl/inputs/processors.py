@@ -48,5 +48,14 @@ def pictures_only(cls: type[ProcessorMixin]) -> type[ProcessorMixin]:
         def from_args_and_dict(cls: Any, *given: Any, **settings: Any) -> Any:
             return super().from_args_and_dict(*given, **settings, video_processor=None)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _without_parts, (cls,), vars(self)
+
     PicturesOnly.__name__ = cls.__name__
     return PicturesOnly
+
+
+def _without_parts(cls: Any) -> Any:
+    """For another process, which makes the class anew."""
+    half: Any = pictures_only(cls)
+    return object.__new__(half)

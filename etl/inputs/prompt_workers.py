@@ -21,8 +21,9 @@ from feature_atlas.etl.inputs.prompt_maker import MadePrompts, PromptJob, Prompt
 
 WORTH_WORKERS = 20.0
 """Seconds of work left from which processes are worth their start, which takes some seconds."""
-MOST_WORKERS = 8
-"""Together as fast as the fastest card reads; each holds some batches in memory."""
+MOST_WORKERS = 4
+"""Together they open and prepare a picture of 640 x 480 in 6 ms, and a card reads a prompt of an 8B
+model in some 20; each holds two batches in memory."""
 
 
 def made_prompts(
@@ -30,11 +31,12 @@ def made_prompts(
 ) -> Iterator[MadePrompts]:
     """The batches of ``n_jobs`` jobs in their order; workers take over where much is left.
 
-    Workers take jobs some batches before theirs are asked for.
+    Workers take jobs some batches before theirs are asked for. A process that is itself a worker
+    of an engine may be forbidden to have any, and then makes all.
     """
-    seconds = 0.0
+    seconds, may_have = 0.0, not multiprocessing.current_process().daemon
     for n_made in range(n_jobs):
-        if seconds * (n_jobs - n_made) > WORTH_WORKERS * n_made:
+        if may_have and seconds * (n_jobs - n_made) > WORTH_WORKERS * n_made:
             yield from _made_by_workers(maker, jobs)
             return
         started = time.monotonic()

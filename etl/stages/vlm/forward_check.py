@@ -14,7 +14,13 @@ from transformers import PreTrainedModel
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
-from feature_atlas.vlm.forward_check import BOUNDS, Agreement, check_forward, require_own_forward
+from feature_atlas.vlm.forward_check import (
+    BOUNDS,
+    Agreement,
+    check_forward,
+    require_own_features,
+    require_own_forward,
+)
 from feature_atlas.vlm.resume import added_between
 from feature_atlas.vlm.token_roles import PromptBatch
 
@@ -35,9 +41,12 @@ def run_forward_check(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    prompts = study.prompts(study.samples["vqav2-val"][:N_PROMPTS], with_pixels=True)
-    model = study.vlm.model
-    found = agreement(model, (batch for batch, _ in prompts), study.layers)
+    model, batches = study.vlm.model, []
+    first = study.samples["vqav2-val"][:N_PROMPTS]
+    for batch, _ in study.prompts(first, with_pixels=True):
+        require_own_features(model, batch)
+        batches.append(batch._replace(features=None))  # rounds as the model's own forward does
+    found = agreement(model, batches, study.layers)
     output.table("forward_check", _columns(found, BOUNDS[model.dtype]))
     _warn_of_additions(output, study)
 

@@ -27,7 +27,7 @@ from transformers import PreTrainedModel
 
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import attention_by, record_heads
-from feature_atlas.vlm.image_features import accepted
+from feature_atlas.vlm.image_features import accepted, image_features
 from feature_atlas.vlm.residual_stream import edit_residual, logits, residuals
 from feature_atlas.vlm.resume import clean_run, resumed_logits
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
@@ -124,6 +124,20 @@ def _pushed(
 def _apart(found: Float[Tensor, "row column"], own: Float[Tensor, "row column"]) -> float:
     lengths = own.float().norm(dim=-1).clamp_min(1e-12)
     return float(((found.float() - own.float()).norm(dim=-1) / lengths).max())
+
+
+@torch.no_grad()
+def require_own_features(model: PreTrainedModel, batch: PromptBatch) -> None:
+    """An error where a batch's features, each picture's by itself, are not those of its pixels."""
+    own = image_features(model, batch._replace(features=None))
+    pairs = zip(image_features(model, batch).levels, own.levels, strict=True)
+    difference, bound = max(_apart(*pair) for pair in pairs), BOUNDS[model.dtype]
+    if not difference <= bound:  # a NaN is wrong
+        raise ValueError(
+            f"image features of pictures by themselves differ from those in a batch by "
+            f"{difference:.2g}, expected at most {bound:.2g}: the processor or the vision tower "
+            "looks at several pictures at once, which is not known here. Nothing was computed."
+        )
 
 
 def require_own_forward(found: Sequence[Agreement], bound: float) -> None:

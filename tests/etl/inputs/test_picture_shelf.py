@@ -1,5 +1,6 @@
 """Features from the shelf are those that the model computes of a whole batch, in every family."""
 
+import pickle
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,18 @@ def test_prompts_are_those_of_the_whole_batch(
     assert shapes(found.output.pooler_output) == shapes(expected.output.pooler_output)
     said = with_reply(of.model, batch._replace(features=found), 3)
     assert torch.equal(said.input_ids, with_reply(of.model, plain, 3).input_ids)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_a_worker_gets_the_whole_processor(name: str, pictures: list[PictureFile]) -> None:
+    maker = PromptMaker(made(name).processor, SUFFIX)
+    job = PromptJob(tuple(QUESTIONS), tuple(pictures), with_pixels=True)
+    maker.make(job._replace(with_pixels=False))  # remembers something, which stays at home
+
+    found, own = pickle.loads(pickle.dumps(maker)).make(job).batch, maker.make(job).batch
+
+    assert all(torch.equal(*pair) for pair in zip(found[:3], own[:3], strict=True))
+    assert all(torch.equal(found.processed[name], t) for name, t in own.processed.items())
 
 
 @pytest.mark.parametrize("name", ["llava_next", "qwen3_vl"])

@@ -92,6 +92,15 @@ def test_little_work_starts_nobody(maker: PromptMaker, files: list[Path]) -> Non
         assert not multiprocessing.active_children()
 
 
+def test_a_process_that_may_have_no_children_makes_all(
+    maker: PromptMaker, files: list[Path], from_the_second: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.process.current_process(), "_config", {"daemon": True})
+    assert multiprocessing.current_process().daemon
+
+    assert len(list(made_prompts(maker, iter(jobs(files)), N_JOBS))) == N_JOBS
+
+
 def test_a_broken_picture_is_named_by_a_worker_as_at_home(
     maker: PromptMaker, files: list[Path], tmp_path: Path, from_the_second: None
 ) -> None:

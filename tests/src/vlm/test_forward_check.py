@@ -15,6 +15,7 @@ from feature_atlas.vlm.forward_check import (
     Piece,
     check_forward,
     own_forward,
+    require_own_features,
     require_own_forward,
 )
 from feature_atlas.vlm.image_features import image_features
@@ -148,3 +149,15 @@ def _without_caps(model: PreTrainedModel) -> PreTrainedModel:
     for layer in model.get_decoder().layers:
         layer.self_attn.attn_logit_softcapping = None
     return model
+
+
+def test_features_by_themselves_are_held_against_those_of_the_batch() -> None:
+    model, batch = model_and_prompts("qwen3_vl")
+    with torch.no_grad():
+        own = image_features(model, batch)
+    require_own_features(model, batch._replace(features=own))
+
+    for level in range(len(own.levels)):
+        levels = [one * (1.001 if i == level else 1) for i, one in enumerate(own.levels)]
+        with pytest.raises(ValueError, match="themselves differ from those in a batch"):
+            require_own_features(model, batch._replace(features=own.replaced(levels)))
