@@ -79,10 +79,13 @@ class StageOutput(Warnings):
         self.files: list[dict[str, Any]] = []
 
     def in_shards(
-        self, compute: Compute[Shard, Result], shards: Sequence[Shard]
+        self, compute: Compute[Shard, Result], shards: Sequence[Shard], part: str = ""
     ) -> Iterator[Result]:
-        """Results of a function of the module, called with the run and each shard, in order."""
-        return self._work(compute, shards).results()
+        """Results of a function of the module, called with the run and each shard, in order.
+
+        ``part`` is a word for each of several lists that follow from one another.
+        """
+        return self._work(compute, shards, part).results()
 
     def folded(
         self,
@@ -94,8 +97,10 @@ class StageOutput(Warnings):
         result: Result = self._work(compute, shards).folded(fold)
         return result
 
-    def _work(self, compute: Compute[Shard, Result], shards: Sequence[Shard]) -> Work:
-        return open_work(self.folder.parent, self.folder.name, self.key, compute, shards)
+    def _work(
+        self, compute: Compute[Shard, Result], shards: Sequence[Shard], part: str = ""
+    ) -> Work:
+        return open_work(self.folder.parent, self.folder.name, self.key, compute, shards, part)
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
         """Write rows of one database table; arrays and lists of one length.

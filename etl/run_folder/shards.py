@@ -153,12 +153,20 @@ def shards_folder(run: Path, stage: str) -> Path:
 
 
 def open_work(
-    run: Path, stage: str, key: str, compute: Compute[Shard, Result], shards: Sequence[Shard]
+    run: Path,
+    stage: str,
+    key: str,
+    compute: Compute[Shard, Result],
+    shards: Sequence[Shard],
+    part: str = "",
 ) -> Work:
-    """The work of a stage, for all processes to see; results of another key are deleted."""
+    """The work of a stage, for all processes to see; results of another key are deleted.
+
+    ``part`` tells apart what one function does in a stage, one after another.
+    """
     name = f"{compute.__module__}:{compute.__qualname__}"
     facts = {"key": key, "function": name, "shards": shards}
-    work = Work(shards_folder(run, stage) / compute.__name__.strip("_"), compute)
+    work = Work(shards_folder(run, stage) / (compute.__name__.strip("_") + part), compute)
     try:
         known = work.facts
     except (FileNotFoundError, ValueError):

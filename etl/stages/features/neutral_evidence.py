@@ -7,6 +7,7 @@ feature goes through its own top samples in an order drawn at random, and looks 
 that survived one.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from feature_atlas.etl.config.features import NeutralConfig
+from feature_atlas.etl.stages.features.feature_choice import by_layer_of, candidates_of
+from feature_atlas.etl.stages.features.harvest_sums import read_sums
+from feature_atlas.etl.stages.features.skills import skills_of
+from feature_atlas.etl.study import Study
 from feature_atlas.features.early_verdict import enough, looks
 from feature_atlas.features.neutral_prompt import NeutralCounts, survives
 from feature_atlas.statistics.counter_hash import counter_hash
@@ -42,6 +47,8 @@ class LayerEvidence(NamedTuple):
     """Numbers of the candidates of all skills, rising."""
     pictures: Int[Tensor, "feature sample"]
     """Of their top samples, in the order in which they are asked; -1 behind the last."""
+    asked: Bool[Tensor, "prompt feature"]
+    """Which prompts are those of a skill that the feature is a candidate of."""
     strongest: Float[Tensor, "image prompt feature sample"]
     """Strongest activations; NaN where nothing was run."""
 
@@ -52,7 +59,9 @@ class LayerEvidence(NamedTuple):
         """Nothing run yet. A hash of the picture orders samples, alike for all features."""
         drawn = counter_hash(seed, top).masked_fill(top < 0, torch.iinfo(torch.int64).max)
         pictures = top.gather(1, drawn.argsort(dim=1, stable=True))
-        return cls(features, pictures, torch.full((3, n_prompts, *pictures.shape), torch.nan))
+        asked = torch.zeros(n_prompts, len(features), dtype=torch.bool)
+        unknown = torch.full((len(IMAGES), n_prompts, *pictures.shape), torch.nan)
+        return cls(features, pictures, asked, unknown)
 
     @property
     def n_samples(self) -> Int[Tensor, " feature"]:
@@ -82,7 +91,8 @@ class Asking:
         self.evidence, self.features, self.prompts = evidence, features, prompts
         self.config = config
         self.looks = tuple(looks(evidence.pictures.shape[1]))
-        self.rows = torch.tensor([evidence.features.index(f) for f in features], dtype=torch.int64)
+        self.rows = torch.searchsorted(torch.tensor(evidence.features), torch.tensor(features))
+        evidence.asked[torch.tensor(prompts)[:, None], self.rows] = True
         self.n_samples = evidence.n_samples[self.rows]
         self.n_asked = torch.zeros(len(prompts), len(features), dtype=torch.int64)
         self.is_open = torch.ones_like(self.n_asked, dtype=torch.bool)
@@ -123,6 +133,68 @@ class Asking:
             may_stop = enough(n_samples, self.looks, n_prompts=len(self.prompts), **rule)
             decided.append(n_asked == n_samples or bool(may_stop[n_asked][fired, fired_mean]))
         return torch.tensor(decided, dtype=torch.bool)
+
+
+class Evidence(NamedTuple):
+    """Of a whole run."""
+
+    prompts: list[str]
+    """Of all skills, each once."""
+    layers: dict[int, LayerEvidence]
+    asking: dict[tuple[str, int], Asking]
+    """By skill and layer."""
+
+    @property
+    def looks(self) -> list[int]:
+        """After how many samples there is a look."""
+        widths = (of_layer.pictures.shape[1] for of_layer in self.layers.values())
+        return looks(max(widths, default=0))
+
+    def wanted(self, look: int) -> Int[Tensor, "run 2"]:
+        """Prompt and picture of each run that is lacking, by picture."""
+        lacking = torch.cat([one.wanted(look) for one in self.asking.values()])
+        return lacking.flip(1).unique(dim=0).flip(1)
+
+
+def open_evidence(study: Study) -> Evidence:
+    """Whom to ask what; nothing run yet."""
+    skills, config = skills_of(study), study.config
+    prompts = list(dict.fromkeys(p for skill in skills.values() for p in skill.neutral_prompts))
+    chosen = {name: by_layer_of(candidates_of(study, name)) for name in skills}
+    layers = {
+        layer: LayerEvidence.empty(
+            features, top_pictures(study, layer, features), len(prompts), config.seed
+        )
+        for layer, features in _together(chosen.values()).items()
+    }
+    asking = {
+        (name, layer): Asking(
+            layers[layer],
+            features,
+            [prompts.index(prompt) for prompt in skills[name].neutral_prompts],
+            config.neutral,
+        )
+        for name, of_skill in chosen.items()
+        for layer, features in of_skill.items()
+    }
+    return Evidence(prompts, layers, asking)
+
+
+def top_pictures(
+    study: Study, layer: int, features: Sequence[int]
+) -> Int[Tensor, "feature sample"]:
+    """Pictures of the base questions on which each feature is most active, one each."""
+    of_base = read_sums(study, layer).examples["vqav2"]
+    return of_base.images[list(features)][:, : study.config.neutral.n_samples]
+
+
+def _together(chosen: Iterable[dict[int, list[int]]]) -> dict[int, list[int]]:
+    """The features of several skills by layer, each once."""
+    found: dict[int, set[int]] = {}
+    for of_skill in chosen:
+        for layer, features in of_skill.items():
+            found.setdefault(layer, set()).update(features)
+    return {layer: sorted(features) for layer, features in sorted(found.items())}
 
 
 def verdict(counts: NeutralCounts, config: NeutralConfig) -> Bool[Tensor, " feature"]:

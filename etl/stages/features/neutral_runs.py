@@ -17,7 +17,7 @@ from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.vlm.harvest import Tokens, harvest
-from feature_atlas.vlm.image_features import image_features
+from feature_atlas.vlm.image_features import MeanImage, image_features
 from feature_atlas.vlm.prompt_keys import PromptKeys, prompt_keys
 from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
@@ -111,8 +111,9 @@ def _remembered(
 ) -> Iterator[tuple[list[int], ThreeKeys | None]]:
     """Places of pictures, as many as fit on the device, and their keys if they can be shared."""
     room, gathered = _room(study.config.device), list[tuple[list[int], ThreeKeys]]()
+    mean = _prompt(study, question, pictures.own[:1], study.mean_image)
     for places, batch, other in _both(study, question, pictures):
-        keys = _keys(study, batch, other)
+        keys = _keys(study, batch, mean, other)
         if gathered and (keys is None or not torch.equal(gathered[0][1].own.ids, keys.own.ids)):
             yield _joined(gathered)
         if keys is None:
@@ -137,20 +138,19 @@ def _room(device: str) -> float:
     """Bytes for keys; in main memory nothing is won by more than a batch of pictures."""
     if not device.startswith("cuda"):
         return 0.0
-    return KEYS_SHARE * torch.cuda.mem_get_info(device)[0]
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return KEYS_SHARE * (torch.cuda.mem_get_info(device)[0] + held)
 
 
-def _keys(study: Study, batch: PromptBatch, other: PromptBatch) -> ThreeKeys | None:
-    """Of the pictures of a batch, and of those in their place."""
-    model = study.vlm.model
-    own_image = image_features(model, batch)
-    mean_image = study.mean_image.in_place_of(own_image, batch)
-    own = prompt_keys(model, batch, own_image)
-    mean = prompt_keys(model, batch, mean_image, n_prompts=1)
-    others = prompt_keys(model, other)
-    if own is None or mean is None or others is None or not torch.equal(own.ids, others.ids):
+def _keys(
+    study: Study, batch: PromptBatch, mean: PromptBatch, other: PromptBatch
+) -> ThreeKeys | None:
+    """Of the pictures of a batch, of the mean image, and of those in their place."""
+    own, of_mean, others = (prompt_keys(study.vlm.model, each) for each in (batch, mean, other))
+    if own is None or of_mean is None or others is None:
         return None
-    return ThreeKeys(own, mean, others)
+    is_alike = torch.equal(own.ids, of_mean.ids) and torch.equal(own.ids, others.ids)
+    return ThreeKeys(own, of_mean, others) if is_alike else None
 
 
 def _after(
@@ -188,7 +188,9 @@ def _both(
         yield places, batch, other
 
 
-def _prompt(study: Study, prompt: str, sample: Sequence[Sample]) -> PromptBatch:
-    """About one picture alone."""
-    ((batch, _),) = study.prompts(sample, questions=[prompt])
+def _prompt(
+    study: Study, prompt: str, sample: Sequence[Sample], image: MeanImage | None = None
+) -> PromptBatch:
+    """About one picture alone, or about what stands in its place."""
+    ((batch, _),) = study.prompts(sample, questions=[prompt], image=image)
     return batch

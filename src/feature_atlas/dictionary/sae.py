@@ -72,11 +72,6 @@ class Encoder(NamedTuple):
             return cls(sae.w_enc * sae.scale, sae.b_enc, sae.gate, norm)
         return cls(sae.w_enc * (sae.scale * norm), sae.b_enc * norm, sae.gate, None)
 
-    def to(self, device: torch.device | str) -> "Encoder":
-        """The same encoder on another device."""
-        norm = None if self.norm is None else self.norm.to(device)
-        return Encoder(self.weight.to(device), self.bias.to(device), self.gate.to(device), norm)
-
     @property
     def d_sae(self) -> int:
         """How many features there are."""

@@ -18,7 +18,6 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs, text_model
-from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
@@ -100,22 +99,13 @@ class _Held(DynamicLayer):
 
 
 @torch.no_grad()
-def prompt_keys(
-    model: PreTrainedModel,
-    batch: PromptBatch,
-    image: ImageFeatures | None = None,
-    *,
-    n_prompts: int | None = None,
-) -> PromptKeys | None:
-    """Of a batch's prompts, or its first, as far as the question; None: these must run whole.
-
-    ``image`` stands in the place of the pictures' own features.
-    """
-    inputs = decoder_inputs(model, batch, image)
+def prompt_keys(model: PreTrainedModel, batch: PromptBatch) -> PromptKeys | None:
+    """Of a batch's prompts, as far as the question; None: these must run whole."""
+    inputs = decoder_inputs(model, batch)
     start, cache = _start(model, batch, inputs), DynamicCache(config=text_model(model).config)
     if start is None or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
-    embeds = inputs.embeds[:n_prompts, :start]
+    embeds = inputs.embeds[:, :start]
     text_model(model)(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
     layers = tuple((layer.keys, layer.values) for layer in cache.layers)
     return PromptKeys(batch.input_ids[0, :start], batch.roles[0, :start], layers)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 from typing import NamedTuple
 
@@ -62,6 +63,23 @@ def test_results_come_in_the_order_of_the_shards_and_leave_no_scratch(run):
 
     assert read_arrays(run, "squares", "squares")["x"].tolist() == [9, 1, 4]
     assert names(run) == ["inputs.json", "squares"]
+
+
+def test_an_interrupted_stage_of_several_lists_keeps_what_the_first_ones_gave(run):
+    def body(output):
+        first = list(output.in_shards(square, [1, 2], "-first"))
+        if len(computed) == 2:
+            raise Interrupted
+        then = output.in_shards(square, [int(x[0]) for x in first], "-then")
+        output.arrays("squares", x=np.concatenate(list(then)))
+
+    for expected in (pytest.raises(Interrupted), contextlib.nullcontext()):
+        with expected:
+            run_stage(run, "squares", params={}, reads=[], body=body)
+        computed.append(0)
+
+    assert computed == [1, 2, 0, 1, 4, 0]
+    assert read_arrays(run, "squares", "squares")["x"].tolist() == [1, 16]
 
 
 def test_an_interrupted_stage_computes_only_what_is_missing(run):

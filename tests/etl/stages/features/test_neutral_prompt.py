@@ -1,5 +1,6 @@
 """Neutral prompts by shards and looks, against every prompt run alone from its first token."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import HarvestConfig, NeutralConfig
 from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.features import neutral_evidence as evidence
 from feature_atlas.etl.stages.features import neutral_prompt as stage
 from feature_atlas.etl.stages.features import neutral_runs, neutral_shard
 from feature_atlas.etl.stages.features.feature_choice import Feature
@@ -117,13 +119,12 @@ def written(
     study: Study, chosen: dict[str, list[Feature]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Runs the stage, and reads what it wrote."""
-    monkeypatch.setattr(stage, "candidates_of", lambda _study, skill: chosen[skill])
-    monkeypatch.setattr(stage, "_top_pictures", top_pictures)
+    monkeypatch.setattr(evidence, "candidates_of", lambda _study, skill: chosen[skill])
+    monkeypatch.setattr(evidence, "top_pictures", top_pictures)
     monkeypatch.setattr(neutral_shard, "adapted_sae", lambda study, _, layer: study.base[layer])
 
-    def write(name: str = "neutral_prompt") -> dict[str, pd.DataFrame]:
-        folder = study.run / name
-        folder.mkdir(exist_ok=True)
+    def write() -> dict[str, pd.DataFrame]:
+        folder = Path(tempfile.mkdtemp(prefix="neutral-", dir=study.run))
         stage._write(StageOutput(folder), study)
         return {
             table: pd.concat(
@@ -186,13 +187,13 @@ def test_neither_batches_nor_shards_nor_shared_keys_change_what_is_found(
     before = written()
     with monkeypatch.context() as patch:
         patch.setattr(study, "config", config.model_copy(update={"batch_size": 2}))
-        by_two = written("by_two")
+        by_two = written()
     with monkeypatch.context() as patch:
         patch.setattr(neutral_shard, "N_PICTURES", 3)
-        by_three = written("by_three")
+        by_three = written()
     with monkeypatch.context() as patch:
         patch.setattr(neutral_runs, "prompt_keys", lambda *_, **__: None)
-        whole = written("whole")
+        whole = written()
 
     for table, expected in before.items():
         for other in (by_two, by_three, whole):
@@ -204,7 +205,7 @@ def test_an_allowed_error_asks_less(study, written, monkeypatch):
     neutral = study.config.neutral.model_copy(update={"max_error": 0.2})
     monkeypatch.setattr(study, "config", study.config.model_copy(update={"neutral": neutral}))
 
-    rough = written("rough")["neutral_prompt"]
+    rough = written()["neutral_prompt"]
 
     assert (rough.n_samples <= exact.n_samples).all()
     assert rough.n_samples.sum() < exact.n_samples.sum()
