@@ -7,6 +7,7 @@
     train       12 * d_model * d_sae for each token, layer and regime: encode and decode, three
                 times
     resumed     half a forward, as the layers of features lie spread over the depth
+    reply       `GREEDY` times the operations of its tokens: each reads all weights anew
 
 Seconds are operations over the speed of one product on this machine; reading, writing and drawing
 are not in them, nor what a small model loses to overhead. Where a stage's work depends on what is
@@ -24,6 +25,11 @@ from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS
 
 N_CANDIDATES = 200
 """Candidates of each skill that are asked neutral prompts: not known before."""
+ASKED = 0.7
+"""Share of a candidate's top samples that a verdict needs, about."""
+GREEDY = 7
+"""A token of a reply takes as long as so many of a prompt, where a hundred prompts reply at once:
+30 ms a step with 8B weights, half of it to read weights and keys, half to start products."""
 N_ROLES = 6
 """Sets of tokens that held-out quality is measured on."""
 N_RELATIONS = 60
@@ -141,11 +147,23 @@ def _passes(of: Arithmetic) -> Iterator[Work]:
     encoders = of.dictionaries + harvest_bytes(config) * sizes.n_features
     encoded = of.encode(n_prompts * sizes.prompt_tokens)
     yield Work("harvest", of.forward(n_prompts), encoded, encoders)
-    prompts = [said["neutral_prompts"] for said in config.harvest.definitions.values()]
-    n_samples = min(N_CANDIDATES * config.neutral.n_samples, sizes.n_base)
-    asked = 3 * n_samples * sum(map(len, prompts))
-    replies = of.text(asked * config.neutral.n_reply_tokens)
-    yield Work("neutral_prompt", of.forward(asked) + replies, 0)
+    yield _neutral_prompts(of)
+
+
+def _neutral_prompts(of: Arithmetic) -> Work:
+    """Each picture is run twice, in its own place and in another's; then prompts behind these."""
+    config, sizes, n_reply = of.config, of.sizes, of.config.neutral.n_reply_tokens
+    lists = [said["neutral_prompts"] for said in config.harvest.definitions.values()]
+    n_top = min(config.neutral.n_samples, config.example.n_per_source)
+    for_each = N_CANDIDATES * ASKED * n_top
+    n_pictures = min(for_each * len(lists), sizes.n_base)
+    n_prompts = len({prompt for one in lists for prompt in one})
+    n_runs = min(for_each * sum(map(len, lists)), n_pictures * n_prompts)
+    n_tokens = 3 * n_runs * (sizes.text_tokens + n_reply)  # on the three images
+    replies = GREEDY * of.text(n_runs * n_reply)
+    encoded = of.encode(n_tokens) / max(sizes.n_layers, 1)
+    model = of.forward(2 * n_pictures) + of.text(n_tokens) + replies
+    return Work("neutral_prompt", model, encoded)
 
 
 def _removals(of: Arithmetic) -> Iterator[Work]:
