@@ -14,6 +14,9 @@ from feature_atlas.vlm.prompt_keys import PromptKeys
 from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import PromptBatch, Role
 
+ROLES = tuple(role for role in Role if role != Role.PAD)
+"""All that a token can be; padding is none."""
+
 
 class Tokens(NamedTuple):
     """The tokens of one batch of prompts, padding dropped, prompts one after another."""
@@ -43,17 +46,16 @@ def harvest(
     *,
     image: ImageFeatures | None = None,
     keys: PromptKeys | None = None,
+    roles: Sequence[Role] = ROLES,
 ) -> Tokens:
-    """Residuals after the given layers for every token of a batch.
+    """Residuals after the given layers for every token of a batch, or those of some roles.
 
     ``image`` stands in the place of the pictures' own features (the mean image, another picture).
     ``keys`` are of what the prompts begin with: only what follows is run, and returned.
     """
     inputs = decoder_inputs(model, batch, image) if keys is None else keys.inputs(model, batch)
-    captured = residuals(model, inputs, layers)
-    roles = batch.roles[:, -inputs.embeds.shape[1] :]
-    is_token = roles != Role.PAD
-    prompt = torch.arange(len(roles), device=is_token.device)[:, None].expand_as(is_token)
-    return Tokens(
-        {layer: x[is_token] for layer, x in captured.items()}, roles[is_token], prompt[is_token]
-    )
+    of_token = batch.roles[:, -inputs.embeds.shape[1] :]
+    is_wanted = torch.isin(of_token, torch.tensor(roles, device=of_token.device))
+    captured = residuals(model, inputs, layers, is_wanted)
+    prompt = torch.arange(len(of_token), device=of_token.device)[:, None].expand_as(of_token)
+    return Tokens(captured, of_token[is_wanted], prompt[is_wanted])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -26,18 +26,23 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def residuals(
-    model: PreTrainedModel, inputs: DecoderInputs, layers: Sequence[int]
+    model: PreTrainedModel,
+    inputs: DecoderInputs,
+    layers: Sequence[int],
+    kept: Bool[Tensor, "batch token"] | None = None,
 ) -> dict[int, Float[Tensor, "batch token d_model"]]:
     """Raw outputs of the chosen decoder layers, by hooks; blocks after the last do not run.
 
     ``hidden_states[-1]`` would be past the final norm, so hooks are used for every layer alike.
+    Of the tokens ``kept`` names, one after another, each layer keeps a copy and no more.
     """
     blocks, captured = decoder_layers(model), dict[int, Tensor]()
     _require_layers(layers, len(blocks))
 
     def capture(layer: int) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: tuple[object, ...], output: Tensor) -> None:
-            captured[layer] = hidden_of(output)
+            hidden = hidden_of(output)
+            captured[layer] = hidden if kept is None else hidden[kept]
             if layer == max(layers):
                 raise Reached
 
@@ -50,7 +55,7 @@ def residuals(
     finally:
         for handle in handles:
             handle.remove()
-    _require_finite(captured, inputs.token_mask)
+    _require_finite(captured, inputs.token_mask if kept is None else inputs.token_mask[kept])
     return captured
 
 
