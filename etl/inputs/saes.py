@@ -126,8 +126,9 @@ def _read(
         raise ValueError(f"{where}: {error}") from None
 
 
-def save_sae(sae: Sae, folder: Path, metadata: Mapping[str, Any]) -> None:
+def save_sae(sae: Sae, folder: Path, metadata: Mapping[str, Any], dtype: str = "float32") -> None:
     """Write a SAELens folder for raw residuals, with the gate that the SAE has."""
     from sae_lens.saes.sae import SAEMetadata
 
-    to_sae_lens(sae, SAEMetadata(**metadata, activation_scale=sae.scale)).save_model(folder)
+    said = SAEMetadata(**metadata, activation_scale=sae.scale)
+    to_sae_lens(sae, said, dtype).save_model(folder)

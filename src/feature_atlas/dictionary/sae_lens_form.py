@@ -129,16 +129,20 @@ def _as_it_trained(sae: "SAE[object]", scale: float, k: int | None, is_normalise
     )
 
 
-def to_sae_lens(sae: Sae, metadata: "SAEMetadata") -> "SAE[object]":
-    """SAELens' SAE for raw residuals, with the same gate."""
+def to_sae_lens(sae: Sae, metadata: "SAEMetadata", dtype: str = "float32") -> "SAE[object]":
+    """SAELens' SAE for raw residuals, with the same gate.
+
+    In bfloat16 decoder rows are of unit length to 2^-8 only: a gate that sees norms goes on to.
+    """
     from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
     from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
     d_model, d_sae = sae.w_enc.shape
-    common = {"d_in": d_model, "d_sae": d_sae, "metadata": metadata}
+    common = {"d_in": d_model, "d_sae": d_sae, "metadata": metadata, "dtype": dtype}
     plain = {"apply_b_dec_to_input": False, "normalize_activations": "none"}
     if isinstance(sae.gate, TopK):
-        exported = TopKSAE(TopKSAEConfig(**common, **plain, k=sae.gate.k))
+        topk = {"k": sae.gate.k, "rescale_acts_by_decoder_norm": sae.gate.sees_norms}
+        exported = TopKSAE(TopKSAEConfig(**common, **plain, **topk))
     else:
         exported = JumpReLUSAE(JumpReLUSAEConfig(**common, **plain))
     exported.load_state_dict({name: t.cpu() for name, t in folded(sae).items()})
