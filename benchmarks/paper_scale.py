@@ -76,7 +76,6 @@ def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
             buffer_size=2 * asked.train_batch,
             n_held_out=256,
             n_evaluations=2,
-            layers_per_group=asked.layers_per_group,
             regimes=tuple(asked.regimes.split(",")),
         ),
         harvest=HarvestConfig(
@@ -201,7 +200,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8, help="prompts per forward pass")
     parser.add_argument("--train-batch", type=int, default=256, help="tokens per training step")
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--layers-per-group", type=int, default=8)
     parser.add_argument("--regimes", default="text,image,full,random,refit,language")
     parser.add_argument("--encoder", default="certified")
     parser.add_argument("--features", type=int, default=4, help="attributed and ablated")

@@ -22,7 +22,7 @@ from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.ablation.ablation import run_ablation
 from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
 from feature_atlas.etl.stages.ablation.steering import run_steering
-from feature_atlas.etl.stages.dictionary.adapt import adapt_parts, run_adapt
+from feature_atlas.etl.stages.dictionary.adapt import adapt_streams, run_adapt
 from feature_atlas.etl.stages.dictionary.gate_check import run_gate_check
 from feature_atlas.etl.stages.features.decoder_cosine import run_decoder_cosine
 from feature_atlas.etl.stages.features.example import run_example
@@ -62,8 +62,8 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_samples, run)  # the questions, answers and pictures
     stage(run_sample_skill, run)  # 4.3  which questions ask for a skill, by which rule
     stage(run_mean_image, run)  # 5.2  what "no spatial information" is
-    for stream, group in adapt_parts(open_study(run)):  # 4.1  dictionaries meet their models
-        stage(run_adapt, run, stream, group)
+    for stream in adapt_streams(open_study(run)):  # 4.1  dictionaries meet their models
+        stage(run_adapt, run, stream)
     stage(run_decoder_cosine, run)  # 4.2  which features turned
     stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
     stage(run_visual_energy, run)  # 4.2  which see

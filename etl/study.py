@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from PIL import Image
@@ -37,6 +37,7 @@ from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same
 from feature_atlas.etl.inputs.prompt_workers import made_prompts
 from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.inputs.skeletons import image_text_skeleton
 from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json, write_json
 from feature_atlas.etl.run_folder.provenance import libraries
 from feature_atlas.vlm.decoder_inputs import text_model
@@ -132,8 +133,25 @@ class Study:
                 "the run has no base model: add a section base_model with the path of the language "
                 "model and a file of plain text."
             )
-        vlm, dtype = self.vlm.model, self.config.vlm.dtype
+        vlm, dtype = image_text_skeleton(vlm_folder(self.config.vlm)).model, self.config.vlm.dtype
+        weights = sum(weight.numel() for weight in vlm.parameters())
+        self.make_room(weights * getattr(torch, dtype).itemsize)
         return load_base_model(self.config.base_model, vlm, dtype, self.config.device)
+
+    def drop(self, *models: Literal["vlm", "base_model"]) -> None:
+        """Let these models leave the device; the next who asks for one loads it again."""
+        for name in (*models, "pictures"):  # the shelf of pictures has the VLM
+            self.__dict__.pop(name, None)
+        if self.config.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def make_room(self, n_bytes: int) -> None:
+        """Both models leave a GPU that has no room for so much beside them."""
+        if self.config.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+            free, _ = torch.cuda.mem_get_info(self.config.device)
+            if free < n_bytes:
+                self.drop("vlm", "base_model")
 
     @cached_property
     def base(self) -> KeptSaes:

@@ -16,9 +16,12 @@ from feature_atlas.etl.bridges.export_target import new_folder
 from feature_atlas.etl.run_folder.manifest import FileEntry, read_manifest
 
 PLACE = re.compile(
-    r"adapt-(?P<stage>[\w-]+)-\d+/sae/(?:(?P<regime>\w+)/)?(?P<layer>layer_\d+)/(?P<file>[\w.]+)"
+    r"adapt-(?P<stage>[a-z-]+)(?:-\d+)?/sae/(?:(?P<regime>\w+)/)?(?P<layer>layer_\d+)/"
+    r"(?P<file>[\w.]+)"
 )
-"""In folders of earlier versions each regime had a stage of its own, named after it."""
+"""In folders of earlier versions stages had numbers, and some the name of their one regime."""
+FACTS = re.compile(r"adapt-[a-z-]+/training\.(?P<regime>\w+)\.\d+\.npz")
+"""What every regime leaves, also one whose dictionaries were not kept."""
 CHUNK = 2**22
 
 
@@ -28,6 +31,8 @@ class SaeFolders(NamedTuple):
     folder: Path
     saes: list[str]
     """Folders below it, e.g. text/layer_0."""
+    not_kept: list[str]
+    """Regimes that were trained, and whose dictionaries the build did not keep (`adapt.keep`)."""
 
 
 def export_saes(run_folder: Path, target: Path) -> SaeFolders:
@@ -42,8 +47,11 @@ def export_saes(run_folder: Path, target: Path) -> SaeFolders:
     with new_folder(target) as folder:
         for file, place in found:
             _copy(run_folder, file, folder / _sae_folder(place) / place["file"])
-    saes = sorted({str(_sae_folder(place)) for _, place in found})
-    return SaeFolders(target, saes)
+    folders = {_sae_folder(place) for _, place in found}
+    facts = (FACTS.fullmatch(file.path) for file in manifest.files)
+    trained = {match["regime"] for match in facts if match}
+    not_kept = trained - {folder.parent.name for folder in folders}
+    return SaeFolders(target, sorted(map(str, folders)), sorted(not_kept))
 
 
 def _sae_folder(place: re.Match[str]) -> Path:

@@ -108,6 +108,11 @@ def export_saes_(
 
         done = export_saes(run_folder, folder)
         console.print(f"{len(done.saes)} SAEs in {done.folder}, e.g. {done.saes[0]}")
+        if done.not_kept:
+            console.print(
+                f"not kept by the build, so not here: {', '.join(done.not_kept)}. Their cosines, "
+                "norms and curves are in the atlas; adapt.keep: all would keep them."
+            )
 
 
 @import_.command("neuronpedia")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from feature_atlas.dictionary.products import Products
 from feature_atlas.etl.config.inputs import Section
 from feature_atlas.etl.config.skill_files import define_skills, definition_of
 
@@ -35,21 +36,29 @@ class AdaptConfig(Section):
         "in the curve. batch_topk: SAELens' BatchTopK trainer, for one threshold: as many fire in "
         "the mean as before, and the threshold follows",
     )
-    layers_per_group: int = Field(8, gt=0, description="layers trained from one forward pass")
-    regimes_at_once: int | None = Field(
-        None,
-        gt=0,
-        description="regimes trained from one forward pass, None: all of a stream; each layer of "
-        "each needs the memory of three dictionaries, and fewer at once need more passes",
+    products: Products = Field(
+        "tf32",
+        description="of training steps, where the device knows TF32 (NVIDIA's from Ampere on): "
+        "several times as fast, and its rounding is far below the noise between batches",
     )
-    buffer_size: int = Field(
-        16_384, gt=0, description="tokens that wait to be shuffled, per layer and set of roles"
+    keep: Literal["read", "all"] = Field(
+        "read",
+        description="read: the dictionaries that later stages read, those of the regime text; the "
+        "others leave cosines, norms and curves. all: every regime's",
     )
-    checkpoint_every: int = Field(
-        500,
+    scratch_gb: float = Field(
+        200,
         gt=0,
-        description="steps of all regimes together between two states kept for a killed run; one "
-        "is as large as three dictionaries per layer and regime",
+        description="of residuals kept on disk while the dictionaries of a stream train, at most, "
+        "and never more than three quarters of what is free there; what does not fit at once takes "
+        "more passes of the model",
+    )
+    buffer_size: int = Field(16_384, gt=0, description="tokens that wait to be shuffled")
+    checkpoint_minutes: float = Field(
+        10,
+        ge=0,
+        description="between two states of a dictionary's training, kept for a killed run; one is "
+        "as large as three dictionaries",
     )
     n_held_out: int = Field(
         4096, gt=0, description="held-out tokens per layer and token role for FVU and L0"

@@ -196,8 +196,9 @@ def hashed_config(config: RunConfig) -> dict[str, Any]:
         ("data", "vsr_folder"),
         ("data", "instances"),
         ("auto_interp", "endpoint"),
-        ("adapt", "checkpoint_every"),
-        ("adapt", "regimes_at_once"),
+        ("adapt", "keep"),
+        ("adapt", "scratch_gb"),
+        ("adapt", "checkpoint_minutes"),
         ("harvest", "layers_at_once"),
         ("instruct", "path"),
     ):

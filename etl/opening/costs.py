@@ -15,13 +15,20 @@ found before it, the configuration's own limits are taken, or `N_CANDIDATES`.
 """
 
 from collections.abc import Iterator
-from math import ceil
 from typing import NamedTuple
 
+from feature_atlas.dictionary.adapt import REGIME_ROLES
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.machine import Machine
 from feature_atlas.etl.opening.sizes import Sizes
-from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS
+from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS, WITH_PICTURES
+from feature_atlas.etl.stages.dictionary.residual_plan import (
+    GB,
+    ResidualPlan,
+    needed_tokens,
+    residual_plan,
+)
+from feature_atlas.vlm.token_roles import Role
 
 N_CANDIDATES = 200
 """Candidates of each skill that are asked neutral prompts: not known before."""
@@ -125,19 +132,40 @@ def regimes_by_stream(config: RunConfig) -> dict[str, list[str]]:
 
 def _adaptation(of: Arithmetic) -> Iterator[Work]:
     adapt, sizes = of.config.adapt, of.sizes
-    n_groups = ceil(sizes.n_layers / adapt.layers_per_group)
     for stream, regimes in regimes_by_stream(of.config).items():
-        at_once = min(adapt.regimes_at_once or len(regimes), len(regimes))
-        n_passes = n_groups * ceil(len(regimes) / at_once)
-        # the regime with the fewest tokens of a prompt decides how many prompts there are
-        n_prompts = adapt.n_tokens / max(sizes.text_tokens, 1)
-        model = of.forward(n_prompts) if stream == "prompts" else of.text(adapt.n_tokens)
+        plan = residuals_of(of.config, sizes, stream)
+        without_picture = of.text(sizes.prompt_tokens - sizes.image_tokens)
+        if stream in WITH_PICTURES:
+            once = of.forward(plan.n_prompts)
+        else:
+            once = plan.n_prompts * without_picture
         trained = 6 * of.encode(adapt.n_tokens)
         judged = 2 * of.encode(adapt.n_held_out) * adapt.n_evaluations * N_ROLES
-        layers = min(adapt.layers_per_group, sizes.n_layers)
-        # what it starts from, weights, gradients and two moments
-        memory = 5 * layers * at_once * sizes.dictionary_bytes
-        yield Work(f"adapt-{stream}", n_passes * model, len(regimes) * (trained + judged), memory)
+        # one dictionary: where it starts, weights, gradients, two moments; and a batch's gates
+        memory = 5 * sizes.dictionary_bytes + 24 * adapt.batch_size * sizes.d_sae
+        steps = len(regimes) * (trained + judged)
+        # the model leaves where there is no room for it beside them
+        yield Work(f"adapt-{stream}", plan.n_passes * once, steps, max(0.0, memory - of.resident))
+
+
+def residuals_of(config: RunConfig, sizes: Sizes, stream: str) -> ResidualPlan:
+    """What a stream's cached residuals take, in all the room that the setting allows."""
+    of_image = sizes.image_tokens if stream in WITH_PICTURES else 0
+    counted = {Role.IMAGE: of_image, Role.QUESTION: sizes.text_tokens}
+    trained = [
+        sum(n for role, n in counted.items() if role in REGIME_ROLES[regime])
+        for regime in regimes_by_stream(config)[stream]
+    ]
+    return residual_plan(
+        n_layers=sizes.n_layers,
+        # of plain text there is as much as is needed, or the same comes again
+        n_prompts=10**9 if stream == "base-text" else sizes.n_adapt,
+        row_bytes=sizes.d_model * (2 if config.vlm.dtype == "bfloat16" else 4),
+        trained=trained,
+        kept=sum(counted.values()) if stream == "pictures" else max(trained),
+        needed=needed_tokens(config.adapt),
+        room=int(config.adapt.scratch_gb * GB),
+    )
 
 
 def _passes(of: Arithmetic) -> Iterator[Work]:

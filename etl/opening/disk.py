@@ -1,10 +1,11 @@
-"""What a run will write, by arithmetic from sizes (states while it trains; the rest stays)."""
+"""What a run will write, by arithmetic from sizes (scratch while it adapts; the rest stays)."""
 
 from typing import NamedTuple
 
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.opening.costs import harvest_bytes, regimes_by_stream
+from feature_atlas.etl.opening.costs import harvest_bytes, regimes_by_stream, residuals_of
 from feature_atlas.etl.opening.sizes import Sizes
+from feature_atlas.etl.stages.dictionary.adaptation_files import READ_LATER
 
 ROW_BYTES = 1200
 """Of a feature in a run's tables, and `DATABASE_BYTES` in the database with its indexes: as the
@@ -20,9 +21,9 @@ class Written(NamedTuple):
     """Bytes of a run on the disk."""
 
     dictionaries: int
-    """One for each regime and layer."""
-    states: int
-    """Of a training under way, for a killed run; deleted when its stage is done."""
+    """One for each layer and regime that keeps its own."""
+    scratch: int
+    """Residuals that dictionaries train from, and a training under way; deleted with the stage."""
     harvest: int
     """Sums and draws between stages."""
     tables: int
@@ -35,14 +36,17 @@ class Written(NamedTuple):
 
 
 def written(config: RunConfig, sizes: Sizes) -> Written:
-    """Dictionaries per regime and layer, states per regime and group, rows per feature."""
+    """Dictionaries by regime and layer, residuals by stream, rows by feature."""
     streams = regimes_by_stream(config)
-    one = sizes.dictionary_bytes
-    group = min(config.adapt.layers_per_group, sizes.n_layers)
+    regimes = [regime for regimes in streams.values() for regime in regimes]
+    kept = [r for r in regimes if config.adapt.keep == "all" or r in READ_LATER]
+    weight = 2 if config.vlm.dtype == "bfloat16" else 4
+    plans = [residuals_of(config, sizes, stream) for stream in streams]
     rows = (ROW_BYTES + DATABASE_BYTES) * sizes.n_features + PICTURE_BYTES * sizes.n_pictures
     return Written(
-        dictionaries=sum(map(len, streams.values())) * sizes.n_layers * one,
-        states=3 * group * max(map(len, streams.values())) * one,
+        dictionaries=len(kept) * sizes.n_layers * sizes.dictionary_bytes * weight // 4,
+        scratch=max(plan.layer_bytes * plan.layers_at_once for plan in plans)
+        + 3 * sizes.dictionary_bytes,
         harvest=harvest_bytes(config) * sizes.n_features,
         tables=rows,
     )
@@ -52,14 +56,14 @@ def require_disk(needed: Written, free: int, place: str) -> str:
     """What will be written, in words; an error when the disk cannot take it."""
     said = (
         f"{gigabytes(needed.total)} by arithmetic: dictionaries {gigabytes(needed.dictionaries)}, "
-        f"states of trainings {gigabytes(needed.states)}, harvest {gigabytes(needed.harvest)}, "
+        f"scratch {gigabytes(needed.scratch)}, harvest {gigabytes(needed.harvest)}, "
         f"tables {gigabytes(needed.tables)}; {gigabytes(free)} are free at {place}"
     )
     if needed.total + RESERVE > free:
         raise ValueError(
             f"{said}. Free as much and {gigabytes(RESERVE)} more, set ATLAS_HOME to a larger disk, "
-            "or ask for less: adapt.regimes and sae.layers decide the dictionaries, "
-            "adapt.layers_per_group the states."
+            "or ask for less: adapt.keep and sae.layers decide the dictionaries, adapt.scratch_gb "
+            "the scratch."
         )
     return said
 

@@ -31,7 +31,7 @@ def require_memory(config: RunConfig, sizes: Sizes, work: list[Work], machine: M
             raise ValueError(
                 f"{one.stage} needs {gigabytes(resident + one.memory)} for weights, dictionaries "
                 f"and what trains them, by arithmetic and without activations, and {has}. Ask for "
-                "less: adapt.layers_per_group, adapt.regimes_at_once, sae.layers, vlm.dtype."
+                "less: adapt.batch_size, sae.layers, vlm.dtype."
             )
     if resident + largest.memory > machine.device_memory:
         said += (

@@ -29,7 +29,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "buffer_size": 256,
         "n_held_out": 128,
         "n_evaluations": 2,
-        "checkpoint_every": 3,
     },
     "harvest": {"n_control": 40, "n_bootstrap": 8, "n_replicates": 8},
     "selection": {

@@ -51,7 +51,7 @@ def test_the_cosines_in_the_database_are_those_of_the_saved_dictionaries(tiny_ru
     from sae_lens import SAE
 
     base = SAE.load_from_disk(tiny_run.config.sae.path.format(layer=2)).W_dec.detach().double()
-    adapted_folder = tiny_run.folder / "adapt-prompts-0" / "sae" / "text" / "layer_2"
+    adapted_folder = tiny_run.folder / "adapt-prompts" / "sae" / "text" / "layer_2"
     adapted = SAE.load_from_disk(adapted_folder).W_dec.detach().double()
     by_hand = (base * adapted).sum(1) / base.norm(dim=1) / adapted.norm(dim=1)
 
@@ -98,7 +98,7 @@ def test_an_examples_strongest_token_carries_its_activation(tiny_run):
 
 
 def test_training_lowers_the_error_on_held_out_text(tiny_run):
-    rows = read_table(tiny_run.folder, "adapt-prompts-0", "training_curve").to_pylist()
+    rows = read_table(tiny_run.folder, "adapt-prompts", "training_curve").to_pylist()
     rows = [r for r in rows if (r["regime"], r["role"]) == ("text", "all")]
     last = max(r["tokens_seen"] for r in rows)
     start = np.mean([r["fvu"] for r in rows if r["tokens_seen"] == 0])
@@ -157,7 +157,7 @@ def test_the_summary_shows_layers_and_times(tiny_run, monkeypatch):
 
     shown = said.export_text()
     assert "spatial survivors" in shown
-    assert "adapt-prompts-0" in shown
+    assert "adapt-prompts" in shown
 
 
 def test_a_run_folder_moved_elsewhere_loads_there(tiny_run, engine, tmp_path):

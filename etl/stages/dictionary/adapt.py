@@ -1,24 +1,19 @@
-"""Stage `adapt-<stream>-<group>`: dictionary adaptation for a group of layers (paper 4.1, A.2).
+"""Stage `adapt-<stream>`: dictionary adaptation in the regimes of one stream (paper 4.1, A.2).
 
-    <stage>/sae/<regime>/layer_<L>/         SAELens folders
-    <stage>/training.<regime>.<L>.npz       n_firings, decoder_norm, losses
+    <stage>/sae/<regime>/layer_<L>/         SAELens folders, of the regimes that are read later
+    <stage>/training.<regime>.<L>.npz       n_firings, losses, norms, how far each feature turned
     <stage>/training_curve.<n>.parquet      one file a regime
 
-All regimes of a stream train from the same forward passes. A killed stage goes on from the last
-state it kept, to the same bytes.
+Each dictionary trains by itself, from residuals that a pass has left on disk (`residual_pass`): one
+layer and one regime at a time, without the model. A killed stage goes on with the dictionary that
+it was at, to the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
-from math import exp, log
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress
 
-from feature_atlas.dictionary.adapt import REGIME_ROLES, Lockstep, starting_point, train
-from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
 from feature_atlas.dictionary.sae import Sae
-from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.run_folder.artifacts import (
     Stage,
     StageOutput,
@@ -28,15 +23,22 @@ from feature_atlas.etl.run_folder.artifacts import (
     stage_key,
 )
 from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS, ActivationStream
-from feature_atlas.etl.stages.dictionary.adaptation_files import read_adapted, write_adaptation
-from feature_atlas.etl.stages.dictionary.training_state import TrainingState
+from feature_atlas.etl.stages.dictionary.adaptation_files import (
+    gather_adaptation,
+    is_kept,
+    read_adapted,
+)
+from feature_atlas.etl.stages.dictionary.residual_pass import CachedResiduals
+from feature_atlas.etl.stages.dictionary.train_dictionary import dictionary_name, train_dictionary
+from feature_atlas.etl.stages.dictionary.unfinished import Unfinished
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.vlm.harvest import Tokens
 
 NO_NULL = (
     "No null for rotation: the regime refit was not trained, because the configuration has no "
     "base_model. How far features turn from refitting alone is not known."
 )
+MEMORY_ONLY = {"regimes", "keep", "scratch_gb", "checkpoint_minutes"}
+"""Settings that do not change a dictionary; which regimes a stage trains is beside them."""
 
 
 def trained_regimes(study: Study) -> list[str]:
@@ -46,188 +48,109 @@ def trained_regimes(study: Study) -> list[str]:
     return [regime for regime in regimes if has_null or regime != "refit"]
 
 
-def adapt_parts(study: Study) -> list[tuple[str, int]]:
-    """Stream and layer group of every stage of adaptation, in order."""
+def adapt_streams(study: Study) -> list[str]:
+    """The streams that some regime needs: a stage each, in this order."""
     trained = set(trained_regimes(study))
-    streams = [stream for stream, regimes in STREAMS.items() if trained & set(regimes)]
-    return [(stream, group) for stream in streams for group in range(len(_groups(study)))]
+    return [stream for stream, regimes in STREAMS.items() if trained & set(regimes)]
 
 
 def adapt_stages(study: Study, *regimes: str) -> list[str]:
     """Stages that trained these regimes: what a stage that uses their dictionaries reads."""
-    streams = dict.fromkeys(_stream_of(study, regime) for regime in regimes)
-    return [_stage(stream, group) for stream in streams for group in range(len(_groups(study)))]
+    return list(dict.fromkeys(_stage_of(study, regime) for regime in regimes))
 
 
 def adapted_sae(study: Study, regime: str, layer: int) -> Sae:
     """The dictionary that a finished adaptation left for one layer."""
-    stage = _stage_of(study, regime, layer)
+    stage = _stage_of(study, regime)
+    _require_studied(study, layer)
     key = require_stage(study.run, stage)["key"]
     folder = study.run / stage / "sae" / regime / f"layer_{layer}"
+    if not folder.is_dir() and not is_kept(study, regime):
+        raise FileNotFoundError(
+            f"the dictionaries of the regime {regime} were not kept in {study.run.name}: set "
+            "adapt.keep to all, and build again in another folder."
+        )
     return read_adapted(folder, key, study.config.device)
 
 
 def training_facts(study: Study, regime: str, layer: int) -> dict[str, np.ndarray]:
-    """Per feature: ``n_firings`` in training and ``decoder_norm`` after it (files have norm 1)."""
-    stage = _stage_of(study, regime, layer)
+    """Per feature: ``n_firings`` in training, ``decoder_norm`` after it (files have norm 1), and
+    how far its directions turned (`adaptation_files.turned`)."""
+    stage = _stage_of(study, regime)
+    _require_studied(study, layer)
     require_stage(study.run, stage)
     return read_arrays(study.run, stage, f"training.{regime}.{layer}")
 
 
-def run_adapt(run: Path, stream: str, group: int) -> Stage:
-    """Train a stream's regimes on one group of layers."""
+def run_adapt(run: Path, stream: str) -> Stage:
+    """Train a stream's regimes, layer by layer."""
     study = open_study(run)
-    layers, regimes = _groups(study)[group], _regimes_of(study, stream)
-    name, params = _stage(stream, group), _params(study, stream, layers, regimes)
+    name, params = _stage(stream), _params(study, stream)
     reads = [] if stream == "base-text" else ["samples"]
-    state = TrainingState(run, name, stage_key(run, name, params, reads))
+    unfinished = Unfinished(run, name, stage_key(run, name, params, reads))
     done = run_stage(
         run,
         name,
         params=params,
         reads=reads,
-        body=lambda output: _adapt(output, study, stream, layers, regimes, state),
+        body=lambda output: _adapt(output, study, stream, unfinished),
     )
-    state.remove()
+    unfinished.remove()
     return done
 
 
-def _adapt(
-    output: StageOutput,
-    study: Study,
-    stream: str,
-    layers: Sequence[int],
-    regimes: Sequence[str],
-    state: TrainingState,
-) -> None:
+def _adapt(output: StageOutput, study: Study, stream: str, unfinished: Unfinished) -> None:
     has_no_null = "refit" in study.config.adapt.regimes and study.config.base_model is None
-    if has_no_null and stream == "prompts" and layers[0] == study.layers[0]:  # said once
+    if has_no_null and stream == "prompts":
         output.warn(NO_NULL)
-    config, source = study.config.adapt, ActivationStream(study, stream, layers)
-    held_out = source.judge([REGIME_ROLES[regime] for regime in regimes], config.n_held_out)
-    at_once = config.regimes_at_once or len(regimes)
-    for part, first in enumerate(range(0, len(regimes), at_once)):
-        together = regimes[first : first + at_once]
-        for regime, result in _train_together(source, together, held_out, state, part):
-            write_adaptation(output, study, regime, result)
+    unfinished.open()
+    source, regimes = ActivationStream(study, stream), _regimes_of(study, stream)
+    left = [
+        (layer, regime)
+        for layer in study.layers
+        for regime in regimes
+        if unfinished.finished(dictionary_name(regime, layer)) is None
+    ]
+    layers = list(dict.fromkeys(layer for layer, _ in left))
+    residuals = CachedResiduals(source, unfinished.residuals, layers)
+    for layer in layers:
+        stored = residuals.of(layer)
+        for regime in (regime for i, regime in left if i == layer):
+            train_dictionary(source, stored, regime, unfinished)
+        residuals.drop(layer)
+    for regime in regimes:
+        folders = {i: unfinished.finished(dictionary_name(regime, i)) for i in study.layers}
+        gather_adaptation(output, regime, {i: f for i, f in folders.items() if f is not None})
 
 
-def _train_together(
-    source: ActivationStream,
-    regimes: Sequence[str],
-    held_out: Tokens,
-    state: TrainingState,
-    part: int,
-) -> Iterator[tuple[str, Adaptation]]:
-    """Results of regimes that share their passes, one after another: each is a copy."""
-    study, config = source.study, source.study.config.adapt
-    starts = {regime: _starts(study, regime, source.layers) for regime in regimes}
-    lockstep = Lockstep(starts, held_out, _plan(study, source.layers))
-    _train(lockstep, source, state, part, config.checkpoint_every)
-    if config.regimes_at_once is not None:  # done, while others may still be to come
-        state.save(part, lockstep.state())
-    for regime, trainer in lockstep.regimes.items():
-        yield regime, trainer.result()
-
-
-def _train(
-    lockstep: Lockstep, source: ActivationStream, state: TrainingState, part: int, every: int
-) -> None:
-    """From the kept state, if there is one, to the end."""
-    kept = state.load(part)
-    if kept is not None:
-        lockstep.restore(kept)
-    n_total = len(lockstep.regimes) * lockstep.plan.n_steps
-    with Progress() as display:
-        bar = display.add_task(f"adapt: {', '.join(lockstep.regimes)}", total=n_total)
-        n_kept = lockstep.n_steps
-
-        def after_pass(now: Lockstep) -> None:
-            nonlocal n_kept
-            display.update(bar, completed=now.n_steps)
-            if now.n_steps - n_kept >= every and not now.is_done:
-                state.save(part, now.state())
-                n_kept = now.n_steps
-
-        train(lockstep, source.passes(lockstep.n_passes), after_pass)
-
-
-def _starts(study: Study, regime: str, layers: Sequence[int]) -> dict[int, Sae]:
-    return {
-        layer: starting_point(regime, study.base[layer], _start_seed(study, layer))
-        for layer in layers
-    }
-
-
-def _start_seed(study: Study, layer: int) -> int:
-    """A seed that no other draw shares: small seeds are what base SAEs were started from."""
-    return int(stable_hash(["random regime", study.config.seed, layer])[:8], 16)
-
-
-def _plan(study: Study, layers: Sequence[int]) -> TrainingPlan:
-    config = study.config.adapt
-    return TrainingPlan(
-        n_tokens=config.n_tokens,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        rate_factors=_rate_factors(study, layers),
-        n_evaluations=config.n_evaluations,
-        n_held_out=config.n_held_out,
-        buffer_size=config.buffer_size,
-        seed=study.config.seed,
-        device=study.config.device,
-        thresholds=config.thresholds,
-    )
-
-
-def _rate_factors(study: Study, layers: Sequence[int]) -> dict[int, float]:
-    """s over its geometric mean over all layers of the run, or nothing."""
-    if study.config.adapt.learning_rate_scaling == "none":
-        return {}
-    scales = {layer: study.base.kept[layer].scale for layer in study.layers}
-    mean = exp(sum(log(scale) for scale in scales.values()) / len(scales))
-    return {layer: scales[layer] / mean for layer in layers}
-
-
-def _params(
-    study: Study, stream: str, layers: Sequence[int], regimes: Sequence[str]
-) -> dict[str, object]:
+def _params(study: Study, stream: str) -> dict[str, object]:
     """What decides the numbers, and so the stage's key."""
-    memory_only = {"regimes", "checkpoint_every", "regimes_at_once"}
     return {
-        **study.config.adapt.model_dump(exclude=memory_only),
+        **study.config.adapt.model_dump(exclude=MEMORY_ONLY),
         "stream": stream,
-        "regimes": list(regimes),
-        "layers": list(layers),
+        "regimes": _regimes_of(study, stream),
+        "layers": study.layers,
         "seed": study.config.seed,
     }
 
 
-def _groups(study: Study) -> list[list[int]]:
-    """Layers that train together from one forward pass."""
-    size = study.config.adapt.layers_per_group
-    return [study.layers[i : i + size] for i in range(0, len(study.layers), size)]
-
-
-def _stage(stream: str, group: int) -> str:
-    return f"adapt-{stream}-{group}"
+def _stage(stream: str) -> str:
+    return f"adapt-{stream}"
 
 
 def _regimes_of(study: Study, stream: str) -> list[str]:
     return [regime for regime in trained_regimes(study) if regime in STREAMS[stream]]
 
 
-def _stream_of(study: Study, regime: str) -> str:
+def _stage_of(study: Study, regime: str) -> str:
     if regime not in trained_regimes(study):
         raise ValueError(
             f"regime {regime!r} is not trained in {study.run.name}; expected one of "
             f"{', '.join(trained_regimes(study))} (adapt.regimes; refit needs base_model)."
         )
-    return next(stream for stream, regimes in STREAMS.items() if regime in regimes)
+    return _stage(next(stream for stream, regimes in STREAMS.items() if regime in regimes))
 
 
-def _stage_of(study: Study, regime: str, layer: int) -> str:
-    for group, layers in enumerate(_groups(study)):
-        if layer in layers:
-            return _stage(_stream_of(study, regime), group)
-    raise ValueError(f"layer {layer} is not studied; expected one of {study.layers}.")
+def _require_studied(study: Study, layer: int) -> None:
+    if layer not in study.layers:
+        raise ValueError(f"layer {layer} is not studied; expected one of {study.layers}.")

@@ -17,8 +17,10 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
+from feature_atlas.etl.config.inputs import BaseModelConfig
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.harvest import Tokens, harvest
 from feature_atlas.vlm.token_roles import PromptBatch, Role
@@ -66,13 +68,11 @@ class TextFile:
                     "its hash; expected some hundred documents."
                 )
 
-    def documents(
-        self, part: Part, shuffle: np.random.Generator | None = None
-    ) -> Iterator[Document]:
-        """The documents of one part, once each, in the file's order or shuffled."""
+    def documents(self, part: Part, order: Sequence[int] | None = None) -> Iterator[Document]:
+        """The documents of one part, in the file's order, or those of these numbers."""
         places = self.places[part]
-        if shuffle is not None:
-            places = shuffle.permutation(places)
+        if order is not None:
+            places = places[np.asarray(order, np.int64)]
         with self.path.open("rb") as file:
             for start, line in places:
                 file.seek(start)
@@ -131,7 +131,7 @@ def _index(path: Path, _version: tuple[int, int] | None) -> TextFile:
 
 
 def base_text_tokens(study: Study, layers: Sequence[int], *, part: Part) -> Iterator[Tokens]:
-    """Residuals of plain text in the base model: endless and reshuffled for train, else finite.
+    """Residuals of plain text in the base model, each document once.
 
     A document's first token has the role BOS and every other QUESTION; `prompt` is the document in
     its batch.
@@ -140,26 +140,31 @@ def base_text_tokens(study: Study, layers: Sequence[int], *, part: Part) -> Iter
         yield harvest(study.base_model.model, batch, layers)
 
 
-def base_text_batches(study: Study, part: Part) -> Iterator[PromptBatch]:
-    """The same text as batches of tokens."""
-    config = study.config.base_model
-    if config is None:
-        raise ValueError("the run has no base_model: name one in the configuration.")
+def base_text_batches(
+    study: Study, part: Part, order: Sequence[int] | None = None
+) -> Iterator[PromptBatch]:
+    """The same text as batches of tokens, in the file's order, or the documents of these numbers.
+
+    The order of an epoch is `text_epoch`.
+    """
+    config = _config(study)
     tokenizer = study.base_model.tokenizer
-    ordered = _ordered(study, config.text, part)
-    while documents := list(islice(ordered, study.config.batch_size)):
-        batch = encode_documents(tokenizer, documents, config.text, config.context_size)
+    documents = open_text(config.text).documents(part, order)
+    while chosen := list(islice(documents, study.config.batch_size)):
+        batch = encode_documents(tokenizer, chosen, config.text, config.context_size)
         yield batch.to(study.config.device)
 
 
-def _ordered(study: Study, path: Path, part: Part) -> Iterator[Document]:
-    """Held-out documents once, in the file's order; training ones shuffled anew each epoch."""
-    file = open_text(path)
-    if part == "held_out":
-        yield from file.documents(part)
-        return
-    for epoch in count():
-        yield from file.documents(part, np.random.default_rng([study.config.seed, epoch]))
+def text_epoch(study: Study, epoch: int) -> Int[np.ndarray, " document"]:
+    """Numbers of all training documents, shuffled anew each epoch."""
+    n_documents = len(open_text(_config(study).text).places["train"])
+    return np.random.default_rng([study.config.seed, epoch]).permutation(n_documents)
+
+
+def _config(study: Study) -> BaseModelConfig:
+    if study.config.base_model is None:
+        raise ValueError("the run has no base_model: name one in the configuration.")
+    return study.config.base_model
 
 
 def encode_documents(

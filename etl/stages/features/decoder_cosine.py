@@ -8,23 +8,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import (
     adapt_stages,
-    adapted_sae,
     trained_regimes,
     training_facts,
 )
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.features.decoder_cosine import best_base_match, decoder_cosine
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation
 
 Columns = dict[str, Any]
 
 NULL = "refit"
 """The regime that says how far features turn for no reason but training."""
+TURNED = ("cosine", "encoder_cosine", "base_norm", "best_base_feature", "best_base_cosine")
+"""What the adaptation found when it ended: not every regime's dictionaries are kept."""
 ANEW = "random"
 """The regime that did not start from the base: nothing of it turned, so nothing is tested."""
 
@@ -88,21 +87,14 @@ def _untested(n: int) -> Columns:
     }
 
 
-@torch.no_grad()
 def _columns(study: Study, regime: str, layer: int) -> Columns:
-    base, adapted = study.base[layer], adapted_sae(study, regime, layer)
     trained = training_facts(study, regime, layer)
-    match = best_base_match(base.w_dec, adapted.w_dec)
     n = len(trained["n_firings"])
     return {
         "regime": [regime] * n,
         "layer": np.full(n, layer, np.int16),
         "feature": np.arange(n, dtype=np.int32),
-        "cosine": decoder_cosine(base.w_dec, adapted.w_dec).cpu().numpy(),
-        "encoder_cosine": decoder_cosine(base.w_enc.T, adapted.w_enc.T).cpu().numpy(),
-        "base_norm": base.w_dec.norm(dim=-1).cpu().numpy(),
+        **{name: trained[name] for name in TURNED},
         "adapted_norm": trained["decoder_norm"],
-        "best_base_feature": match.feature.cpu().numpy().astype(np.int32),
-        "best_base_cosine": match.cosine.cpu().numpy(),
         "n_firings": trained["n_firings"].astype(np.int64),
     }

@@ -64,47 +64,42 @@ def reconstructions(sae: Sae, held_out: HeldOut) -> dict[RoleSet, Reconstruction
     }
 
 
-def collect_held_out(
+def held_out_parts(
     passes: Iterator[Tokens], role_sets: Sequence[RoleSet], n_tokens: int
-) -> Tokens:
+) -> Iterator[Tokens]:
     """Tokens of forward passes until each of ``role_sets`` has ``n_tokens``, or the passes end.
 
     At most ``n_tokens`` of one role are kept, so that a picture's many do not fill the memory; the
     first ``n_tokens`` of any set of roles are all among them.
     """
-    parts: list[Tokens] = []
     n_seen = dict.fromkeys(Role, 0)
     for tokens in passes:
-        parts.append(_below_limit(tokens, n_seen, n_tokens))
+        yield _below_limit(tokens, n_seen, n_tokens)
         if all(sum(n_seen[role] for role in roles) >= n_tokens for roles in role_sets):
-            break
-    if not parts:
+            return
+    if not any(n_seen.values()):
         raise ValueError("no held-out prompts: expected at least one that does not train.")
-    layers = parts[0].residuals
-    return Tokens(
-        {layer: torch.cat([part.residuals[layer] for part in parts]) for layer in layers},
-        torch.cat([part.roles for part in parts]),
-        torch.cat([part.prompt for part in parts]),
-    )
 
 
-def held_out_layers(
-    tokens: Tokens, role_sets: Sequence[RoleSet], n_tokens: int
-) -> dict[int, HeldOut]:
-    """The first ``n_tokens`` tokens of each role and of each of ``role_sets``, layer by layer.
+def held_out(
+    residual: Float[Tensor, "token d_model"],
+    roles: Int[Tensor, " token"],
+    role_sets: Sequence[RoleSet],
+    n_tokens: int,
+) -> HeldOut:
+    """The first ``n_tokens`` tokens of each role and of each of ``role_sets``.
 
     A ValueError if one of ``role_sets`` has no tokens that vary; a single role that has none (the
     constant BOS) is left out.
     """
-    single = [(Role(role),) for role in tokens.roles.unique().tolist()]
+    single = [(Role(role),) for role in roles.unique().tolist()]
     wanted = list(dict.fromkeys([*role_sets, *single]))
-    members = {roles: _first(tokens.roles, roles, n_tokens) for roles in wanted}
+    members = {chosen: _first(roles, chosen, n_tokens) for chosen in wanted}
     kept = torch.cat(list(members.values())).unique()  # sorted: the order of the stream
-    places = {roles: torch.searchsorted(kept, found) for roles, found in members.items()}
-    held = {layer: _held_out(x[kept], places) for layer, x in tokens.residuals.items()}
-    for layer, of_layer in held.items():
-        _require_variance(layer, of_layer, role_sets)
-    return held
+    places = {chosen: torch.searchsorted(kept, found) for chosen, found in members.items()}
+    judged = _held_out(residual[kept.to(residual.device)], places)
+    _require_variance(judged, role_sets)
+    return judged
 
 
 def total_variance(residual: Float[Tensor, "token d_model"], chunk: int = CHUNK) -> float:
@@ -149,13 +144,13 @@ def _held_out(
     return HeldOut(residual, members, variance)
 
 
-def _require_variance(layer: int, held_out: HeldOut, role_sets: Sequence[RoleSet]) -> None:
+def _require_variance(judged: HeldOut, role_sets: Sequence[RoleSet]) -> None:
     for roles in role_sets:
-        if roles not in held_out.members:
+        if roles not in judged.members:
             names = ", ".join(role.name.lower() for role in roles)
             raise ValueError(
-                f"layer {layer}: the held-out prompts have no varying tokens of the roles {names}, "
-                "on which a regime trains: leave the regime out, or check the prompts' roles."
+                f"the held-out prompts have no varying tokens of the roles {names}, on which a "
+                "regime trains: leave the regime out, or check the prompts' roles."
             )
 
 

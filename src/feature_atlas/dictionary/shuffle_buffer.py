@@ -1,70 +1,43 @@
-"""Mix the tokens of many prompts into training batches, resumably (paper 4.1).
+"""Mix the tokens of many prompts into training batches (paper 4.1).
 
 The order is that of SAELens' ``mixing_buffer``: tokens wait until there are enough, are shuffled,
-and all but half a buffer of them are served. SAELens' is a generator, whose state cannot be kept;
-this one's is its waiting tokens and its random state. Tokens wait as they come from the model, so
-that a bfloat16 model needs half the memory.
+and all but half a buffer of them are served. SAELens' mixes the tokens themselves, and what waits
+would be a part of a training's state. This one mixes their numbers: the order is known before the
+first token is read, so that a training can go on at any step.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 from torch import Tensor
 
-Rows = Mapping[int, Float[Tensor, "token d_model"]]
-"""Residuals of the same tokens at several layers."""
+
+def mixed_batches(
+    passes: Iterable[Int[Tensor, " token"]], capacity: int, batch_size: int, seed: int
+) -> Iterator[Int[Tensor, " batch"]]:
+    """Batches of the tokens' numbers, which come pass by pass."""
+    if capacity < batch_size:
+        raise ValueError(
+            f"a shuffle buffer of {capacity} tokens for batches of {batch_size}: expected room "
+            "for at least one batch (adapt.buffer_size)."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    waiting: list[Tensor] = []
+    for numbers in passes:
+        waiting.append(numbers)
+        n_waiting = sum(len(part) for part in waiting)
+        if n_waiting < capacity:
+            continue
+        mixed = torch.cat(waiting)[torch.randperm(n_waiting, generator=generator)]
+        n_served = batch_size * max(1, (n_waiting - capacity // 2) // batch_size)
+        yield from mixed[:n_served].split(batch_size)
+        waiting = [mixed[n_served:]]
 
 
-class ShuffleBuffer:
-    """Tokens that wait to be mixed; all layers share one order, so that they stay aligned."""
+def n_tokens_for(n_served: int, capacity: int, batch_size: int) -> int:
+    """With so many tokens in all, at least ``n_served`` are served: the rest may still wait.
 
-    def __init__(self, capacity: int, batch_size: int, seed: int) -> None:
-        if capacity < batch_size:
-            raise ValueError(
-                f"a shuffle buffer of {capacity} tokens for batches of {batch_size}: expected room "
-                "for at least one batch (adapt.buffer_size)."
-            )
-        self.capacity, self.batch_size = capacity, batch_size
-        self.generator = torch.Generator().manual_seed(seed)
-        self.waiting: list[Rows] = []
-
-    def add(self, rows: Rows) -> list[dict[int, Tensor]]:
-        """Take tokens; the batches that are ready now, none while the buffer fills."""
-        self.waiting.append(rows)
-        n_rows = sum(_length(part) for part in self.waiting)
-        if n_rows < self.capacity:
-            return []
-        order = torch.randperm(n_rows, generator=self.generator)
-        n_batches = max(1, (n_rows - self.capacity // 2) // self.batch_size)
-        n_served = n_batches * self.batch_size
-        mixed = {layer: self._joined(layer)[order.to(x.device)] for layer, x in rows.items()}
-        self.waiting = [{layer: x[n_served:].clone() for layer, x in mixed.items()}]
-        return [
-            {layer: x[i : i + self.batch_size] for layer, x in mixed.items()}
-            for i in range(0, n_served, self.batch_size)
-        ]
-
-    def clear(self) -> None:
-        """Let go of the tokens that wait."""
-        self.waiting = []
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs to serve the same batches."""
-        layers = self.waiting[0] if self.waiting else {}
-        waiting = {layer: self._joined(layer) for layer in layers}
-        return {"waiting": waiting, "random": self.generator.get_state()}
-
-    def restore(self, state: Mapping[str, Any], device: str) -> None:
-        """Go on from a kept state."""
-        waiting = {layer: x.to(device) for layer, x in state["waiting"].items()}
-        self.waiting = [waiting] if waiting else []
-        self.generator.set_state(state["random"])
-
-    def _joined(self, layer: int) -> Tensor:
-        return torch.cat([part[layer] for part in self.waiting])
-
-
-def _length(rows: Rows) -> int:
-    return len(next(iter(rows.values())))
+    After serving, fewer wait than half a buffer and a batch; before, fewer than a buffer.
+    """
+    return n_served + capacity + batch_size

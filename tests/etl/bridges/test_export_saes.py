@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from run_folder import seal
+from typer.testing import CliRunner
 
 from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.sae import Sae, encode
 from feature_atlas.etl.bridges.export_saes import export_saes
+from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.inputs.saes import load_sae, save_sae
 
 
@@ -27,10 +29,10 @@ def sae_of(layer: int) -> Sae:
 
 
 BUILT = (
-    ("adapt-prompts-0", "text/layer_0", 0),
-    ("adapt-prompts-1", "text/layer_1", 1),
-    ("adapt-base-text-0", "refit/layer_0", 0),
-    ("adapt-image-0", "layer_0", 0),  # as versions before this one left them
+    ("adapt-prompts", "text/layer_0", 0),
+    ("adapt-prompts", "text/layer_1", 1),
+    ("adapt-base-text-0", "refit/layer_0", 0),  # as earlier versions left them
+    ("adapt-image-0", "layer_0", 0),
 )
 
 
@@ -49,6 +51,13 @@ def built(run_folder: Path, tmp_path_factory) -> Path:
         manifest["files"] += [
             {"path": f"{stage}/sae/{below}/{file.name}", "stage": stage} for file in sae.iterdir()
         ]
+    for regime in ("text", "full"):
+        facts = folder / "adapt-pictures" / f"training.{regime}.0.npz"
+        facts.parent.mkdir(exist_ok=True)
+        facts.write_bytes(b"anything")
+        manifest["files"].append(
+            {"path": str(facts.relative_to(folder)), "stage": "adapt-pictures"}
+        )
     (folder / "manifest.json").write_text(json.dumps(manifest))
     seal(folder)
     return folder
@@ -69,6 +78,14 @@ def test_every_adapted_sae_gets_a_folder_with_its_two_files(exported: Path):
     ]
 
 
+def test_regimes_whose_dictionaries_were_not_kept_are_named(built: Path, tmp_path: Path):
+    done = CliRunner().invoke(app, ["export", "saes", str(built), str(tmp_path / "out")])
+
+    said = " ".join(done.output.split())
+    assert "4 SAEs in" in said
+    assert "not kept by the build, so not here: full." in said
+
+
 def test_sae_lens_computes_what_we_compute(exported: Path):
     from sae_lens import SAE
 
@@ -82,7 +99,7 @@ def test_sae_lens_computes_what_we_compute(exported: Path):
 
 
 def test_a_build_reads_them_as_base_saes(built: Path, exported: Path):
-    original = load_sae(built / "adapt-prompts-0" / "sae" / "text" / "layer_0")
+    original = load_sae(built / "adapt-prompts" / "sae" / "text" / "layer_0")
     again = load_sae(exported / "text" / "layer_0")
 
     for name, tensor in original._asdict().items():
@@ -93,7 +110,7 @@ def test_a_build_reads_them_as_base_saes(built: Path, exported: Path):
 
 def test_a_changed_file_is_refused(built: Path, tmp_path: Path):
     folder = Path(shutil.copytree(built, tmp_path / built.name))
-    weights = folder / "adapt-prompts-1" / "sae" / "text" / "layer_1" / "sae_weights.safetensors"
+    weights = folder / "adapt-prompts" / "sae" / "text" / "layer_1" / "sae_weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

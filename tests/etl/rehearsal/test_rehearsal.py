@@ -47,7 +47,7 @@ def test_every_stage_and_the_verification_run_and_nothing_is_left(file, engine, 
     code, said = build(file, "--rehearse")
 
     assert code == 0, said
-    stages = ("gate_check", "adapt-base-text-0", "ablation", "exact_patch", "auto_interp")
+    stages = ("gate_check", "adapt-base-text", "ablation", "exact_patch", "auto_interp")
     assert all(f"rehearsal: {stage}, " in said for stage in stages)
     assert "had nothing to do" not in said
     assert "every stage ran, and its run may be loaded" in said

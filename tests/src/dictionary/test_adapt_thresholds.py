@@ -1,15 +1,17 @@
 """Dictionaries with thresholds, adapted: thresholds frozen, or BatchTopK's one."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 import torch
+from made_up.training import mixed, trained, untrained
 
-from feature_atlas.dictionary.adapt import Lockstep, adapt, starting_point, train
+from feature_atlas.dictionary.adapt import starting_point
 from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.reconstruction import reconstruction
-from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
 from feature_atlas.dictionary.sae import Sae, random_sae
+from feature_atlas.dictionary.training import Adaptation, TrainingPlan
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
@@ -47,9 +49,8 @@ def passes(seed: int = 0) -> Iterator[Tokens]:
 
 
 def adapted(base: Sae, regime: str = "text", **changed: object) -> Adaptation:
-    start = {regime: {0: starting_point(regime, base, seed=1)}}
-    plan = PLAN._replace(**changed)
-    return adapt(start, passes(), held_out=next(passes(seed=77)), plan=plan)[regime]
+    start, plan = starting_point(regime, base, seed=1), PLAN._replace(**changed)
+    return trained(regime, start, passes(), next(passes(seed=77)), plan)
 
 
 def text(seed: int) -> torch.Tensor:
@@ -61,8 +62,8 @@ def test_frozen_thresholds_stay_and_the_rest_learns():
 
     result = adapted(base)
 
-    assert torch.equal(result.saes[0].gate.theta, base.gate.theta)
-    before, after = (reconstruction(sae, text(5)).fvu for sae in (base, result.saes[0]))
+    assert torch.equal(result.sae.gate.theta, base.gate.theta)
+    before, after = (reconstruction(sae, text(5)).fvu for sae in (base, result.sae))
     assert after < 0.5 * before
 
 
@@ -71,9 +72,9 @@ def test_under_frozen_thresholds_what_never_fires_is_exactly_as_it_was():
 
     result = adapted(base)
 
-    is_dead = result.n_firings[0] == 0
+    is_dead = result.n_firings == 0
     assert is_dead[:N_DEAD].all()
-    for mine, start in zip(result.saes[0][:3], base[:3], strict=True):
+    for mine, start in zip(result.sae[:3], base[:3], strict=True):
         dimension = 1 if mine.shape[0] == D_MODEL else 0
         dead = is_dead.nonzero().flatten()
         assert torch.equal(mine.index_select(dimension, dead), start.index_select(dimension, dead))
@@ -85,7 +86,7 @@ def test_batchtopk_keeps_how_many_fire_and_lets_the_one_threshold_follow():
     result = adapted(base, thresholds="batch_topk", n_tokens=32_000)
 
     l0 = [point.l0 for point in result.curve if point.role == "all"]
-    theta = result.saes[0].gate.theta
+    theta = result.sae.gate.theta
     assert l0[-1] == pytest.approx(l0[0], rel=0.25)
     assert torch.equal(theta, theta[:1].expand(D_SAE))
     assert theta[0] != 0.8
@@ -101,27 +102,25 @@ def test_the_random_regime_fires_under_the_same_thresholds():
 
     result = adapted(base, "random")
 
-    assert torch.equal(result.saes[0].gate.theta, base.gate.theta)
+    assert torch.equal(result.sae.gate.theta, base.gate.theta)
     assert result.curve[0].l0 > 1
     assert result.curve[-1].fvu < result.curve[0].fvu
 
 
 @pytest.mark.parametrize("thresholds", ["frozen", "batch_topk"])
 def test_a_training_that_goes_on_ends_as_one_that_never_stopped(thresholds):
-    start, plan = {"text": {0: a_base(0.8)}}, PLAN._replace(thresholds=thresholds)
-    held_out, stream = next(passes(seed=77)), passes()
-    first = Lockstep(start, held_out, plan)
-    for _ in range(20):
-        first.take(next(stream))
-    kept = first.state()
-    second = Lockstep(start, held_out, plan)
-    second.restore(kept)
-    train(second, stream)
+    start, plan = a_base(0.8), PLAN._replace(thresholds=thresholds)
+    judging = next(passes(seed=77))
+    first = untrained("text", start, judging, plan)
+    for batch in islice(mixed(passes(), TEXT_ROLES, plan), 20):
+        first.step(batch)
+    second = untrained("text", start, judging, plan)
+    second.restore(first.state())
+    found = second.run(islice(mixed(passes(), TEXT_ROLES, plan), 20, None))
 
-    whole = adapt(start, passes(), held_out=held_out, plan=plan)["text"]
+    whole = trained("text", start, passes(), judging, plan)
 
-    found = second.results()["text"]
-    for mine, other in zip(found.saes[0][:4], whole.saes[0][:4], strict=True):
+    for mine, other in zip(found.sae[:4], whole.sae[:4], strict=True):
         assert torch.equal(mine, other)
-    assert torch.equal(found.saes[0].gate.theta, whole.saes[0].gate.theta)
+    assert torch.equal(found.sae.gate.theta, whole.sae.gate.theta)
     assert found.curve == whole.curve

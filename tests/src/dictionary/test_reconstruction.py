@@ -4,8 +4,8 @@ from sae_lens.evals import ExplainedVarianceCalculator
 
 from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.reconstruction import (
-    collect_held_out,
-    held_out_layers,
+    held_out,
+    held_out_parts,
     reconstruction,
     reconstructions,
 )
@@ -78,7 +78,7 @@ def test_sets_are_judged_as_if_alone():
     roles = [Role.BOS, *[Role.IMAGE] * 5, *[Role.QUESTION] * 3, Role.HEADER] * 9
     sae, tokens = a_sae(), tokens_of(roles, n_layers=2)
 
-    held = held_out_layers(tokens, [TEXT], n_tokens=30)[1]
+    held = held_out(tokens.residuals[1], tokens.roles, [TEXT], n_tokens=30)
     found = reconstructions(sae, held)
 
     x = tokens.residuals[1]
@@ -95,11 +95,12 @@ def test_sets_are_judged_as_if_alone():
 def test_a_role_without_variance_has_no_number_but_a_regime_without_is_refused():
     tokens = tokens_of([Role.BOS, Role.QUESTION, Role.QUESTION] * 4)
 
-    assert (Role.BOS,) not in held_out_layers(tokens, [TEXT], 10)[0].members
-    with pytest.raises(ValueError, match=r"layer 0.* roles image, on which a regime trains"):
-        held_out_layers(tokens, [(Role.IMAGE,)], 10)
-    with pytest.raises(ValueError, match=r"layer 0.* roles bos"):
-        held_out_layers(tokens, [(Role.BOS,)], 10)
+    x, of_token = tokens.residuals[0], tokens.roles
+    assert (Role.BOS,) not in held_out(x, of_token, [TEXT], 10).members
+    with pytest.raises(ValueError, match=r" roles image, on which a regime trains"):
+        held_out(x, of_token, [(Role.IMAGE,)], 10)
+    with pytest.raises(ValueError, match=r" roles bos"):
+        held_out(x, of_token, [(Role.BOS,)], 10)
 
 
 def test_held_out_tokens_are_the_first_of_every_set_and_no_more_are_run():
@@ -113,16 +114,18 @@ def test_held_out_tokens_are_the_first_of_every_set_and_no_more_are_run():
             n_run += 1
             yield part
 
-    kept = collect_held_out(passes(), [TEXT, (Role.IMAGE,)], n_tokens=12)
+    kept = list(held_out_parts(passes(), [TEXT, (Role.IMAGE,)], n_tokens=12))
 
     assert n_run == 4  # three question or header tokens in each
-    assert kept.roles.bincount().tolist() == [4, 0, 12, 8, 0, 4]
+    of_token = torch.cat([part.roles for part in kept])
+    assert of_token.bincount().tolist() == [4, 0, 12, 8, 0, 4]
     everything = torch.cat([part.residuals[0] for part in parts])
     is_text = torch.isin(torch.tensor(roles * 20), torch.tensor(TEXT))
-    ours = held_out_layers(kept, [TEXT], 12)[0]
+    x = torch.cat([part.residuals[0] for part in kept])
+    ours = held_out(x, of_token, [TEXT], 12)
     assert torch.equal(ours.residual[ours.members[TEXT]], everything[is_text][:12])
 
 
 def test_no_held_out_prompts_are_named():
     with pytest.raises(ValueError, match="no held-out prompts"):
-        collect_held_out(iter([]), [TEXT], 5)
+        list(held_out_parts(iter([]), [TEXT], 5))

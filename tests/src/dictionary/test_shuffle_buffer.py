@@ -1,70 +1,60 @@
+from itertools import islice
+
 import pytest
 import torch
 from sae_lens.training.mixing_buffer import mixing_buffer
 
-from feature_atlas.dictionary.shuffle_buffer import ShuffleBuffer
+from feature_atlas.dictionary.shuffle_buffer import mixed_batches, n_tokens_for
+
+SIZES = [(256, 32), (250, 64), (64, 64), (101, 7)]
 
 
-def passes(n: int, seed: int) -> list[dict[int, torch.Tensor]]:
-    """Two layers of a few forward passes of different lengths; layer 1 is minus layer 0."""
+def lengths(n: int, seed: int) -> list[int]:
+    """Of a few forward passes."""
     random = torch.Generator().manual_seed(seed)
-    parts = []
-    for _ in range(n):
-        length = int(torch.randint(20, 90, (1,), generator=random))
-        rows = torch.randn(length, 4, generator=random)
-        parts.append({0: rows, 1: -rows})
-    return parts
+    return torch.randint(20, 90, (n,), generator=random).tolist()
 
 
-@pytest.mark.parametrize(("capacity", "batch_size"), [(256, 32), (250, 64), (64, 64), (101, 7)])
+def numbered(of_passes: list[int]) -> list[torch.Tensor]:
+    return list(torch.arange(sum(of_passes)).split(of_passes))
+
+
+@pytest.mark.parametrize(("capacity", "batch_size"), SIZES)
 def test_batches_are_those_of_sae_lens_mixing_buffer(capacity: int, batch_size: int):
-    parts = passes(30, seed=torch.seed() % 1000)
-    buffer = ShuffleBuffer(capacity, batch_size, seed=5)
+    of_passes = lengths(30, seed=torch.seed() % 1000)
+    rows = torch.randn(sum(of_passes), 4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        stream = (part[0] for part in parts)
-        theirs = list(mixing_buffer(capacity, batch_size, stream))
+        theirs = list(mixing_buffer(capacity, batch_size, iter(rows.split(of_passes))))
 
-    ours = [batch[0] for part in parts for batch in buffer.add(part)]
+    ours = list(mixed_batches(numbered(of_passes), capacity, batch_size, seed=5))
 
     assert len(ours) > 5
     for mine, expected in zip(ours, theirs, strict=False):  # theirs also serves the last, unmixed
-        assert torch.equal(mine, expected)
+        assert torch.equal(rows[mine], expected)
 
 
-def test_layers_stay_aligned():
-    buffer = ShuffleBuffer(100, 10, seed=0)
+def test_the_order_is_known_before_a_token_is_there_and_can_be_begun_anywhere():
+    passes = numbered(lengths(24, seed=2))
 
-    batches = [batch for part in passes(10, seed=1) for batch in buffer.add(part)]
+    whole = list(mixed_batches(passes, 128, 16, seed=3))
+    later = list(islice(mixed_batches(passes, 128, 16, seed=3), 11, None))
 
-    assert batches
-    assert all(torch.equal(batch[0], -batch[1]) for batch in batches)
-
-
-def test_a_restored_buffer_serves_the_same_batches():
-    parts = passes(24, seed=2)
-    whole, begun, resumed = (ShuffleBuffer(128, 16, seed=seed) for seed in (3, 3, 99))
-    expected = [[batch[0] for batch in whole.add(part)] for part in parts]
-    for part in parts[:11]:
-        begun.add(part)
-
-    resumed.restore(begun.state(), "cpu")
-
-    for part, batches in zip(parts[11:], expected[11:], strict=True):
-        found = [batch[0] for batch in resumed.add(part)]
-        assert len(found) == len(batches)
-        assert all(map(torch.equal, found, batches))
+    assert len(later) == len(whole) - 11 > 0
+    assert all(map(torch.equal, later, whole[11:]))
 
 
-def test_a_state_taken_before_the_first_token_restores():
-    empty = ShuffleBuffer(16, 4, seed=0)
+@pytest.mark.parametrize(("capacity", "batch_size"), SIZES)
+@pytest.mark.parametrize("n_served", [1, 300, 1000])
+def test_so_many_tokens_are_enough_however_they_come(capacity, batch_size, n_served):
+    n_tokens = n_tokens_for(n_served, capacity, batch_size)
 
-    empty.restore(ShuffleBuffer(16, 4, seed=7).state(), "cpu")
-
-    assert empty.add({0: torch.randn(15, 2)}) == []
-    assert len(empty.add({0: torch.randn(1, 2)})) == 2
+    for size in (1, 17, 90, n_tokens):
+        passes = torch.arange(n_tokens).split(size)
+        served = list(mixed_batches(passes, capacity, batch_size, seed=0))
+        assert sum(map(len, served)) >= n_served
 
 
 def test_a_buffer_smaller_than_a_batch_is_refused():
     with pytest.raises(ValueError, match=r"buffer of 8 tokens for batches of 9.*buffer_size"):
-        ShuffleBuffer(8, 9, seed=0)
+        next(mixed_batches([torch.arange(3)], 8, 9, seed=0))

@@ -8,12 +8,12 @@ asked again with neutral prompts.
 from typing import NamedTuple
 
 import torch
+from made_up.training import trained
 from torch import Tensor
 
-from feature_atlas.dictionary.adapt import adapt
 from feature_atlas.dictionary.codes import SparseCodes
-from feature_atlas.dictionary.regime_trainer import Adaptation, TrainingPlan
 from feature_atlas.dictionary.sae import Sae, encode
+from feature_atlas.dictionary.training import Adaptation, TrainingPlan
 from feature_atlas.features.decoder_cosine import decoder_cosine
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.excess_rotation import Rotation
@@ -70,7 +70,7 @@ class Measured(NamedTuple):
 def measure(planted: Planted, seed: int) -> Measured:
     """Run the pipeline over a planted world; the seed draws its texts."""
     adapted = _adaptations(planted, seed)
-    sae = adapted["text"].saes[0]
+    sae = adapted["text"].sae
     stream = PlantedStream(planted, 1000 * seed + 99)
     read = _read(stream, sae)
     return Measured(
@@ -106,16 +106,14 @@ def _train(planted: Planted, regime: str, seed: int) -> Adaptation:
         buffer_size=4096,
         seed=seed,
     )
-    held_out = unseen.tokens(unseen.questions(100), picture)
-    return adapt(
-        {regime: {0: planted.base}}, stream.training(picture), held_out=held_out, plan=plan
-    )[regime]
+    judging = unseen.tokens(unseen.questions(100), picture)
+    return trained(regime, planted.base, stream.training(picture), judging, plan)
 
 
 def _rotation(base: Sae, adaptation: Adaptation) -> Rotation:
     """One row, as the atlas has one per layer."""
-    cosine = decoder_cosine(base.w_dec, adaptation.saes[0].w_dec)
-    return Rotation(cosine.numpy()[None], adaptation.n_firings[0].numpy()[None])
+    cosine = decoder_cosine(base.w_dec, adaptation.sae.w_dec)
+    return Rotation(cosine.numpy()[None], adaptation.n_firings.numpy()[None])
 
 
 def _read(stream: PlantedStream, sae: Sae) -> Read:

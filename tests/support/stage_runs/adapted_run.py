@@ -4,7 +4,7 @@ from pathlib import Path
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_json
-from feature_atlas.etl.stages.dictionary.adapt import adapt_parts, run_adapt
+from feature_atlas.etl.stages.dictionary.adapt import adapt_streams, run_adapt
 from feature_atlas.etl.stages.vlm.samples_table import run_samples
 from feature_atlas.etl.study import Study, open_run, open_study
 
@@ -21,8 +21,8 @@ def opened(config: RunConfig, home: Path) -> Study:
 def adapted(config: RunConfig, home: Path) -> Study:
     """A run whose adaptation is finished."""
     study = opened(config, home)
-    for part in adapt_parts(study):
-        run_adapt(study.run, *part)
+    for stream in adapt_streams(study):
+        run_adapt(study.run, stream)
     return study
 
 

@@ -16,6 +16,7 @@ from feature_atlas.etl.stages.dictionary.base_text import (
     base_text_tokens,
     encode_documents,
     part_of,
+    text_epoch,
 )
 from feature_atlas.toy.networks import new_language_model
 from feature_atlas.toy.tokenizer import build_tokenizer
@@ -167,22 +168,22 @@ def test_residuals_are_those_of_each_document_alone(study):
                 )
 
 
-def test_held_out_text_ends_and_training_text_does_not_and_is_shuffled_anew(study):
+def test_an_epoch_is_all_training_text_once_and_shuffled_anew(study):
     file = TextFile(study.config.base_model.text)
-    n_train = len(file.places["train"])
+    first, second = (text_epoch(study, epoch) for epoch in (0, 1))
 
-    def rows(part, n):
-        batches = islice(base_text_batches(study, part), n)
+    def rows(part, order=None):
+        batches = base_text_batches(study, part, order)
         return [tuple(ids) for batch in batches for ids in documents_of(batch)]
 
-    held_out, endless = rows("held_out", 1000), rows("train", 40)
-    first, second = endless[:n_train], endless[n_train : 2 * n_train]
+    held_out, in_order = rows("held_out"), rows("train")
 
     assert len(held_out) == len(file.places["held_out"])
-    assert len(endless) == 40 * 8
-    assert first != second
-    assert sorted(first) == sorted(second)
-    assert rows("train", 40) == endless
+    assert len(in_order) == len(file.places["train"])
+    assert rows("train", first) == [in_order[number] for number in first]
+    assert first.tolist() != second.tolist()
+    assert sorted(first) == sorted(second) == list(range(len(in_order)))
+    assert text_epoch(study, 1).tolist() == second.tolist()
 
 
 def test_a_run_without_base_model_says_what_to_configure():

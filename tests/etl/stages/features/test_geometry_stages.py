@@ -13,6 +13,7 @@ from bare_run import write_inputs
 
 from feature_atlas.etl.config.features import SelectionConfig
 from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.stages.dictionary.adaptation_files import turned as how_far_turned
 from feature_atlas.etl.stages.features import decoder_cosine as cosine_stage
 from feature_atlas.etl.stages.features import selection as selection_stage
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
@@ -58,11 +59,14 @@ def study(
         for i, layer in enumerate(LAYERS)
     }
     facts = {
-        "n_firings": np.where(np.arange(D_SAE) < 190, 500, 0),
-        "decoder_norm": np.full(D_SAE, 1.5, np.float32),
+        (regime, layer): {
+            "n_firings": np.where(np.arange(D_SAE) < 190, 500, 0),
+            "decoder_norm": np.full(D_SAE, 1.5, np.float32),
+            **how_far_turned(base[layer], sae),
+        }
+        for (regime, layer), sae in saes.items()
     }
-    monkeypatch.setattr(cosine_stage, "adapted_sae", lambda study, *key: saes[key])
-    monkeypatch.setattr(cosine_stage, "training_facts", lambda study, *key: facts)
+    monkeypatch.setattr(cosine_stage, "training_facts", lambda study, *key: facts[key])
     for stage in (cosine_stage, selection_stage):
         monkeypatch.setattr(stage, "trained_regimes", lambda study: study.regimes)
     config = SimpleNamespace(selection=SelectionConfig(cosine_quantile=0.4))

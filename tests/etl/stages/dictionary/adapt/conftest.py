@@ -24,8 +24,7 @@ def config(small_world: Path) -> RunConfig:
                 buffer_size=1024,
                 n_evaluations=3,
                 n_held_out=300,
-                layers_per_group=1,
-                checkpoint_every=10,
+                keep="all",
             ),
         }
     )

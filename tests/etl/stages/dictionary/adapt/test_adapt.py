@@ -10,14 +10,15 @@ import pytest
 import torch
 from run_folder import read_rows, replace_rows
 from sqlalchemy import Engine, text
-from stage_runs.adapted_run import LAYERS, adapted
+from stage_runs.adapted_run import LAYERS, adapted, opened
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_json, read_table
-from feature_atlas.etl.stages.dictionary import adapt as stages
+from feature_atlas.etl.stages.dictionary import train_dictionary
 from feature_atlas.etl.stages.dictionary.adapt import (
     adapt_stages,
     adapted_sae,
+    run_adapt,
     trained_regimes,
     training_facts,
 )
@@ -25,16 +26,14 @@ from feature_atlas.etl.study import Study
 from feature_atlas.etl.warehouse.load import ingest
 
 
-def test_each_stream_and_group_of_layers_is_a_stage(study: Study):
+def test_each_stream_is_a_stage(study: Study):
     done = {file.parent.name for file in study.run.glob("adapt-*/stage.json")}
 
     assert trained_regimes(study) == ["text", "image", "full", "random", "refit", "language"]
-    assert done == {f"adapt-{s}-{g}" for s in ("prompts", "questions", "base-text") for g in (0, 1)}
-    assert adapt_stages(study, "text") == ["adapt-prompts-0", "adapt-prompts-1"]
-    assert adapt_stages(study, "text", "image", "refit") == [
-        *adapt_stages(study, "text"), "adapt-base-text-0", "adapt-base-text-1",
-    ]  # fmt: skip
-    assert not list(study.run.glob("*.unfinished")), "a finished training keeps no state"
+    assert done == {f"adapt-{s}" for s in ("prompts", "pictures", "questions", "base-text")}
+    assert adapt_stages(study, "text") == ["adapt-prompts"]
+    assert adapt_stages(study, "image", "random", "refit") == ["adapt-pictures", "adapt-base-text"]
+    assert not list(study.run.glob("*.unfinished")), "a finished stage keeps no scratch"
 
 
 def test_every_regime_left_its_dictionaries_and_all_trained_for_as_many_steps(study: Study):
@@ -56,18 +55,21 @@ def test_every_regime_left_its_dictionaries_and_all_trained_for_as_many_steps(st
 
 
 def test_the_curve_has_all_roles_and_the_regimes_own_together(study: Study):
-    rows = read_table(study.run, "adapt-prompts-1", "training_curve").to_pylist()
-    controls = read_table(study.run, "adapt-questions-1", "training_curve").to_pylist()
+    stages = ("adapt-prompts", "adapt-pictures", "adapt-questions")
+    text, pictures, controls = (
+        read_table(study.run, stage, "training_curve").to_pylist() for stage in stages
+    )
 
-    roles = Counter(row["role"] for row in rows if row["regime"] == "text")
+    roles = Counter(row["role"] for row in text)
     assert {"all", "image", "question", "header"} <= roles.keys()
     assert "bos" not in roles  # the same in every prompt: no variance to explain
     assert len(set(roles.values())) == 1
-    assert {row["layer"] for row in rows} == {LAYERS[1]}
+    assert {row["layer"] for row in text} == set(LAYERS)
     assert "image" not in {row["role"] for row in controls}
-    for row in rows + controls:
+    for row in text + pictures + controls:
         assert np.isfinite([row["fvu"], row["l0"]]).all()
         assert 0 < row["n_tokens"] <= 300
+    rows = [row for row in text + pictures if row["layer"] == LAYERS[1]]
     start = {(r["regime"], r["role"]): r["fvu"] for r in rows if r["tokens_seen"] == 0}
     end = {(r["regime"], r["role"]): r["fvu"] for r in rows if r["tokens_seen"] == 3072}
     assert end["text", "all"] < start["text", "all"]
@@ -89,24 +91,53 @@ def test_without_a_base_model_there_is_no_null_and_the_run_says_so(config: RunCo
     study = adapted(alone, tmp_path)
 
     assert trained_regimes(study) == ["text"]
-    warnings = read_json(study.run / "adapt-prompts-0" / "stage.json")["warnings"]
-    assert len(warnings) == 1
-    assert "No null for rotation" in warnings[0]
-    assert read_json(study.run / "adapt-prompts-1" / "stage.json")["warnings"] == []
+    (warning,) = read_json(study.run / "adapt-prompts" / "stage.json")["warnings"]
+    assert "No null for rotation" in warning
 
 
 def test_the_learning_rate_can_follow_the_activation_scale(config: RunConfig, study: Study):
-    plain = stages._plan(study, LAYERS)
     adapt = config.adapt.model_copy(update={"learning_rate_scaling": "activation_scale"})
     scaled = Study(study.run)
     scaled.config = study.config.model_copy(update={"adapt": adapt})
 
-    factors = stages._plan(scaled, LAYERS).rate_factors
+    plain = [train_dictionary._plan(study, layer).learning_rate for layer in LAYERS]
+    rates = [train_dictionary._plan(scaled, layer).learning_rate for layer in LAYERS]
 
     scales = [study.base[layer].scale for layer in LAYERS]
-    assert plain.rate_factors == {}
-    assert factors[1] / factors[4] == pytest.approx(scales[0] / scales[1])
-    assert factors[1] * factors[4] == pytest.approx(1)
+    assert plain == [config.adapt.learning_rate] * 2
+    assert rates[0] / rates[1] == pytest.approx(scales[0] / scales[1])
+    assert rates[0] * rates[1] == pytest.approx(config.adapt.learning_rate**2)
+
+
+def test_dictionaries_that_no_later_stage_reads_leave_numbers_alone(
+    config: RunConfig, study: Study, tmp_path
+):
+    few = config.model_copy(update={"adapt": config.adapt.model_copy(update={"keep": "read"})})
+    lean = opened(few, tmp_path)
+
+    for stream in ("prompts", "pictures"):
+        run_adapt(lean.run, stream)
+
+    assert lean.inputs["config_hash"] == study.inputs["config_hash"]
+    assert {folder.name for folder in lean.run.glob("adapt-*/sae/*")} == {"text"}
+    for regime in ("text", "random"):
+        ours, whole = (training_facts(s, regime, 4) for s in (lean, study))
+        assert all(np.array_equal(ours[name], whole[name]) for name in whole)
+    with pytest.raises(
+        FileNotFoundError, match=r"regime image were not kept .* adapt\.keep to all"
+    ):
+        adapted_sae(lean, "image", 4)
+
+
+@pytest.mark.parametrize("regime", ["text", "random", "refit"])
+def test_how_far_features_turned_is_said_of_the_dictionary_that_was_written(study: Study, regime):
+    facts, base = training_facts(study, regime, 4), study.base[4].w_dec.double()
+    written = adapted_sae(study, regime, 4).w_dec.double()
+
+    between = torch.nn.functional.normalize(written) @ torch.nn.functional.normalize(base).T
+
+    np.testing.assert_allclose(facts["cosine"], between.diag().numpy(), atol=1e-6)
+    np.testing.assert_allclose(facts["best_base_cosine"], between.amax(1).numpy(), atol=1e-6)
 
 
 def test_curves_of_a_version_without_roles_are_of_all_roles_together(

@@ -13,7 +13,7 @@ from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.inputs.saes import save_sae
 from feature_atlas.etl.run_folder.artifacts import read_json, read_rows
 from feature_atlas.etl.stages.dictionary.adapt import (
-    adapt_parts,
+    adapt_streams,
     adapted_sae,
     run_adapt,
     training_facts,
@@ -54,8 +54,8 @@ def thresholds(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> R
 def adapted(thresholds: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = opened(thresholds, tmp_path_factory.mktemp("home"))
     run_gate_check(study.run)
-    for part in adapt_parts(study):
-        run_adapt(study.run, *part)
+    for stream in adapt_streams(study):
+        run_adapt(study.run, stream)
     return open_study(study.run)
 
 
@@ -78,7 +78,7 @@ def test_the_run_says_which_gate_it_is(adapted: Study):
 
     assert (facts["gate"], facts["k"]) == ("threshold", None)
     assert facts["threshold"] == [float(adapted.base[i].gate.theta[0]) for i in LAYERS]
-    params = read_json(adapted.run / "adapt-prompts-0" / "stage.json")["params"]
+    params = read_json(adapted.run / "adapt-prompts" / "stage.json")["params"]
     assert params["thresholds"] == "frozen"
 
 
@@ -97,7 +97,7 @@ def test_both_encoders_and_saelens_read_the_same_codes(adapted: Study, layer: in
 
     x, encoder = held_out(adapted, layer), text_encoders(adapted, [layer])[layer]
     sae = adapted_sae(adapted, "text", layer)
-    folder = next(Path(adapted.run).glob(f"adapt-prompts-*/sae/text/layer_{layer}"))
+    folder = next(Path(adapted.run).glob(f"adapt-prompts/sae/text/layer_{layer}"))
     theirs = SAE.load_from_disk(folder).encode(x).double() * sae.scale
 
     assert isinstance(encoder, CertifiedThreshold)

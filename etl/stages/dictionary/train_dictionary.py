@@ -1,0 +1,115 @@
+"""One dictionary of one regime, trained from cached residuals, without the model (paper 4.1, A.2).
+
+Nothing else need be on the device: weights, gradients and moments of one dictionary, and some gates
+of a batch. More at once would share nothing: the products of one fill any device.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from math import exp, log
+
+from rich.progress import Progress
+from torch import Tensor
+
+from feature_atlas.dictionary.adapt import REGIME_ROLES, starting_point
+from feature_atlas.dictionary.reconstruction import held_out
+from feature_atlas.dictionary.sae import Sae
+from feature_atlas.dictionary.shuffle_buffer import mixed_batches
+from feature_atlas.dictionary.training import Adaptation, Training, TrainingPlan
+from feature_atlas.etl.config.run_config import stable_hash
+from feature_atlas.etl.stages.dictionary.adapt_stream import ActivationStream
+from feature_atlas.etl.stages.dictionary.adaptation_files import write_adaptation
+from feature_atlas.etl.stages.dictionary.read_ahead import one_ahead
+from feature_atlas.etl.stages.dictionary.residual_store import StoredLayer
+from feature_atlas.etl.stages.dictionary.unfinished import Unfinished
+from feature_atlas.etl.study import Study
+
+
+def dictionary_name(regime: str, layer: int) -> str:
+    """What a training's files are called while its stage is not finished."""
+    return f"{regime}.{layer}"
+
+
+def train_dictionary(
+    source: ActivationStream, stored: StoredLayer, regime: str, unfinished: Unfinished
+) -> None:
+    """From its kept state, if there is one, to the files that it leaves."""
+    name, layer, study = dictionary_name(regime, stored.layer), stored.layer, source.study
+    result = _trained(source, stored, regime, unfinished)
+    unfinished.finish(name, lambda folder: write_adaptation(folder, study, regime, layer, result))
+
+
+def _trained(
+    source: ActivationStream, stored: StoredLayer, regime: str, unfinished: Unfinished
+) -> Adaptation:
+    study, name = source.study, dictionary_name(regime, stored.layer)
+    training = _untrained(study, stored, regime)
+    kept = unfinished.load_state(name)
+    if kept is not None:
+        training.restore(kept)
+    seconds = 60 * study.config.adapt.checkpoint_minutes
+    kept_at = time.monotonic()
+    with Progress() as display:
+        bar = display.add_task(f"adapt: {training.name}", total=training.plan.n_steps)
+
+        def after_step(now: Training) -> None:
+            nonlocal kept_at
+            display.update(bar, completed=now.n_steps)
+            if time.monotonic() - kept_at >= seconds and not now.is_done:
+                unfinished.save_state(name, now.state())
+                kept_at = time.monotonic()
+
+        return training.run(_batches(source, stored, training), after_step)
+
+
+def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
+    plan, roles, layer = _plan(study, stored.layer), REGIME_ROLES[regime], stored.layer
+    study.make_room(training_bytes(plan, study.base.kept[layer]))
+    residual, of_role = stored.held_out()
+    judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
+    start = starting_point(regime, study.base[layer], _start_seed(study, layer))
+    return Training(f"regime {regime}, layer {layer}", roles, start, judged, plan)
+
+
+def _batches(source: ActivationStream, stored: StoredLayer, training: Training) -> Iterator[Tensor]:
+    """Those that are still to come; their order is known from the start."""
+    plan, passes = training.plan, stored.passes(source.order(), training.roles)
+    numbers = mixed_batches(passes, plan.buffer_size, plan.batch_size, plan.seed)
+    return one_ahead(stored.rows(chosen) for chosen in islice(numbers, training.n_steps, None))
+
+
+def training_bytes(plan: TrainingPlan, sae: Sae) -> int:
+    """On the device: where it starts, weights, gradients, two moments, and a batch's gates."""
+    dictionary = 2 * sae.w_dec.numel() * 4
+    return 5 * dictionary + 6 * 4 * plan.batch_size * len(sae.w_dec)
+
+
+def _start_seed(study: Study, layer: int) -> int:
+    """A seed that no other draw shares: small seeds are what base SAEs were started from."""
+    return int(stable_hash(["random regime", study.config.seed, layer])[:8], 16)
+
+
+def _plan(study: Study, layer: int) -> TrainingPlan:
+    config = study.config.adapt
+    return TrainingPlan(
+        n_tokens=config.n_tokens,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate * _rate_factor(study, layer),
+        n_evaluations=config.n_evaluations,
+        n_held_out=config.n_held_out,
+        buffer_size=config.buffer_size,
+        seed=study.config.seed,
+        device=study.config.device,
+        products=config.products,
+        thresholds=config.thresholds,
+    )
+
+
+def _rate_factor(study: Study, layer: int) -> float:
+    """s over its geometric mean over all layers of the run, or 1."""
+    if study.config.adapt.learning_rate_scaling == "none":
+        return 1.0
+    scales = {i: study.base.kept[i].scale for i in study.layers}
+    mean = exp(sum(log(scale) for scale in scales.values()) / len(scales))
+    return scales[layer] / mean
