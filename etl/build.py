@@ -1,7 +1,10 @@
 """Build a configuration and publish it, or find that it is published."""
 
+import re
+import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from sqlalchemy import Engine, text
@@ -11,9 +14,31 @@ from feature_atlas.etl.opening.costs import duration
 from feature_atlas.etl.opening.looks import require_good
 from feature_atlas.etl.opening.opening import Opening, examine
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.run_folder.artifacts import SCRATCH, nothing_runs
+from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.study import open_run
+from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
+
+
+class Share(NamedTuple):
+    """Which of several processes that build a run together this one is."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def said(cls, text: str) -> "Share":
+        """As in 3/8, the third of eight."""
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        share = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= share.number <= share.of:
+            raise ValueError(f"--shard {text}: expected two numbers such as 3/8, the third of 8.")
+        return share
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.of}"
 
 
 def build_and_publish(
@@ -49,6 +74,45 @@ def build_and_publish(
         f"run [bold]{run.name}[/bold] {report.status} "
         f"in {time.monotonic() - started:.0f} s, {sum(report.rows.values()):,} rows"
     )
+    return run.name
+
+
+def build_share(config: RunConfig, home: Path, console: Console, share: Share) -> str:
+    """Build a run beside other processes, without database and Prefect; returns its slug.
+
+    Each takes the next shard that nobody has; a stage that has none is done by one of them.
+    """
+    opening = open_build(config, home, console)
+    require_good(opening.checks, config.name)
+    from feature_atlas.etl.pipeline import run_method
+
+    run = open_run(config, home)
+    console.print(f"process {share} builds [bold]{run.name}[/bold], with all others that do")
+    run_method(run, lambda body, *of: body(*of))
+    console.print(f"every stage of [bold]{run.name}[/bold] is done. Publish it with --merge")
+    return run.name
+
+
+def publish_built(config: RunConfig, home: Path, console: Console) -> str:
+    """Publish what other processes built, computing nothing; returns the slug."""
+    opening = open_build(config, home, console)
+    assert opening.inputs is not None
+    run = home / "runs" / opening.inputs.slug
+    if not (run / "inputs.json").is_file():
+        raise RuntimeError(
+            f"{run} has not been begun: build it with --shard first, with the same ATLAS_HOME."
+        )
+    from feature_atlas.etl.pipeline import run_method
+
+    with nothing_runs():
+        run_method(run, lambda body, *of: body(*of))
+    write_run_manifest(run)
+    engine = make_engine(ensure_database())
+    migrate(engine)
+    report = ingest(run, engine)
+    shutil.rmtree(run / SCRATCH, ignore_errors=True)
+    rows = sum(report.rows.values())
+    console.print(f"run [bold]{run.name}[/bold] {report.status}, {rows:,} rows")
     return run.name
 
 

@@ -39,6 +39,7 @@ from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.inputs.skeletons import image_text_skeleton
 from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json, write_json
+from feature_atlas.etl.run_folder.claims import awaited
 from feature_atlas.etl.run_folder.provenance import libraries
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
@@ -268,11 +269,12 @@ def open_run(config: RunConfig, home: Path) -> Path:
     run = home / "runs" / inputs.slug
     file = run / "inputs.json"
     facts = {**inputs._asdict(), "config": config.model_dump(mode="json")}
-    known = read_json(file) if file.is_file() else {}
-    if {name: known.get(name) for name in facts} != facts:
-        run.mkdir(parents=True, exist_ok=True)
-        write_json(file, facts)
-        open_study.cache_clear()
+    run.mkdir(parents=True, exist_ok=True)
+    with awaited(file):  # of several processes that begin the run one writes down what it is
+        known = read_json(file) if file.is_file() else {}
+        if {name: known.get(name) for name in facts} != facts:
+            write_json(file, facts)
+            open_study.cache_clear()
     study = open_study(run)
     _ = study.base  # a width or format that does not fit fails here, before any work
     first, _ = next(study.prompts(study.samples["vqav2-val"][:1]))

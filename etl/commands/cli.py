@@ -65,19 +65,36 @@ def build(
     no_rehearsal: Annotated[
         bool, typer.Option("--no-rehearsal", help="do not go through it first, however long")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="one of N processes that build together; publishes nothing"
+        ),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="only publish what such processes have built")
+    ] = False,
 ) -> None:
     """Run every stage of a configuration (or find it done) and publish the result.
 
-    A long build goes through every stage on a handful of samples first.
+    A long build goes through every stage on a handful of samples first. On a cluster processes with
+    one ATLAS_HOME build together with --shard, and one publishes with --merge when they have ended.
     """
     with plain_errors():
-        from feature_atlas.etl.build import build_and_publish, rehearse_build
+        from feature_atlas.etl import build as builds
         from feature_atlas.etl.config.run_config import load_config
 
+        if sum((rehearse, merge, shard is not None)) > 1:
+            raise ValueError("--rehearse, --shard and --merge: expected one of them at the most.")
+        settings, home = load_config(config), atlas_home()
         if rehearse:
-            rehearse_build(load_config(config), atlas_home(), console)
+            builds.rehearse_build(settings, home, console)
+        elif shard is not None:
+            builds.build_share(settings, home, console, builds.Share.said(shard))
+        elif merge:
+            builds.publish_built(settings, home, console)
         else:
-            build_and_publish(load_config(config), atlas_home(), console, is_rehearsed=no_rehearsal)
+            builds.build_and_publish(settings, home, console, is_rehearsed=no_rehearsal)
 
 
 @app.command()

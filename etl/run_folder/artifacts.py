@@ -18,6 +18,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -167,6 +169,8 @@ def run_stage(
     asked = {"params": dict(params), "reads": list(reads)}
     is_said = False
     while (done := _found(run, name, key)) is None:
+        if _nothing_runs.get():
+            raise RuntimeError(f"stage {name} of {run.name} {_state(run, name)}.")
         with claimed(run / name) as claim:
             if claim is not None:  # and another may have finished it a moment ago
                 return _found(run, name, key) or _lead(claim, key, asked, body)
@@ -176,6 +180,25 @@ def run_stage(
                 is_said = True
             time.sleep(POLL)
     return done
+
+
+_nothing_runs: ContextVar[bool] = ContextVar("_nothing_runs", default=False)
+
+
+@contextmanager
+def nothing_runs() -> Iterator[None]:
+    """In the block a stage is found done, or it is an error."""
+    token = _nothing_runs.set(True)
+    try:
+        yield
+    finally:
+        _nothing_runs.reset(token)
+
+
+def _state(run: Path, name: str) -> str:
+    """Of a stage that is not done, for people."""
+    owner = owner_of(run / name)
+    return "has not finished: " + ("nobody runs it" if owner is None else f"{owner} has it")
 
 
 def _found(run: Path, name: str, key: str) -> Stage | None:

@@ -23,6 +23,8 @@ LEASE = 180.0
 """Seconds; longer than a shared disk may show an old time of a file (NFS: 60)."""
 BEAT = 15.0
 """Seconds between two touches."""
+PAUSE = 0.2
+"""Seconds between two tries to get what is free in a moment."""
 
 
 class Claim(NamedTuple):
@@ -60,6 +62,17 @@ def claimed(what: Path) -> Iterator[Claim | None]:
         over.set()
         beat.join()
         _leave(claim)
+
+
+@contextmanager
+def awaited(what: Path) -> Iterator[Claim]:
+    """A claim that others have for a moment only."""
+    while True:
+        with claimed(what) as claim:
+            if claim is not None:
+                yield claim
+                return
+        time.sleep(PAUSE)
 
 
 def owner_of(what: Path) -> str | None:
