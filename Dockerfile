@@ -6,8 +6,8 @@ RUN useradd --create-home --uid 1000 atlas && install -d -o atlas -g atlas /data
 WORKDIR /app
 
 # packages first: they change less often than the code
-COPY requirements.lock ./
-RUN pip install -r requirements.lock
+COPY requirements.lock requirements-workers.lock ./
+RUN pip install -r requirements-workers.lock
 COPY . .
 RUN pip install --no-deps --no-build-isolation .
 

@@ -42,12 +42,19 @@ class Share(NamedTuple):
 
 
 def build_and_publish(
-    config: RunConfig, home: Path, console: Console, *, is_rehearsed: bool = False
+    config: RunConfig,
+    home: Path,
+    console: Console,
+    *,
+    is_rehearsed: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> str:
     """Run the flow unless the same run is published; returns the run's slug.
 
     The database's ledger is asked first, so that building twice costs no forward pass and no
-    Prefect server. A long build is rehearsed first, unless it was (``is_rehearsed``).
+    Prefect server. A long build is rehearsed first, unless it was (``is_rehearsed``). Shards go to
+    ``workers`` processes of this machine or to those of a Dask ``scheduler``, if one is named.
     """
     started = time.monotonic()
     opening = open_build(config, home, console)
@@ -69,7 +76,13 @@ def build_and_publish(
         f"building [bold]{run.name}[/bold] (starting the flow), about {duration(opening.seconds)} "
         "by arithmetic"
     )
-    report = build_atlas(config, home)
+    if workers is None and scheduler is None:
+        report = build_atlas(config, home)
+    else:
+        from feature_atlas.etl.workers import Workers, on_workers
+
+        with on_workers(Workers(workers, scheduler), config.device) as task_runner:
+            report = build_atlas.with_options(task_runner=task_runner)(config, home)
     console.print(
         f"run [bold]{run.name}[/bold] {report.status} "
         f"in {time.monotonic() - started:.0f} s, {sum(report.rows.values()):,} rows"

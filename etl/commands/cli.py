@@ -65,6 +65,12 @@ def build(
     no_rehearsal: Annotated[
         bool, typer.Option("--no-rehearsal", help="do not go through it first, however long")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes of this machine that compute shards")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a Dask scheduler whose workers do")
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -84,8 +90,11 @@ def build(
         from feature_atlas.etl import build as builds
         from feature_atlas.etl.config.run_config import load_config
 
-        if sum((rehearse, merge, shard is not None)) > 1:
-            raise ValueError("--rehearse, --shard and --merge: expected one of them at the most.")
+        ways = (rehearse, merge, *(said is not None for said in (shard, workers, scheduler)))
+        if sum(ways) > 1:
+            raise ValueError(
+                "expected one at the most of --rehearse, --shard, --merge, --workers, --scheduler."
+            )
         settings, home = load_config(config), atlas_home()
         if rehearse:
             builds.rehearse_build(settings, home, console)
@@ -94,7 +103,14 @@ def build(
         elif merge:
             builds.publish_built(settings, home, console)
         else:
-            builds.build_and_publish(settings, home, console, is_rehearsed=no_rehearsal)
+            builds.build_and_publish(
+                settings,
+                home,
+                console,
+                is_rehearsed=no_rehearsal,
+                workers=workers,
+                scheduler=scheduler,
+            )
 
 
 @app.command()
