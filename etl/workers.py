@@ -4,6 +4,7 @@ The process of the flow leads: it runs what has no shards, adds up and publishes
 lost is none of its business: Dask gives the shard to another one. All of them see one run folder.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -46,8 +47,8 @@ def on_workers(workers: Workers, device: str) -> Iterator[Any]:
             "workers need Dask: pip install 'feature-atlas[workers]', or build with --shard."
         ) from error
     needs = GPU if device.startswith("cuda") else {}
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     with ExitStack() as open_until_done:
-        open_until_done.enter_context(dask.config.set({"logging.distributed": "error"}))
         if workers.scheduler is None:
             address = open_until_done.enter_context(_own_server_and_cluster(workers.n or 1, device))
         else:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
 from feature_atlas.ablation.intervention import Edit, span_removal
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.dictionary.sae import unit_directions
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
 from feature_atlas.etl.stages.ablation.ablation import SKILL
 from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
@@ -32,7 +33,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import (
 )
 from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of_groups
-from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
+from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of, survivors_of
 from feature_atlas.etl.stages.features.top_samples import relation_of
 from feature_atlas.etl.study import Study, open_study
@@ -87,16 +88,41 @@ def run_group_ablation(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     survivors = by_cost(survivors_of(study, SKILL), read_costs(study))
-    groups, directions = _with_controls(study, survivors)
+    groups = _with_controls(study, survivors)
     rows: list[Row] = []
-    for group in track(groups, "groups of features"):
-        for evaluation in _evaluations(study, group):
-            if can_be_scored(study, output, evaluation):
-                rows.extend(_score(study, directions, group, evaluation))
+    for of_group, warnings in track(
+        output.in_shards(score_group, groups), "groups of features", total=len(groups)
+    ):
+        output.warn_of(warnings)
+        rows.extend(of_group)
     if rows:
         output.table("ablation_group", _columns(study.config.seed, rows))
         scored = {(row.group.kind, row.group.name) for row in rows}
         output.table("ablation_group_member", _members([g for g in groups if g[:2] in scored]))
+
+
+def score_group(run: Path, shard: Group) -> tuple[list[Row], list[str]]:
+    """A shard: every dose of a group and of its matched sets, on all evaluations; and warnings."""
+    study, (kind, name, sets), said = open_study(run), shard, Warnings()
+    group = Group(kind, name, [[Feature(*feature) for feature in members] for members in sets])
+    directions = _directions(study, [feature for members in group.sets for feature in members])
+    rows = [
+        row
+        for evaluation in _evaluations(study, group)
+        if can_be_scored(study, said, evaluation)
+        for row in _score(study, directions, group, evaluation)
+    ]
+    return rows, said.warnings
+
+
+def _directions(study: Study, features: list[Feature]) -> dict[Feature, Tensor]:
+    """Unit decoder rows, a layer at a time: a large model's dictionaries do not fit together."""
+    return {
+        Feature(layer, f): rows[place]
+        for layer, numbers in by_layer_of(features).items()
+        for rows in [unit_directions(adapted_sae(study, "text", layer))[numbers]]
+        for place, f in enumerate(numbers)
+    }
 
 
 def _groups(study: Study, survivors: list[Feature]) -> list[Group]:
@@ -112,32 +138,21 @@ def _groups(study: Study, survivors: list[Feature]) -> list[Group]:
     return [Group(*key, [found[key][: config.max_features]]) for key in sorted(found)]
 
 
-def _with_controls(
-    study: Study, survivors: list[Feature]
-) -> tuple[list[Group], dict[Feature, Tensor]]:
-    """The groups with matched sets, and the unit directions of all these features.
-
-    A layer at a time: a large model's dictionaries do not fit into memory together.
-    """
+def _with_controls(study: Study, survivors: list[Feature]) -> list[Group]:
+    """The groups with matched sets; layers in turn, since their dictionaries take memory."""
     groups = _groups(study, survivors)
     sets: list[list[Matched]] = [
         [{} for _ in range(study.config.group_ablation.n_controls)] for _ in groups
     ]
-    directions: dict[Feature, Tensor] = {}
     for layer, numbers in by_layer_of(survivors).items():
         removals = LayerInterventions(study, layer, numbers)
         for group, of_group in zip(groups, sets, strict=True):
-            members = [f for f in group.sets[0] if f.layer == layer]
-            used = members + _match(removals, members, of_group)
-            directions |= {f: removals.directions[f.feature].clone() for f in used}
-    with_sets = [_with_sets(*pair) for pair in zip(groups, sets, strict=True)]
-    return with_sets, directions
+            _match(removals, [f for f in group.sets[0] if f.layer == layer], of_group)
+    return [_with_sets(*pair) for pair in zip(groups, sets, strict=True)]
 
 
-def _match(
-    removals: LayerInterventions, members: list[Feature], sets: list[Matched]
-) -> list[Feature]:
-    """One matched feature per member goes into each set, none of them twice; all that were drawn.
+def _match(removals: LayerInterventions, members: list[Feature], sets: list[Matched]) -> None:
+    """One matched feature per member goes into each set, none of them twice.
 
     Where a layer has none left, a set stays smaller.
     """
@@ -147,7 +162,6 @@ def _match(
             for drawn in removals.matched(member.feature, 1, taken):
                 controls[member] = Feature(member.layer, drawn)
                 taken.append(drawn)
-    return [Feature(removals.layer, f) for f in taken]
 
 
 def _with_sets(group: Group, sets: list[Matched]) -> Group:

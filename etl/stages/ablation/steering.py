@@ -14,7 +14,13 @@ from rich.progress import track
 from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
 from feature_atlas.ablation.intervention import addition, directional
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_rows, run_stage
+from feature_atlas.etl.run_folder.artifacts import (
+    Stage,
+    StageOutput,
+    Warnings,
+    read_rows,
+    run_stage,
+)
 from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
@@ -64,25 +70,36 @@ def _write(output: StageOutput, study: Study) -> None:
     ablated = read_rows(study.run, "ablation", "ablation")
     features = dict.fromkeys(Feature(r["layer"], r["feature"]) for r in ablated)
     chosen = by_cost(list(features), read_costs(study))[: study.config.steering.max_features]
+    by_layers = [Feature(layer, f) for layer, of in by_layer_of(chosen).items() for f in of]
     rows: list[Row] = []
-    for layer, numbers in track(by_layer_of(chosen).items(), "steering"):
-        for evaluation, of_relation in relation_sets(study, layer, numbers, [SCORED]):
-            few = evaluation.first(study.config.steering.n_statements)
-            if can_be_scored(study, output, few):
-                for f in of_relation:
-                    rows.extend(_steer(output, study, Feature(layer, f), few))
+    for of_feature, warnings in track(
+        output.in_shards(steer, by_layers), "steering", total=len(by_layers)
+    ):
+        output.warn_of(warnings)
+        rows.extend(of_feature)
     if rows:
         output.table("steering", _columns(study.config.seed, rows))
 
 
-def _steer(
-    output: StageOutput, study: Study, feature: Feature, evaluation: EvaluationSet
-) -> list[Row]:
+def steer(run: Path, feature: Feature) -> tuple[list[Row], list[str]]:
+    """A shard: every strength of one feature; and warnings."""
+    study, feature, said = open_study(run), Feature(*feature), Warnings()
+    rows = [
+        row
+        for evaluation, _ in relation_sets(study, feature.layer, [feature.feature], [SCORED])
+        for few in [evaluation.first(study.config.steering.n_statements)]
+        if can_be_scored(study, said, few)
+        for row in _steer(said, study, feature, few)
+    ]
+    return rows, said.warnings
+
+
+def _steer(said: Warnings, study: Study, feature: Feature, evaluation: EvaluationSet) -> list[Row]:
     sae = adapted_sae(study, "text", feature.layer)
     direction = unit_directions(sae)[feature.feature]
     unit = _mean_activation(study, feature) / sae.scale
     if not np.isfinite(unit):
-        output.warn(f"L{feature.layer} F{feature.feature} fires on no question: not steered")
+        said.warn(f"L{feature.layer} F{feature.feature} fires on no question: not steered")
         return []
     alphas = study.config.steering.alphas
     edits = [directional(direction), *(addition(direction, alpha * unit) for alpha in alphas)]

@@ -12,11 +12,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from rich.progress import track
+from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.stages.dictionary.encoders import AnyEncoder, text_encoders
+from feature_atlas.etl.run_folder.shards import batched
+from feature_atlas.etl.stages.dictionary.encoders import text_encoders
 from feature_atlas.etl.stages.features.harvest_sums import SOURCES, read_draws, read_sums
+from feature_atlas.etl.stages.features.layer_groups import layer_groups
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.features.example import TopExamples, place_in_feature
 from feature_atlas.features.example_spread import SpreadExamples, spread
@@ -24,7 +27,7 @@ from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 PAIRS_AT_ONCE = 20_000
-SAMPLES_AT_ONCE = 4096
+SAMPLES_PER_PART = 4096
 """Whose codes of all layers are in memory together: a gigabyte for 32 layers."""
 
 
@@ -47,15 +50,23 @@ class Kept(NamedTuple):
         return Kept(*(column[rows] for column in self))
 
 
-class Shown(NamedTuple):
-    """The text tokens of the samples that some feature shows, prompts one after another."""
+class Part(NamedTuple):
+    """A shard: some samples that are shown."""
 
+    source: str
+    samples: list[int]
+    """Their numbers in the run, rising."""
+
+
+class Shown(NamedTuple):
+    """The text tokens of some samples, one sample after another."""
+
+    samples: np.ndarray
+    """Their numbers in the run, rising."""
     codes: dict[int, SparseCodes]
     """Codes per layer of every token."""
     token_ids: np.ndarray
     """Vocabulary id of every token."""
-    start: np.ndarray
-    """First token of each sample, by its row in the split; -1 where it was not run."""
     length: np.ndarray
     """Text tokens of each sample."""
 
@@ -73,18 +84,25 @@ def run_example(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    encoders = text_encoders(study, study.layers)
-    for source, split in SOURCES.items():
-        kept = {layer: _kept(study, layer, source) for layer in study.layers}
-        wanted = np.unique(np.concatenate([k.sample for k in kept.values()]))
-        for begin in range(0, len(wanted), SAMPLES_AT_ONCE):
-            numbers = wanted[begin : begin + SAMPLES_AT_ONCE]
-            shown = _run_shown(study, encoders, split, numbers - study.first_number[split])
-            for layer, of_layer in kept.items():
-                here = of_layer.at(np.flatnonzero(np.isin(of_layer.sample, numbers)))
-                for start in range(0, len(here.feature), PAIRS_AT_ONCE):
-                    part = here.at(np.arange(start, min(start + PAIRS_AT_ONCE, len(here.feature))))
-                    output.table("example", _columns(study, source, split, layer, part, shown))
+    kept = {source: _kept_by_layer(study, source) for source in SOURCES}
+    parts = [
+        Part(source, part)
+        for source, of_layers in kept.items()
+        for part in batched(
+            np.unique(np.concatenate([k.sample for k in of_layers.values()])).tolist(),
+            SAMPLES_PER_PART,
+        )
+    ]
+    for (source, numbers), shown in zip(parts, output.in_shards(show, parts), strict=True):
+        for layer, of_layer in kept[source].items():
+            here = of_layer.at(np.flatnonzero(np.isin(of_layer.sample, numbers)))
+            for start in range(0, len(here.feature), PAIRS_AT_ONCE):
+                part = here.at(np.arange(start, min(start + PAIRS_AT_ONCE, len(here.feature))))
+                output.table("example", _columns(study, source, layer, part, shown))
+
+
+def _kept_by_layer(study: Study, source: str) -> dict[int, Kept]:
+    return {layer: _kept(study, layer, source) for layer in study.layers}
 
 
 def _kept(study: Study, layer: int, source: str) -> Kept:
@@ -113,38 +131,35 @@ def _spread(reservoir: SpreadExamples, top: TopExamples, n_spread: int) -> Kept:
 
 
 @torch.no_grad()
-def _run_shown(
-    study: Study, encoders: dict[int, AnyEncoder], split: str, wanted: np.ndarray
-) -> Shown:
-    """Encode the text tokens of some samples, by their rows in the split."""
-    n_samples = len(study.samples[split])
-    codes: dict[int, list[SparseCodes]] = {layer: [] for layer in study.layers}
-    ids, lengths = [], []
+def show(run: Path, part: Part) -> Shown:
+    """Encode the text tokens of some samples, by as many layers at once as fit."""
+    study, (source, numbers) = open_study(run), part
+    split = SOURCES[source]
+    wanted = np.array(numbers) - study.first_number[split]
     samples = [study.samples[split][row] for row in wanted]
-    n_batches = -(-len(samples) // study.config.batch_size)
-    for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
-        tokens = harvest(study.vlm.model, batch, study.layers).only(TEXT_ROLES)
-        for layer, encoder in encoders.items():
-            codes[layer].append(_on_cpu(encoder.encode(tokens.residuals[layer])))
-        is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
-        ids.append(batch.input_ids[is_text].cpu())
-        lengths.append(is_text.sum(1).cpu())
-    length = np.zeros(n_samples, np.int64)
-    length[wanted] = torch.cat(lengths).numpy()
-    start = np.full(n_samples, -1, np.int64)
-    start[wanted] = np.cumsum(length[wanted]) - length[wanted]
+    codes: dict[int, list[SparseCodes]] = {layer: [] for layer in study.layers}
+    text: list[tuple[Tensor, Tensor]] = []
+    for layers in layer_groups(study):
+        encoders = text_encoders(study, layers)
+        n_batches = -(-len(samples) // study.config.batch_size)
+        text.clear()  # the same for every group
+        for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
+            tokens = harvest(study.vlm.model, batch, layers).only(TEXT_ROLES)
+            for layer, encoder in encoders.items():
+                codes[layer].append(_on_cpu(encoder.encode(tokens.residuals[layer])))
+            is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
+            text.append((batch.input_ids[is_text].cpu(), is_text.sum(1).cpu()))
+    ids, lengths = (torch.cat(column).numpy() for column in zip(*text, strict=True))
     joined = {layer: SparseCodes.joined(parts) for layer, parts in codes.items()}
-    return Shown(joined, torch.cat(ids).numpy(), start, length)
+    return Shown(np.array(numbers), joined, ids, lengths)
 
 
 def _on_cpu(codes: SparseCodes) -> SparseCodes:
-    return SparseCodes(codes.values.cpu(), codes.indices.cpu())
+    return SparseCodes(codes.values.cpu(), codes.indices.cpu().int())
 
 
-def _columns(
-    study: Study, source: str, split: str, layer: int, kept: Kept, shown: Shown
-) -> dict[str, object]:
-    tokens, offsets = _token_rows(shown, kept.sample - study.first_number[split])
+def _columns(study: Study, source: str, layer: int, kept: Kept, shown: Shown) -> dict[str, object]:
+    tokens, offsets = _token_rows(shown, np.searchsorted(shown.samples, kept.sample))
     feature_of_token = np.repeat(kept.feature, np.diff(offsets))
     activations = _activations(shown.codes[layer], tokens, feature_of_token)
     n = len(kept.feature)
@@ -164,12 +179,12 @@ def _columns(
     }
 
 
-def _token_rows(shown: Shown, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Token numbers of the given samples end to end, and where each sample begins."""
-    length = shown.length[rows]
+def _token_rows(shown: Shown, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Token numbers of the samples at these places end to end, and where each sample begins."""
+    length, start = shown.length[places], np.cumsum(shown.length) - shown.length
     offsets = np.concatenate([[0], np.cumsum(length)])
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
-    return np.repeat(shown.start[rows], length) + within, offsets
+    return np.repeat(start[places], length) + within, offsets
 
 
 def _activations(codes: SparseCodes, tokens: np.ndarray, feature: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Int
 from rich.progress import track
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.inputs.samples import draw
@@ -30,6 +29,7 @@ from feature_atlas.etl.stages.features.harvest_sums import (
     merged,
     write_sums,
 )
+from feature_atlas.etl.stages.features.layer_groups import layer_groups
 from feature_atlas.etl.stages.features.shift_counts import add_counts
 from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study, open_study
@@ -104,7 +104,7 @@ def gather(run: Path, part: Part) -> Gathered:
     """Run the questions of a part once for each group of layers."""
     study, part = open_study(run), Part(*part)
     gathered = Gathered({}, {})
-    for layers in _layer_groups(study):
+    for layers in layer_groups(study):
         encoders = text_encoders(study, layers)
         of_layers = {
             layer: empty_sums(study, encoder.d_sae, part.split, part.condition)
@@ -117,26 +117,6 @@ def gather(run: Path, part: Part) -> Gathered:
         gathered.layers.update({layer: in_main_memory(of) for layer, of in of_layers.items()})
         gathered.encoded.update({layer: Encoded.by(of) for layer, of in encoders.items()})
     return gathered
-
-
-def _layer_groups(study: Study) -> list[list[int]]:
-    n = study.config.harvest.layers_at_once or _layers_that_fit(study)
-    n_groups = -(-len(study.layers) // n)
-    size = -(-len(study.layers) // n_groups)
-    return [study.layers[i : i + size] for i in range(0, len(study.layers), size)]
-
-
-def _layers_that_fit(study: Study) -> int:
-    """Encoders and sums may fill half of what is free: the rest is for prompts and their codes."""
-    device = torch.device(study.config.device)
-    if device.type != "cuda":
-        return len(study.layers)
-    d_sae, d_model = study.inputs["sae_set"]["d_sae"], study.inputs["sae_set"]["d_model"]
-    sums = empty_sums(study, d_sae, BASE, "real")
-    one = 6 * d_sae * d_model + sum(tensor.nbytes for tensor in tree_leaves(sums))
-    del sums
-    torch.cuda.empty_cache()
-    return max(1, torch.cuda.mem_get_info(device)[0] // (2 * one))
 
 
 def _rows(study: Study, split: str, condition: str) -> Sequence[int]:

@@ -40,6 +40,15 @@ DRIVES = np.array([-1.0, 1.0])
 """What turns a score or effect of methods A and B so that above 0 drives the feature."""
 
 
+class Swaps(NamedTuple):
+    """A shard: one feature, and the heads that are swapped."""
+
+    feature: Feature
+    heads: list[Head]
+    why: list[str]
+    """Why each is: top, random or full."""
+
+
 class Patched(NamedTuple):
     """One part of one feature's heads, swapped both ways."""
 
@@ -73,13 +82,15 @@ def _write(output: StageOutput, study: Study) -> None:
     full: list[Patched] = []
     by_score, by_fix = head_drives(study, "score"), head_drives(study, "qk_fix")
     wanted = _in_turns(list(by_score))[: config.n_full_features]
-    for feature in track(by_score, "exact patching"):
-        numbers = top_samples(study, feature, "vqav2", config.n_samples)
+    parts = []
+    for feature in by_score:
         rankings = [*by_score[feature], by_fix[feature].mean(0)]
         chosen = _chosen(study, feature, rankings, feature in wanted)
-        for patched in _patch(study, feature, numbers, chosen):
+        parts.append(Swaps(feature, list(chosen), list(chosen.values())))
+    for of_feature in track(output.in_shards(patch, parts), "exact patching", total=len(parts)):
+        for patched in of_feature:
             output.table("head_exact", _columns(patched, config.max_q))
-            if feature in wanted:
+            if patched.feature in wanted:
                 full.append(patched)
     if full:
         output.table("attribution_agreement", _agreements(full, config.n_samples))
@@ -110,29 +121,31 @@ def _chosen(
     return chosen | {h: "full" for h in others if is_full and h not in chosen}
 
 
-def _patch(
-    study: Study, feature: Feature, numbers: list[int], chosen: dict[Head, str]
-) -> list[Patched]:
-    """Every configured part of the chosen heads, on these samples."""
-    at_once = study.config.head_attribution.samples_at_once
+def patch(run: Path, swaps: Swaps) -> list[Patched]:
+    """Every configured part of a feature's chosen heads, on its top samples."""
+    study, swaps = open_study(run), Swaps(*swaps)
+    feature, heads = Feature(*swaps.feature), [(layer, head) for layer, head in swaps.heads]
+    numbers = top_samples(study, feature, "vqav2", study.config.exact_patch.n_samples)
     batches = [
-        _patch_batch(study, feature, prompts, list(chosen))
-        for prompts in clean_and_corrupt(study, numbers, at_once)
+        _patch_batch(study, feature, prompts, heads)
+        for prompts in clean_and_corrupt(
+            study, numbers, study.config.head_attribution.samples_at_once
+        )
     ]
     return [
         Patched(
             feature,
-            part,
-            list(chosen),
-            list(chosen.values()),
-            np.concatenate([batch[part]["effect"] for batch in batches]),
+            swapped,
+            heads,
+            swaps.why,
+            np.concatenate([batch[swapped]["effect"] for batch in batches]),
             {
-                name: np.concatenate([batch[part][name] for batch in batches])
-                for name in batches[0][part]
+                name: np.concatenate([batch[swapped][name] for batch in batches])
+                for name in batches[0][swapped]
                 if name != "effect"
             },
         )
-        for part in study.config.exact_patch.parts
+        for swapped in study.config.exact_patch.parts
     ]
 
 

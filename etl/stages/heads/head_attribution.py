@@ -14,6 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, studied_features
 from feature_atlas.etl.stages.features.top_samples import top_samples
@@ -36,6 +37,9 @@ MIN_SAMPLES = 2
 
 Wanted = dict[int, list[Feature]]
 """Features by the number of a sample on which they are asked about."""
+Part = list[tuple[int, list[Feature]]]
+"""A shard: some samples, with the features that are asked about on each."""
+SAMPLES_PER_PART = 128
 
 
 def run_head_attribution(run: Path) -> Stage:
@@ -61,7 +65,7 @@ def _write(output: StageOutput, study: Study) -> None:
     for feature in features:
         for number in top_samples(study, feature, "vqav2", config.n_samples):
             wanted[number].append(feature)
-    scores = _scores(study, wanted)
+    scores = _scores(output, study, wanted)
     for feature in features:
         if len(scores[feature]) < MIN_SAMPLES:  # a standard error needs two
             output.warn(
@@ -74,17 +78,28 @@ def _write(output: StageOutput, study: Study) -> None:
             output.table("head_attribution", _columns(feature, of_feature))
 
 
-def _scores(study: Study, wanted: Wanted) -> dict[Feature, list[HeadScores]]:
+def _scores(output: StageOutput, study: Study, wanted: Wanted) -> dict[Feature, list[HeadScores]]:
     """Scores of every feature on each of its samples."""
     scores: dict[Feature, list[HeadScores]] = defaultdict(list)
     numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
-    at_once = study.config.head_attribution.samples_at_once
-    n_batches = -(-len(numbers) // at_once)
-    batches = clean_and_corrupt(study, numbers, at_once)
-    for prompts in track(batches, "attribution patching", total=n_batches):
-        for feature, of_sample in _batch_scores(study, prompts, wanted):
+    parts = batched([(number, wanted[number]) for number in numbers], SAMPLES_PER_PART)
+    found = output.in_shards(scores_of, parts)
+    for of_part in track(found, "attribution patching", total=len(parts)):
+        for feature, of_sample in of_part:
             scores[feature].append(of_sample)
     return scores
+
+
+def scores_of(run: Path, part: Part) -> list[tuple[Feature, HeadScores]]:
+    """Of every feature that is asked about on some samples."""
+    study = open_study(run)
+    wanted = {number: [Feature(*feature) for feature in features] for number, features in part}
+    at_once = study.config.head_attribution.samples_at_once
+    return [
+        scored
+        for prompts in clean_and_corrupt(study, list(wanted), at_once)
+        for scored in _batch_scores(study, prompts, wanted)
+    ]
 
 
 def _profile(study: Study, features: list[Feature]) -> tuple[int, ...]:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from rich.progress import track
 from torch import Tensor
 
 from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
 from feature_atlas.ablation.yes_no import yes_no_ids
 from feature_atlas.dictionary.sae import Encoder, unit_directions
-from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
+from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
@@ -102,29 +102,26 @@ def run_head_knockout(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    drives = head_drives(study, "qk_fix")
-    related = [feature for feature in drives if relation_of(study, feature) is not None]
+    related = [f for f in head_drives(study, "qk_fix") if relation_of(study, f) is not None]
     features = related[: study.config.head_knockout.max_features]
+    by_layers = [Feature(layer, f) for layer, of in by_layer_of(features).items() for f in of]
     rows: list[Row] = []
-    with Progress() as progress:
-        bar = progress.add_task("head knock-out", total=len(features))
-        for layer, numbers in by_layer_of(features).items():
-            for evaluation, of_evaluation in relation_sets(study, layer, numbers, [SCORED]):
-                if can_be_scored(study, output, evaluation):
-                    for number in of_evaluation:
-                        feature = Feature(layer, number)
-                        rows.extend(_knock_out(study, feature, drives[feature], evaluation))
-                progress.advance(bar, len(of_evaluation))
+    found = output.in_shards(knock_out, by_layers)
+    for rows_of_feature, warnings in track(found, "head knock-out", total=len(features)):
+        output.warn_of(warnings)
+        rows.extend(rows_of_feature)
     if rows:
         output.table("head_knockout", _columns(study, rows))
     _warn_of_controls(output, rows)
 
 
-def _knock_out(
-    study: Study, feature: Feature, drives: Drives, evaluation: EvaluationSet
-) -> list[Row]:
-    """The strongest heads and every control, on all statements."""
-    question = _question(study, feature)
+def knock_out(run: Path, feature: Feature) -> tuple[list[Row], list[str]]:
+    """A shard: a feature's strongest heads and every control, on all statements; and warnings."""
+    study, feature, said = open_study(run), Feature(*feature), Warnings()
+    ((evaluation, _),) = relation_sets(study, feature.layer, [feature.feature], [SCORED])
+    if not can_be_scored(study, said, evaluation):
+        return [], said.warnings
+    question, drives = _question(study, feature), head_drives(study, "qk_fix")[feature]
     cuts: list[Cut] = []
     parts: dict[Cut | str, list[Readout]] = {}
     for prompts in clean_and_corrupt(study, evaluation.numbers, study.config.batch_size):
@@ -135,7 +132,7 @@ def _knock_out(
         cut: Readout(*(torch.cat(column).cpu() for column in zip(*found, strict=True)))
         for cut, found in parts.items()
     }
-    return _rows(study, feature, evaluation, cuts, runs)
+    return _rows(study, feature, evaluation, cuts, runs), said.warnings
 
 
 def _question(study: Study, feature: Feature) -> Question:

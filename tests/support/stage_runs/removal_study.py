@@ -62,7 +62,7 @@ def removal_study(
 ) -> Study:
     """All three stages done on a world; ``relation_of`` says what each feature is about."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (removals, screening, steering_stage):
+        for module in (removals, screening, group_stage, steering_stage):
             patch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
         for module in (stage, group_stage, steering_stage):
             patch.setattr(module, "adapt_stages", lambda *_: [])

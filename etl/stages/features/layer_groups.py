@@ -1,0 +1,29 @@
+"""Layers whose encoders and sums are on the device together; no number depends on it."""
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from feature_atlas.etl.stages.features.harvest_sums import empty_sums
+from feature_atlas.etl.stages.features.skills import BASE
+from feature_atlas.etl.study import Study
+
+
+def layer_groups(study: Study) -> list[list[int]]:
+    """The layers in order: as many together as are configured, or fit."""
+    n = study.config.harvest.layers_at_once or _layers_that_fit(study)
+    n_groups = -(-len(study.layers) // n)
+    size = -(-len(study.layers) // n_groups)
+    return [study.layers[i : i + size] for i in range(0, len(study.layers), size)]
+
+
+def _layers_that_fit(study: Study) -> int:
+    """Encoders and sums may fill half of what is free: the rest is for prompts and their codes."""
+    device = torch.device(study.config.device)
+    if device.type != "cuda":
+        return len(study.layers)
+    d_sae, d_model = study.inputs["sae_set"]["d_sae"], study.inputs["sae_set"]["d_model"]
+    sums = empty_sums(study, d_sae, BASE, "real")
+    one = 6 * d_sae * d_model + sum(tensor.nbytes for tensor in tree_leaves(sums))
+    del sums
+    torch.cuda.empty_cache()
+    return max(1, torch.cuda.mem_get_info(device)[0] // (2 * one))
