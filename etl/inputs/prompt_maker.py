@@ -95,11 +95,12 @@ class PromptMaker:
         sizes = None if job.pictures is None else tuple(picture.size for picture in job.pictures)
         batch = self.kept.take((job.questions, sizes))
         if batch is None:
-            batch = self._tokenised(job)
+            batch = self.tokenised(job)
             self.kept.keep((job.questions, sizes), batch)
         return batch
 
-    def _tokenised(self, job: PromptJob) -> PromptBatch:
+    def tokenised(self, job: PromptJob) -> PromptBatch:
+        """The prompts of one batch, whose pictures nobody looks at."""
         blanks = None if job.pictures is None else [picture.blank() for picture in job.pictures]
         own = self.processor.image_processor
         self.processor.image_processor = self.blanks
