@@ -1,4 +1,4 @@
-"""What a run will write, by arithmetic from sizes (scratch while it adapts; the rest stays)."""
+"""What a run will write, by arithmetic from sizes (scratch while it is built; the rest stays)."""
 
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ class Written(NamedTuple):
     """One for each layer and regime that keeps its own."""
     scratch: int
     """Residuals that dictionaries train from, and a training under way; deleted with the stage."""
+    pictures: int
+    """Their features, until the run is published; what finds no room is computed again."""
     harvest: int
     """Sums and draws between stages."""
     tables: int
@@ -47,6 +49,12 @@ def written(config: RunConfig, sizes: Sizes) -> Written:
         dictionaries=len(kept) * sizes.n_layers * sizes.dictionary_bytes * weight // 4,
         scratch=max(plan.layer_bytes * plan.layers_at_once for plan in plans)
         + 3 * sizes.dictionary_bytes,
+        pictures=int(
+            min(
+                config.picture_cache_gb * 1e9,
+                sizes.n_pictures * sizes.image_tokens * sizes.d_model * weight,
+            )
+        ),
         harvest=harvest_bytes(config) * sizes.n_features,
         tables=rows,
     )
@@ -56,14 +64,15 @@ def require_disk(needed: Written, free: int, place: str) -> str:
     """What will be written, in words; an error when the disk cannot take it."""
     said = (
         f"{gigabytes(needed.total)} by arithmetic: dictionaries {gigabytes(needed.dictionaries)}, "
-        f"scratch {gigabytes(needed.scratch)}, harvest {gigabytes(needed.harvest)}, "
-        f"tables {gigabytes(needed.tables)}; {gigabytes(free)} are free at {place}"
+        f"scratch {gigabytes(needed.scratch)}, pictures {gigabytes(needed.pictures)}, "
+        f"harvest {gigabytes(needed.harvest)}, tables {gigabytes(needed.tables)}; "
+        f"{gigabytes(free)} are free at {place}"
     )
     if needed.total + RESERVE > free:
         raise ValueError(
             f"{said}. Free as much and {gigabytes(RESERVE)} more, set ATLAS_HOME to a larger disk, "
             "or ask for less: adapt.keep and sae.layers decide the dictionaries, adapt.scratch_gb "
-            "the scratch."
+            "the scratch, picture_cache_gb the pictures."
         )
     return said
 

@@ -54,6 +54,9 @@ def test_the_papers_dictionaries_and_residuals_are_those_done_by_hand(papers):
     assert found.dictionaries / 1e9 == pytest.approx(17.2, abs=0.1)
     # plain text, the most: 8 layers of 3.02M tokens of 8,192 bytes; and a training's 3.2 GB
     assert found.scratch / 1e9 == pytest.approx(8 * 3.02e6 * 8192e-9 + 3.2, rel=0.01)
+    assert found.pictures == 20e9
+    roomy = papers.model_copy(update={"picture_cache_gb": 1000})
+    assert written(roomy, LLAVA).pictures == 60_000 * 576 * 4096 * 2
     every = papers.adapt.model_copy(update={"keep": "all"})
     kept = written(papers.model_copy(update={"adapt": every}), LLAVA)
     assert kept.dictionaries == 6 * found.dictionaries
