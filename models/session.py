@@ -10,6 +10,8 @@ from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from feature_atlas.models.secret import secret
+
 READER = "atlas_reader"
 
 READER_PATH = "atlas, public"
@@ -26,10 +28,19 @@ def url_file(home: Path) -> Path:
     return home / "postgres" / "url"
 
 
-def database_url() -> str:
-    """ATLAS_DATABASE_URL, else the address of the embedded server that runs in ATLAS_HOME."""
+def given_url() -> str | None:
+    """ATLAS_DATABASE_URL, if it is set; without a password it gets ATLAS_DATABASE_PASSWORD."""
     given = os.environ.get("ATLAS_DATABASE_URL")
-    if given:
+    password = secret("ATLAS_DATABASE_PASSWORD") if given else None
+    if not given or password is None or make_url(given).password is not None:
+        return given or None
+    return make_url(given).set(password=password).render_as_string(hide_password=False)
+
+
+def database_url() -> str:
+    """The address that is given, else that of the embedded server that runs in ATLAS_HOME."""
+    given = given_url()
+    if given is not None:
         return given
     address = url_file(atlas_home())
     if not address.is_file():

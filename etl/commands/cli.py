@@ -173,10 +173,11 @@ def migrate() -> None:
     with plain_errors():
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.reader_password import set_reader_password
+        from feature_atlas.models.secret import secret
 
         engine = open_atlas()
         console.print("schema is up to date")
-        if password := os.environ.get("ATLAS_READER_PASSWORD"):
+        if password := secret("ATLAS_READER_PASSWORD"):
             set_reader_password(engine, password)
             console.print("atlas_reader logs in with ATLAS_READER_PASSWORD")
 

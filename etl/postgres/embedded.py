@@ -7,7 +7,6 @@ stops the server.
 
 import contextlib
 import fcntl
-import os
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import IO, Any
 from feature_atlas.etl.postgres.data_folder import write_private
 from feature_atlas.etl.postgres.given_server import check_server
 from feature_atlas.etl.postgres.process import START_SECONDS, STOP_SECONDS, ServerProcess
-from feature_atlas.models.session import atlas_home, url_file
+from feature_atlas.models.session import atlas_home, given_url, url_file
 
 
 class EmbeddedPostgres:
@@ -115,8 +114,8 @@ class EmbeddedPostgres:
 
 def ensure_database() -> str:
     """Address of a usable database: ATLAS_DATABASE_URL, else our own server, started if need be."""
-    given = os.environ.get("ATLAS_DATABASE_URL")
-    if given:
+    given = given_url()
+    if given is not None:
         check_server(given)
         return given
     home = atlas_home()

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from feature_atlas.models.secret import secret
+
 
 class EmbeddingChoice(NamedTuple):
     """An embedding model and how to reach it."""
@@ -38,4 +40,4 @@ def embedding_choice() -> EmbeddingChoice | None:
             "is not set. Set the address of the endpoint that has this model, or the path of a "
             "local model's folder; unset both to search by words alone."
         )
-    return EmbeddingChoice(model, url, os.environ.get("OPENAI_API_KEY") or "none")
+    return EmbeddingChoice(model, url, secret("OPENAI_API_KEY") or "none")

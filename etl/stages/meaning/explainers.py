@@ -1,6 +1,5 @@
 """Who describes and who grades, as the configuration says, and what they may spend."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from feature_atlas.meaning.explainer_openai import OpenAIExplainer
 from feature_atlas.meaning.interp_samples import Sample
 from feature_atlas.meaning.request_pace import RequestPace
 from feature_atlas.meaning.spending import Price, Spending
+from feature_atlas.models.secret import secret
 
 DEFAULT_URL = "https://api.openai.com/v1"
 
@@ -100,8 +100,8 @@ def require_prices(config: InterpConfig) -> None:
 
 
 def require_key() -> str:
-    """The endpoint's key, from the environment alone."""
-    key = os.environ.get("OPENAI_API_KEY")
+    """The endpoint's key, never from a configuration."""
+    key = secret("OPENAI_API_KEY")
     if not key:
         raise ValueError(
             "auto_interp.explainer is 'openai' but OPENAI_API_KEY is not set: set it (any word "

@@ -1,6 +1,7 @@
 """On a server that asks for passwords: the readers' own, and nothing beyond reading with it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -27,11 +28,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
 
 
 @pytest.fixture
-def migrated(server: URL, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The owner's engine, after `feature-atlas migrate` was told a password for readers."""
+def migrated(server: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
+    """The owner's engine, after `feature-atlas migrate` was told a password for readers.
+
+    Both passwords lie in files, as in docker-compose.yml.
+    """
     url = server.render_as_string(hide_password=False)
-    monkeypatch.setenv("ATLAS_DATABASE_URL", url)
-    monkeypatch.setenv("ATLAS_READER_PASSWORD", PASSWORD)
+    assert server.password is not None
+    monkeypatch.setenv("ATLAS_DATABASE_URL", server._replace(password=None).render_as_string())
+    for name, password in (("DATABASE", server.password), ("READER", PASSWORD)):
+        file = tmp_path / name
+        file.write_text(f"{password}\n", encoding="utf-8")
+        monkeypatch.setenv(f"ATLAS_{name}_PASSWORD_FILE", str(file))
     done = CliRunner().invoke(app, ["migrate"])
     assert done.exit_code == 0, done.output
     return make_engine(url)
