@@ -121,8 +121,9 @@ def show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
     st.subheader(
         "Neutral prompts",
         help="The questions of its top samples are replaced by prompts without a word of the "
-        "skill; prompt and the model's reply are run on the real and on the mean image. A survivor "
-        "fires on one prompt because of the picture (4.3, A.6).",
+        "skill; prompt and the model's reply are run on the real and on the mean image, of as many "
+        "samples as the verdict needs. A survivor fires on one prompt because of the picture "
+        "(4.3, A.6).",
     )
     prompts = queries.neutral_prompts(run_id, layer, feature)
     if prompts.empty:

@@ -17,11 +17,13 @@ class ForwardCheck(Base):
     run_id: Mapped[run_key]
     piece: Mapped[str] = one_of(
         "residual",
+        "remembered",
         "heads",
         "answer",
         "resumed",
-        comment="residual: what statistics are taken from; heads: with attention looked into; "
-        "answer: logits at the last token; resumed: these after an edit above the layer",
+        comment="residual: what statistics are taken from; remembered: the same behind the keys of "
+        "a picture; heads: with attention looked into; answer: logits at the last token; resumed: "
+        "these after an edit above the layer",
         primary_key=True,
     )
     layer: Mapped[layer_key]

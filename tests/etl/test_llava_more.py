@@ -167,6 +167,7 @@ def test_the_converted_model_is_run_as_it_runs_by_itself(journey: Journey):
 
     assert {piece: n for piece, n, _ in found} == {
         "residual": 2,
+        "remembered": 2,
         "heads": 2,
         "resumed": 2,
         "answer": 1,

@@ -23,8 +23,9 @@ from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
-KEYS_SHARE = 0.3
-"""Of a device's free memory, for keys of pictures; while they reply, these are there twice."""
+KEYS_SHARE = 0.25
+"""Of a device's memory beside the model, for keys of pictures; while these reply, they are there
+twice."""
 
 
 class Pictures(NamedTuple):
@@ -110,7 +111,7 @@ def _remembered(
     study: Study, question: str, pictures: Pictures
 ) -> Iterator[tuple[list[int], ThreeKeys | None]]:
     """Places of pictures, as many as fit on the device, and their keys if they can be shared."""
-    room, gathered = _room(study.config.device), list[tuple[list[int], ThreeKeys]]()
+    room, gathered = _room(study), list[tuple[list[int], ThreeKeys]]()
     mean = _prompt(study, question, pictures.own[:1], study.mean_image)
     for places, batch, other in _both(study, question, pictures):
         keys = _keys(study, batch, mean, other)
@@ -134,12 +135,17 @@ def _joined(gathered: list[tuple[list[int], ThreeKeys]]) -> tuple[list[int], Thr
     return places, first.and_then(more)
 
 
-def _room(device: str) -> float:
-    """Bytes for keys; in main memory nothing is won by more than a batch of pictures."""
-    if not device.startswith("cuda"):
+def _room(study: Study) -> float:
+    """Bytes for keys; in main memory nothing is won by more than a batch of pictures.
+
+    By what the device has, not by what is free: on one kind of device batches are the same, and so
+    is rounding.
+    """
+    if not study.config.device.startswith("cuda"):
         return 0.0
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return KEYS_SHARE * (torch.cuda.mem_get_info(device)[0] + held)
+    has = torch.cuda.get_device_properties(torch.device(study.config.device)).total_memory
+    weights = sum(weight.nbytes for weight in study.vlm.model.parameters())
+    return KEYS_SHARE * (has - weights)
 
 
 def _keys(

@@ -4,6 +4,7 @@ The first stage of every run, on a few real prompts. Out of bounds, the run stop
 piece differs at which layer.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import inf, isnan
 from pathlib import Path
@@ -55,8 +56,11 @@ def agreement(
     model: PreTrainedModel, batches: Iterable[PromptBatch], layers: Sequence[int]
 ) -> list[Agreement]:
     """The worst of some prompts, for every piece and layer; an error where it is out of bounds."""
-    of_batches = [check_forward(model, batch, layers) for batch in batches]
-    found = [max(same, key=_badness) for same in zip(*of_batches, strict=True)]
+    alike: dict[tuple[str, int], list[Agreement]] = defaultdict(list)
+    for batch in batches:
+        for one in check_forward(model, batch, layers):
+            alike[one.piece, one.layer].append(one)
+    found = [max(same, key=_badness) for same in alike.values()]
     require_own_forward(found, BOUNDS[model.dtype])
     return found
 

@@ -4,12 +4,14 @@ The referee is the model's own plain forward on the processor's tensors, with ho
 Held against it, layer by layer:
 
     residual    what statistics are taken from
+    remembered  the same from the question on, behind what is remembered of the picture; where a
+                family allows it
     heads       the same with every attention head looked into
     answer      logits at the last token
     resumed     the same after an edit of the text, resumed above the layer; against a plain
                 forward with a hook that makes the edit
 
-The last and the second look into attention, which fused kernels do not let them: their referee is
+The last and `heads` look into attention, which fused kernels do not let them: their referee is
 the model with transformers' own unfused ("eager") attention, which rounds in the same places.
 
 A difference is that of one token's residual (or one prompt's logits), relative to its length.
@@ -28,11 +30,12 @@ from transformers import PreTrainedModel
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import attention_by, record_heads
 from feature_atlas.vlm.image_features import accepted, image_features
+from feature_atlas.vlm.prompt_keys import prompt_keys
 from feature_atlas.vlm.residual_stream import edit_residual, logits, residuals
 from feature_atlas.vlm.resume import clean_run, resumed_logits
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch
 
-Piece = Literal["residual", "heads", "answer", "resumed"]
+Piece = Literal["residual", "remembered", "heads", "answer", "resumed"]
 BOUNDS = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 2.0**-5, torch.float16: 2.0**-8}
 """Largest difference by the model's type. Float32 rounds to 6e-8, and a layer adds up some
 thousands of roundings; a wrong mask, cap or position moves a residual by percents. Bfloat16 rounds
@@ -75,6 +78,7 @@ def check_forward(
         for piece, (run, its) in runs.items()
         for layer in layers
     ]
+    found.extend(_remembered(model, batch, own))
     found.append(Agreement("answer", top, _apart(logits(model, inputs), own.logits)))
     return [*found, *resumed]
 
@@ -99,6 +103,22 @@ def own_forward(model: PreTrainedModel, batch: PromptBatch, layers: Sequence[int
         )
     last = batch.attention_mask.sum(1) - 1
     return Own(captured, found.logits[torch.arange(len(last), device=last.device), last])
+
+
+def _remembered(model: PreTrainedModel, batch: PromptBatch, own: Own) -> list[Agreement]:
+    """Nothing where prompts of this family, or of these pictures, must run whole."""
+    keys = prompt_keys(model, batch)
+    if keys is None:
+        return []
+    inputs, start = keys.inputs(model, batch), len(keys.ids)
+    is_token = inputs.token_mask.bool()
+    found = residuals(model, inputs, list(own.residuals))
+    return [
+        Agreement(
+            "remembered", at, _apart(hidden[is_token], own.residuals[at][:, start:][is_token])
+        )
+        for at, hidden in found.items()
+    ]
 
 
 def _resumed(model: PreTrainedModel, batch: PromptBatch, layer: int) -> Agreement:
@@ -149,6 +169,7 @@ def require_own_forward(found: Sequence[Agreement], bound: float) -> None:
     first = next(one for one in wrong if one.piece == pieces[0])
     said = {
         "residual": "the residuals that statistics are taken from",
+        "remembered": "the residuals behind what is remembered of a picture",
         "heads": "the run in which attention heads are looked into",
         "answer": "the logits of the answer",
         "resumed": "the run resumed after an edit",

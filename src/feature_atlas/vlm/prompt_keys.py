@@ -118,7 +118,7 @@ def _start(model: PreTrainedModel, batch: PromptBatch, inputs: DecoderInputs) ->
         return None
     start = int((batch.roles[0] == Role.QUESTION).int().argmax())
     before, after = batch.input_ids[:, :start], batch.input_ids[:, start:]
-    is_alike = mask.all() and (before == before[0]).all()
+    is_alike = mask[:, :start].all() and (before == before[0]).all()
     if start == 0 or not is_alike or (batch.roles[:, start:] == Role.IMAGE).any():
         return None
     plain = model.get_input_embeddings()(after)

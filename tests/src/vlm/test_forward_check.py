@@ -1,5 +1,6 @@
 """The check at a run's beginning passes what is right, and names the piece that is not."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +45,30 @@ def test_a_model_that_is_run_rightly_passes(name: str) -> None:
     require_own_forward(found, BOUND)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_remembered_of_pictures_is_held_against_the_own_forward(dtype: torch.dtype) -> None:
+    model, batch = model_and_prompts("llava")
+    model = copy.deepcopy(model).to(dtype)
+
+    found = [one for one in check_forward(model, batch, LAYERS) if one.piece == "remembered"]
+
+    assert [one.layer for one in found] == list(LAYERS)
+    require_own_forward(found, BOUNDS[dtype])
+
+
+def test_keys_of_another_picture_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = model_and_prompts("llava")
+    real = forward_check.prompt_keys
+    swapped = torch.tensor([1, 0])
+    monkeypatch.setattr(forward_check, "prompt_keys", lambda *given: real(*given).of(swapped))
+
+    found = check_forward(model, batch, LAYERS)
+
+    assert wrong(found) == {("remembered", 0), ("remembered", 2)}
+    with pytest.raises(ValueError, match="behind what is remembered of a picture differ"):
+        require_own_forward(found, BOUND)
+
+
 def changed(**replaced: object) -> Callable[..., DecoderInputs]:
     """What the text model gets, with some of it replaced; None: left out."""
     real = forward_check.decoder_inputs
@@ -80,8 +105,8 @@ def test_a_shifted_layer_is_seen_in_the_residuals(monkeypatch: pytest.MonkeyPatc
 
     found = check_forward(model, batch, (0, 1))
 
-    assert wrong(found) == {("residual", 0), ("residual", 1)}
-    with pytest.raises(ValueError, match=r"statistics are taken from differ .* nothing else"):
+    assert wrong(found) == {(piece, at) for piece in ("residual", "remembered") for at in (0, 1)}
+    with pytest.raises(ValueError, match=r"taken from differ .*\(also wrong: remembered\)"):
         require_own_forward(found, BOUND)
 
 

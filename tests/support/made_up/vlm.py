@@ -81,7 +81,7 @@ def sample(world: World) -> Columns:
 
 
 def forward_check(world: World) -> Columns:
-    pieces = ("answer", "heads", "residual", "resumed")
+    pieces = ("answer", "heads", "remembered", "residual", "resumed")
     grid = [(piece, layer) for piece in pieces for layer in world.layers]
     n = len(grid)
     return {
