@@ -67,7 +67,7 @@ def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
     plan, roles, layer = _plan(study, stored.layer), REGIME_ROLES[regime], stored.layer
     study.make_room(training_bytes(plan, study.base.kept[layer]))
     residual, of_role = stored.held_out()
-    judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
+    judged = held_out(residual.to(plan.device), of_role.to(plan.device), [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], _start_seed(study, layer))
     return Training(f"regime {regime}, layer {layer}", roles, start, judged, plan)
 
