@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
@@ -77,6 +78,8 @@ class ThreeKeys(NamedTuple):
 
     def and_then(self, more: Sequence["ThreeKeys"]) -> "ThreeKeys":
         """These, and those of further pictures."""
+        if not more:
+            return self
         own, others = ([keys[i] for keys in (self, *more)] for i in (0, 2))
         return ThreeKeys(PromptKeys.joined(own), self.mean, PromptKeys.joined(others))
 
@@ -94,17 +97,21 @@ def neutral_runs(
     for places, keys in _remembered(study, prompts[numbers[0]], pictures):
         for number in numbers:
             rows = [row for row, place in enumerate(places) if asked[number, place]]
-            if not rows:
-                continue
             here = [places[row] for row in rows]
             batch = None if keys is None else keys.own.followed_by(alone[number])
             if keys is None or batch is None:
-                runs = _whole(study, prompts[number], pictures.at(here))
-            else:
+                for few in batched(here, study.config.batch_size):
+                    runs = _whole(study, prompts[number], pictures.at(few))
+                    yield from _named(number, few, runs)
+            elif here:
                 of_rows = torch.tensor(rows, device=study.config.device)
-                runs = _after(study, keys, batch, of_rows)
-            for image, tokens in enumerate(runs):
-                yield OneRun(number, image, here, tokens.only(ASKED_AND_SAID))
+                yield from _named(number, here, _after(study, keys, batch, of_rows))
+        keys = None  # makes room for the next ones
+
+
+def _named(number: int, places: list[int], runs: Iterator[Tokens]) -> Iterator[OneRun]:
+    for image, tokens in enumerate(runs):
+        yield OneRun(number, image, places, tokens.only(ASKED_AND_SAID))
 
 
 def _remembered(

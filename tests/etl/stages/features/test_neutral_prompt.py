@@ -183,21 +183,27 @@ def test_a_prompt_about_a_picture_is_run_once_whoever_asks(study, written, monke
 def test_neither_batches_nor_shards_nor_shared_keys_change_what_is_found(
     study, written, monkeypatch
 ):
-    config = study.config
+    by_two = study.config.model_copy(update={"batch_size": 2})
+    changes = {
+        "batches": [(study, "config", by_two)],
+        "shards": [(neutral_shard, "N_PICTURES", 3)],
+        "residuals that wait": [(neutral_shard, "KEPT_BYTES", 0)],
+        "all pictures at once": [(neutral_runs, "_room", lambda _: 1e9)],
+        "no keys": [(neutral_runs, "prompt_keys", lambda *_: None)],
+        "other beginnings": [
+            (neutral_runs, "_room", lambda _: 1e9),
+            (neutral_runs.PromptKeys, "followed_by", lambda *_: None),
+        ],
+    }
     before = written()
-    with monkeypatch.context() as patch:
-        patch.setattr(study, "config", config.model_copy(update={"batch_size": 2}))
-        by_two = written()
-    with monkeypatch.context() as patch:
-        patch.setattr(neutral_shard, "N_PICTURES", 3)
-        by_three = written()
-    with monkeypatch.context() as patch:
-        patch.setattr(neutral_runs, "prompt_keys", lambda *_, **__: None)
-        whole = written()
 
-    for table, expected in before.items():
-        for other in (by_two, by_three, whole):
-            pd.testing.assert_frame_equal(other[table], expected, rtol=1e-4)
+    for change in changes.values():
+        with monkeypatch.context() as patch:
+            for replaced in change:
+                patch.setattr(*replaced)
+            after = written()
+        for table, expected in before.items():
+            pd.testing.assert_frame_equal(after[table], expected, rtol=1e-4)
 
 
 def test_an_allowed_error_asks_less(study, written, monkeypatch):
