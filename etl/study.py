@@ -179,8 +179,9 @@ class Study:
         model = self.vlm.model
         depends = [self.inputs["fingerprints"]["vlm"], str(model.dtype), libraries()]
         device = torch.device(self.config.device)
-        card = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        folder = self.run / SCRATCH / "pictures" / stable_hash([*depends, card])[:16]
+        is_card, cpu = device.type == "cuda", torch.backends.cpu.get_cpu_capability()
+        depends.append(torch.cuda.get_device_name(device) if is_card else cpu)
+        folder = self.run / SCRATCH / "pictures" / stable_hash(depends)[:16]
         store = FeatureStore(folder, self.config.picture_cache_gb * 1e9)
         return PictureShelf(self.vlm, self.prompt_maker, store)
 
@@ -210,7 +211,8 @@ class Study:
         asked = [s.question for s in samples] if questions is None else list(questions)
         pictures = self._picture_files(samples, sized_like or samples) if with_image else []
         step = self.config.batch_size
-        batches = [list(range(len(samples)))[i : i + step] for i in range(0, len(samples), step)]
+        n = len(samples)
+        batches = [list(range(i, min(i + step, n))) for i in range(0, n, step)]
 
         def job(rows: list[int]) -> PromptJob:
             shown = tuple(pictures[i] for i in rows) if with_image else None
