@@ -7,7 +7,6 @@
     train       12 * d_model * d_sae for each token, layer and regime: encode and decode, three
                 times
     resumed     half a forward, as the layers of features lie spread over the depth
-    reply       `GREEDY` times the operations of its tokens: each reads all weights anew
 
 Seconds are operations over the speed of one product on this machine; reading, writing and drawing
 are not in them, nor what a small model loses to overhead. Where a stage's work depends on what is
@@ -34,9 +33,6 @@ N_CANDIDATES = 200
 """Candidates of each skill that are asked neutral prompts: not known before."""
 ASKED = 0.7
 """Share of a candidate's top samples that a verdict needs, about."""
-GREEDY = 7
-"""A token of a reply takes as long as so many of a prompt, where a hundred prompts reply at once:
-30 ms a step with 8B weights, half of it to read weights and keys, half to start products."""
 N_ROLES = 6
 """Sets of tokens that held-out quality is measured on."""
 N_RELATIONS = 60
@@ -188,7 +184,7 @@ def _neutral_prompts(of: Arithmetic) -> Work:
     n_prompts = len({prompt for one in lists for prompt in one})
     n_runs = min(for_each * sum(map(len, lists)), n_pictures * n_prompts)
     n_tokens = 3 * n_runs * (sizes.text_tokens + n_reply)  # on the three images
-    replies = GREEDY * of.text(n_runs * n_reply)
+    replies = of.text(n_runs * n_reply)
     encoded = of.encode(n_tokens) / max(sizes.n_layers, 1)
     model = of.forward(2 * n_pictures) + of.text(n_tokens) + replies
     return Work("neutral_prompt", model, encoded)
