@@ -103,7 +103,7 @@ def _own_server_and_cluster(n: int, device: str) -> Iterator[str]:
         place: {"cls": Nanny, "options": {**of_worker, "resources": needs, "env": env}}
         for place, env in enumerate(map(_environment, range(n)))
     }
-    local = {"host": "127.0.0.1", "port": 0, "dashboard": False}
+    local = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
     with ExitStack() as open_until_done:
         if not PREFECT_API_URL.value():
             server = SubprocessASGIServer()
