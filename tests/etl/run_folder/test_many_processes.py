@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import squaring
 from bare_run import write_inputs
+from stage_runs import squaring
 
 from feature_atlas.etl.run_folder.artifacts import read_arrays, require_stage
 
