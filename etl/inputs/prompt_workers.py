@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any
@@ -60,10 +61,24 @@ def _made_by_workers(maker: PromptMaker, jobs: Iterator[PromptJob]) -> Iterator[
         worker_init_fn=_begin,
         multiprocessing_context=_clean_processes(),
     )
-    for made in loader:
-        if isinstance(made, Exception):
-            raise made
-        yield tree_map(lambda x: from_numpy(x) if isinstance(x, ndarray) else x, made)
+    with _ended_workers_explained():
+        for made in loader:
+            if isinstance(made, Exception):
+                raise made
+            yield tree_map(lambda x: from_numpy(x) if isinstance(x, ndarray) else x, made)
+
+
+@contextmanager
+def _ended_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error):
+            raise
+        raise RuntimeError(
+            "a process that prepares pictures was ended from outside, as the system does where "
+            "memory runs out: free some (or lower batch_size), and build again. What is done stays."
+        ) from error
 
 
 class _Remote(Dataset[Any]):

@@ -130,6 +130,19 @@ def test_a_stage_that_stops_early_leaves_no_worker(
     assert wait_until(lambda: not multiprocessing.active_children())
 
 
+def test_a_worker_that_was_killed_is_no_riddle(
+    maker: PromptMaker, files: list[Path], from_the_second: None
+) -> None:
+    many = jobs(files)[:2] * 20
+    made = made_prompts(maker, iter(many), len(many))
+    next(made), next(made)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+    with pytest.raises(RuntimeError, match="a process that prepares pictures was ended"):
+        list(made)
+
+
 @pytest.fixture
 def build(files: list[Path]) -> Iterator[subprocess.Popen[str]]:
     """A process in the middle of its prompts; it has said which workers it has."""
