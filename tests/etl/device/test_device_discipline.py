@@ -47,7 +47,7 @@ def tiniest(world: Path, device: str) -> RunConfig:
             "harvest": less(
                 "harvest", skills=("spatial",), definitions=spatial, encoder="certified"
             ),
-            "selection": less("selection", cosine_quantile=0.15),
+            "selection": less("selection", cosine_quantile=0.05),
             "neutral": less("neutral", n_reply_tokens=2),
             "ablation": less("ablation", n_vqa=4, n_controls=1, n_bootstrap=10),
             "group_ablation": less("group_ablation", by=("layer",)),
