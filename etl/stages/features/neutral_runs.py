@@ -24,9 +24,9 @@ from feature_atlas.vlm.reply import with_reply
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 ASKED_AND_SAID = (*TEXT_ROLES, Role.ANSWER)
-KEYS_SHARE = 0.25
-"""Of a device's memory beside the model, for keys of pictures; while these reply, they are there
-twice."""
+KEYS_SHARE = 0.35
+"""Of a device's memory beside the model, for keys of pictures and those in their place; half as
+much is needed again for what they reply, and then for their residuals."""
 
 
 class Pictures(NamedTuple):
@@ -75,13 +75,6 @@ class ThreeKeys(NamedTuple):
     def n_bytes(self) -> int:
         """Memory of all of them."""
         return sum(keys.n_bytes for keys in self)
-
-    def and_then(self, more: Sequence["ThreeKeys"]) -> "ThreeKeys":
-        """These, and those of further pictures."""
-        if not more:
-            return self
-        own, others = ([keys[i] for keys in (self, *more)] for i in (0, 2))
-        return ThreeKeys(PromptKeys.joined(own), self.mean, PromptKeys.joined(others))
 
 
 @torch.no_grad()
@@ -137,9 +130,10 @@ def _remembered(
 def _joined(gathered: list[tuple[list[int], ThreeKeys]]) -> tuple[list[int], ThreeKeys]:
     """All that was gathered, and none of it any more."""
     places = [place for some, _ in gathered for place in some]
-    first, *more = (keys for _, keys in gathered)
+    own, others = [keys.own for _, keys in gathered], [keys.others for _, keys in gathered]
+    mean = gathered[0][1].mean
     gathered.clear()
-    return places, first.and_then(more)
+    return places, ThreeKeys(PromptKeys.joined(own), mean, PromptKeys.joined(others))
 
 
 def _room(study: Study) -> float:
@@ -175,7 +169,7 @@ def _after(
     asked = PromptBatch(*(tensor[rows] for tensor in batch[:3]))
     said = with_reply(model, asked, study.config.neutral.n_reply_tokens, own)
     yield harvest(model, said, layers, keys=own)
-    yield harvest(model, said, layers, keys=keys.mean.for_each_of(len(rows)))
+    yield harvest(model, said, layers, keys=keys.mean.of(torch.zeros_like(rows)))
     yield harvest(model, said, layers, keys=keys.others.of(rows))
 
 

@@ -8,7 +8,6 @@ Families in which pictures look at the question, positions have axes, or memory 
 served: there prompts run whole. Rounding differs from a whole run as between two batch sizes.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,24 +29,32 @@ class PromptKeys(NamedTuple):
     """A Role for each."""
     layers: tuple[tuple[Float[Tensor, "prompt head start d_head"], Tensor], ...]
     """Keys and values of each layer."""
+    rows: Int[Tensor, " row"] | None = None
+    """Which of these prompts are meant, in which order, some perhaps often; None: each once."""
 
     @classmethod
-    def joined(cls, parts: Sequence["PromptKeys"]) -> "PromptKeys":
-        """Several batches that begin alike, one after another."""
-        pairs = zip(*(part.layers for part in parts), strict=True)
-        layers = (tuple(map(torch.cat, zip(*of_layer, strict=True))) for of_layer in pairs)
-        return parts[0]._replace(layers=tuple(layers))
+    def joined(cls, parts: list["PromptKeys"]) -> "PromptKeys":
+        """Several batches that begin alike, one after another.
+
+        They are taken out of the list, layer by layer: memory for both would not be there.
+        """
+        first, stacks = parts[0]._replace(layers=()), [list(part.layers[::-1]) for part in parts]
+        parts.clear()
+        layers = []
+        while stacks[0]:
+            of_layer = zip(*(stack.pop() for stack in stacks), strict=True)
+            keys, values = (torch.cat(batches) for batches in of_layer)
+            layers.append((keys, values))
+        return first._replace(layers=tuple(layers))
 
     def of(self, rows: Int[Tensor, " row"]) -> "PromptKeys":
-        """Those of some prompts."""
-        return self._replace(layers=tuple((k[rows], v[rows]) for k, v in self.layers))
+        """Those of some prompts; takes no memory."""
+        return self._replace(rows=rows if self.rows is None else self.rows[rows])
 
-    def for_each_of(self, n_prompts: int) -> "PromptKeys":
-        """Those of the only prompt, for many that begin like it; takes no memory."""
-        shape = (n_prompts, -1, -1, -1)
-        return self._replace(
-            layers=tuple((k.expand(shape), v.expand(shape)) for k, v in self.layers)
-        )
+    @property
+    def n_prompts(self) -> int:
+        """That are meant."""
+        return len(self.layers[0][0] if self.rows is None else self.rows)
 
     @property
     def n_bytes(self) -> int:
@@ -56,15 +63,15 @@ class PromptKeys(NamedTuple):
 
     def followed_by(self, question: PromptBatch) -> PromptBatch | None:
         """Each of these with the question of one prompt; None: that begins with other tokens."""
-        start, n_prompts = len(self.ids), len(self.layers[0][0])
-        if not torch.equal(question.input_ids[0, :start], self.ids):
+        if not torch.equal(question.input_ids[0, : len(self.ids)], self.ids):
             return None
-        ids, roles = (t[:1].expand(n_prompts, -1) for t in (question.input_ids, question.roles))
+        shape = (self.n_prompts, -1)
+        ids, roles = (t[:1].expand(shape) for t in (question.input_ids, question.roles))
         return PromptBatch(ids, torch.ones_like(ids), roles)
 
     def growing(self) -> DynamicCache:
         """A memory that begins with these, and keeps what is added to it."""
-        return self._cache(DynamicLayer)
+        return self._memory(keeps=True)
 
     def inputs(self, model: PreTrainedModel, batch: PromptBatch) -> DecoderInputs:
         """What follows these beginnings, as the text model takes it."""
@@ -72,30 +79,34 @@ class PromptKeys(NamedTuple):
         embeds = model.get_input_embeddings()(batch.input_ids[:, start:])
         further = {
             "attention_mask": batch.attention_mask,
-            "past_key_values": self._cache(_Held),
+            "past_key_values": self._memory(keeps=False),
         }
         return DecoderInputs(embeds, batch.attention_mask[:, start:], further)
 
-    def _cache(self, kind: type[DynamicLayer]) -> DynamicCache:
-        cache = DynamicCache()
-        for keys, values in self.layers:
-            layer = kind()
-            layer.lazy_initialization(keys, values)
-            layer.keys, layer.values = keys, values
-            cache.layers.append(layer)
-        return cache
+    def _memory(self, *, keeps: bool) -> DynamicCache:
+        memory = DynamicCache()
+        memory.layers = [_Begun(keys, values, self.rows, keeps) for keys, values in self.layers]
+        return memory
 
 
-class _Held(DynamicLayer):
-    """Shows what is added to it behind what it holds, and does not keep it."""
+class _Begun(DynamicLayer):
+    """Shows what is added to it behind what it began with; only one layer at once is copied."""
+
+    def __init__(self, keys: Tensor, values: Tensor, rows: Tensor | None, keeps: bool) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values, self.rows, self.keeps = keys, values, rows, keeps
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_args: object, **_given: object
     ) -> tuple[Tensor, Tensor]:
-        return (
-            torch.cat([self.keys, key_states], dim=-2),
-            torch.cat([self.values, value_states], dim=-2),
+        keys, values = (
+            torch.cat([begun if self.rows is None else begun[self.rows], added], dim=-2)
+            for begun, added in ((self.keys, key_states), (self.values, value_states))
         )
+        if self.keeps:
+            self.keys, self.values, self.rows = keys, values, None
+        return keys, values
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ def test_keys_of_the_mean_image_serve_all_prompts() -> None:
     own, mean = image_features(made.model, batch), mean_image(made.model, [batch])
     image, one = mean.in_place_of(own, batch), asked(made, FIRST, 1)
     blind = one._replace(features=mean.in_place_of(own, one))
-    keys = prompt_keys(made.model, blind).for_each_of(3)
+    keys = prompt_keys(made.model, blind).of(torch.zeros(3, dtype=torch.int64))
 
     assert apart(made, with_reply(made.model, batch, 5), keys, image) < 1e-5
 
@@ -72,10 +72,12 @@ def test_some_pictures_and_several_batches() -> None:
     made = family("llava")
     batch = asked(made, FIRST)
     keys = prompt_keys(made.model, batch)
-    again = PromptKeys.joined([keys.of(torch.tensor([0])), keys.of(torch.tensor([1, 2]))])
+    twice, back = PromptKeys.joined([keys, keys]), torch.tensor([5, 3, 1])
+    said = with_reply(made.model, batch, 5)
 
-    assert apart(made, with_reply(made.model, batch, 5), again) < 1e-5
-    assert again.n_bytes == keys.n_bytes
+    assert apart(made, said, twice.of(back).of(torch.tensor([1, 2, 0]))) < 1e-5
+    assert apart(made, said, twice.of(back)) > 0.01  # other pictures
+    assert twice.n_bytes == 2 * keys.n_bytes
     other = PromptBatch(*(t[:, 1:] for t in batch[:3]))
     assert keys.followed_by(other) is None
 
