@@ -14,8 +14,9 @@ from feature_atlas.etl.opening.costs import duration
 from feature_atlas.etl.opening.looks import require_good
 from feature_atlas.etl.opening.opening import Opening, examine
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.run_folder.artifacts import SCRATCH, nothing_runs
+from feature_atlas.etl.run_folder.artifacts import SCRATCH
 from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
+from feature_atlas.etl.run_folder.patience import Nothing, build_together, with_patience
 from feature_atlas.etl.study import open_run
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
@@ -93,7 +94,8 @@ def build_and_publish(
 def build_share(config: RunConfig, home: Path, console: Console, share: Share) -> str:
     """Build a run beside other processes, without database and Prefect; returns its slug.
 
-    Each takes the next shard that nobody has; a stage that has none is done by one of them.
+    Each runs the next stage that nobody has and that needs none under way, or takes the next shard
+    of one that another process has.
     """
     opening = open_build(config, home, console)
     require_good(opening.checks, config.name)
@@ -101,7 +103,7 @@ def build_share(config: RunConfig, home: Path, console: Console, share: Share) -
 
     run = open_run(config, home)
     console.print(f"process {share} builds [bold]{run.name}[/bold], with all others that do")
-    run_method(run, lambda body, *of: body(*of))
+    build_together(lambda stage: run_method(run, stage))
     console.print(f"every stage of [bold]{run.name}[/bold] is done. Publish it with --merge")
     return run.name
 
@@ -117,7 +119,7 @@ def publish_built(config: RunConfig, home: Path, console: Console) -> str:
         )
     from feature_atlas.etl.pipeline import run_method
 
-    with nothing_runs():
+    with with_patience(Nothing()):
         run_method(run, lambda body, *of: body(*of))
     write_run_manifest(run)
     engine = make_engine(ensure_database())

@@ -18,7 +18,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from feature_atlas.etl.run_folder.shards import POLL, Wait, Work, sent_to
+from feature_atlas.etl.run_folder.patience import POLL
+from feature_atlas.etl.run_folder.shards import Wait, Work, sent_to
 
 START_SECONDS = 180
 SEEN_SECONDS = 120.0

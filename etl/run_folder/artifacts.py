@@ -16,10 +16,7 @@ processes that run the same run one leads a stage; the others help it with its s
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -32,11 +29,11 @@ import pyarrow.parquet as pq
 from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.run_folder.claims import LEASE, Claim, claimed, owner_of
 from feature_atlas.etl.run_folder.column_kinds import as_declared
+from feature_atlas.etl.run_folder.patience import NotDone, patience
 from feature_atlas.etl.run_folder.peaks import peaks
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
 from feature_atlas.etl.run_folder.row_checks import verify_written
 from feature_atlas.etl.run_folder.shards import (
-    POLL,
     Compute,
     Result,
     Shard,
@@ -47,7 +44,6 @@ from feature_atlas.etl.run_folder.shards import (
 )
 from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
 from feature_atlas.etl.run_folder.whole_files import write_json
-from feature_atlas.etl.terminal import console
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
@@ -167,38 +163,15 @@ def run_stage(
     """
     key = stage_key(run, name, params, reads)
     asked = {"params": dict(params), "reads": list(reads)}
-    is_said = False
+    patient = patience()
     while (done := _found(run, name, key)) is None:
-        if _nothing_runs.get():
-            raise RuntimeError(f"stage {name} of {run.name} {_state(run, name)}.")
+        patient.ask(name, reads)
         with claimed(run / name) as claim:
             if claim is not None:  # and another may have finished it a moment ago
                 return _found(run, name, key) or _lead(claim, key, asked, body)
         if not help_with(run, name, key):
-            if not is_said:
-                console.print(f"waiting for stage {name}, which {owner_of(run / name)} has")
-                is_said = True
-            time.sleep(POLL)
+            patient.wait(name, owner_of(run / name))
     return done
-
-
-_nothing_runs: ContextVar[bool] = ContextVar("_nothing_runs", default=False)
-
-
-@contextmanager
-def nothing_runs() -> Iterator[None]:
-    """In the block a stage is found done, or it is an error."""
-    token = _nothing_runs.set(True)
-    try:
-        yield
-    finally:
-        _nothing_runs.reset(token)
-
-
-def _state(run: Path, name: str) -> str:
-    """Of a stage that is not done, for people."""
-    owner = owner_of(run / name)
-    return "has not finished: " + ("nobody runs it" if owner is None else f"{owner} has it")
 
 
 def _found(run: Path, name: str, key: str) -> Stage | None:
@@ -268,7 +241,7 @@ def require_stage(run: Path, name: str) -> dict[str, Any]:
     """A stage's record; an error when it has not finished."""
     record = read_stage(run, name)
     if record is None:
-        raise RuntimeError(f"stage {name!r} of {run} has not finished: run the flow again.")
+        raise NotDone(f"stage {name!r} of {run} has not finished: run the flow again.")
     return record
 
 

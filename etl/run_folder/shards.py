@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from feature_atlas.etl.run_folder.claims import claimed
+from feature_atlas.etl.run_folder.patience import POLL
 from feature_atlas.etl.run_folder.shard_files import read_result, write_result
 from feature_atlas.etl.run_folder.whole_files import write_json
 
@@ -32,9 +33,6 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 Compute = Callable[[Path, Shard], Result]
-
-POLL = 0.5
-"""Seconds between two looks at what others have done."""
 
 log = logging.getLogger(__name__)
 
