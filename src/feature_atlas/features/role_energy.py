@@ -19,7 +19,7 @@ from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.visual_energy import ALL_TOKENS, N_ROLES
-from feature_atlas.statistics.ordered_sum import add_in_order
+from feature_atlas.statistics.ordered_sum import add_in_order, count
 from feature_atlas.vlm.token_roles import Role
 
 SINK_FACTOR = 10.0
@@ -62,7 +62,7 @@ class NormSums(NamedTuple):
         norm = torch.linalg.vector_norm(residual, dim=-1, dtype=torch.float32)
         is_token = roles != Role.PAD
         slots = (roles.long() * _N_BINS + (norm.view(torch.int32) >> _DROPPED_BITS))[is_token]
-        self.tokens.view(-1).index_add_(0, slots, torch.ones_like(slots))
+        count(self.tokens.view(-1), slots)
         energy = codes.values.double().square().sum(-1)[is_token]
         add_in_order(self.energy.view(-1), slots, energy)
 

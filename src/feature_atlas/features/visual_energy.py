@@ -22,7 +22,7 @@ from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.statistics.bootstrap_weights import poisson_weights
-from feature_atlas.statistics.ordered_sum import add_in_order
+from feature_atlas.statistics.ordered_sum import add_in_order, count
 from feature_atlas.vlm.token_roles import Role
 
 N_ROLES = max(Role) + 1
@@ -76,10 +76,9 @@ class EnergySums(NamedTuple):
         exact = values.double()
         add_in_order(self.sum_squares.view(-1), slots, exact.square())
         add_in_order(self.total.view(-1), slots, exact)
-        self.fired.view(-1).index_add_(0, slots, torch.ones_like(slots))
+        count(self.fired.view(-1), slots)
         self.largest.view(-1).scatter_reduce_(0, slots, values.float(), "amax")
-        roles = roles[roles != Role.PAD]
-        self.tokens.index_add_(0, roles, torch.ones_like(roles))
+        count(self.tokens, roles[roles != Role.PAD])
 
     def merge(self, other: "EnergySums") -> None:
         """Count what another one counted, of other tokens."""
@@ -168,7 +167,8 @@ class EnergyReplicates(NamedTuple):
         add_in_order(of_image.view(-1), slots.flatten(), squares.flatten())
         weights = poisson_weights(images, n_replicates, seed).double()
         self.sum_squares.addmm_(weights.T.float(), of_image)
-        n_tokens = torch.zeros_like(images).index_add_(0, row, torch.ones_like(row))
+        n_tokens = torch.zeros_like(images)
+        count(n_tokens, row)
         self.tokens.add_((weights.T @ n_tokens.double()).long())
 
     def merge(self, other: "EnergyReplicates") -> None:

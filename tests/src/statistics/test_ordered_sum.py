@@ -6,7 +6,7 @@ import pytest
 import torch
 from pretended_device import DEVICE, pretended_device
 
-from feature_atlas.statistics.ordered_sum import add_in_order
+from feature_atlas.statistics.ordered_sum import add_in_order, count
 
 ON = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -35,10 +35,20 @@ def test_sums_are_as_exact_as_float64_is_and_the_same_each_time(device):
     assert all(torch.equal(again, found[0]) for again in found)
 
 
-def test_another_device_is_given_an_order():
-    with pretended_device() as mistakes:
-        sums = torch.zeros(2, device=DEVICE)
-        add_in_order(sums, torch.tensor([1, 1], device=DEVICE), torch.ones(2, device=DEVICE))
+def test_counts_begin_where_they_stood():
+    counts = torch.tensor([1, 0, 5])
 
-    assert sums.tolist() == [0.0, 2.0]
+    count(counts, torch.tensor([2, 0, 2]))
+
+    assert counts.tolist() == [2, 0, 7]
+
+
+def test_another_device_is_given_an_order_and_the_same_counts():
+    with pretended_device() as mistakes:
+        sums, counts = torch.zeros(3, device=DEVICE), torch.tensor([1, 0, 5], device=DEVICE)
+        add_in_order(sums, torch.tensor([1, 1], device=DEVICE), torch.ones(2, device=DEVICE))
+        count(counts, torch.tensor([0, 0], device=DEVICE))
+
+    assert sums.tolist() == [0.0, 2.0, 0.0]
+    assert counts.tolist() == [3, 0, 5]
     assert mistakes == []
