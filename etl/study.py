@@ -11,6 +11,7 @@ from torch import Tensor
 
 from feature_atlas.dictionary.gate import gate_facts
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config, stable_hash
+from feature_atlas.etl.inputs.base_saes import BaseSaes
 from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
     Vlm,
@@ -29,13 +30,11 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_saes,
     fingerprint_samples,
 )
-from feature_atlas.etl.inputs.kept_saes import KeptSaes
 from feature_atlas.etl.inputs.picture_shelf import PictureShelf
 from feature_atlas.etl.inputs.pictures import upright_size
 from feature_atlas.etl.inputs.prompt_maker import PictureFile, PromptJob, PromptMaker
 from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same_prompt
 from feature_atlas.etl.inputs.prompt_workers import made_prompts
-from feature_atlas.etl.inputs.saes import load_base_saes
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.inputs.skeletons import image_text_skeleton
 from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json, write_json
@@ -155,10 +154,10 @@ class Study:
                 self.drop("vlm", "base_model")
 
     @cached_property
-    def base(self) -> KeptSaes:
+    def base(self) -> BaseSaes:
         """Base dictionary of each layer."""
-        kept = load_base_saes(self.config.sae, self.vlm.model, "cpu")
-        return KeptSaes(kept, self.config.device)
+        model = image_text_skeleton(vlm_folder(self.config.vlm)).model
+        return BaseSaes(self.config.sae, model, self.config.device)
 
     @cached_property
     def mean_image(self) -> MeanImage:
@@ -278,7 +277,7 @@ def open_run(config: RunConfig, home: Path) -> Path:
             write_json(file, facts)
             open_study.cache_clear()
     study = open_study(run)
-    _ = study.base  # a width or format that does not fit fails here, before any work
+    _ = study.base.facts  # a width or format that does not fit fails here, before any work
     first, _ = next(study.prompts(study.samples["vqav2-val"][:1]))
     prompt = describe_prompt(study.vlm.processor, first)
     require_same_prompt(study.inputs.get("prompt", prompt), prompt, file)
@@ -291,9 +290,7 @@ def describe_inputs(study: Study) -> dict[str, Any]:
     """The registry rows of the manifest: vlm, sae_set and datasets."""
     config, fingerprints = study.config, study.inputs["fingerprints"]
     text = text_model(study.vlm.model).config
-    saes = [study.base.kept[layer] for layer in study.layers]
-    first = saes[0]
-    d_sae, d_model = first.w_dec.shape
+    base = study.base.facts
     return {
         "vlm": {
             "name": config.vlm.name,
@@ -301,7 +298,7 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             "fingerprint": fingerprints["vlm"],
             "architecture": type(study.vlm.model).__name__,
             "n_layers": len(decoder_layers(study.vlm.model)),
-            "d_model": d_model,
+            "d_model": base.d_model,
             "n_heads": text.num_attention_heads,
             "n_kv_heads": text.num_key_value_heads,
             "base_name": config.vlm.base,
@@ -311,12 +308,12 @@ def describe_inputs(study: Study) -> dict[str, Any]:
             "name": config.sae.release,
             "release": config.sae.release,
             "fingerprint": fingerprints["sae"],
-            **gate_facts([sae.gate for sae in saes]),
-            "d_sae": d_sae,
-            "d_model": d_model,
+            **gate_facts(base.gates),
+            "d_sae": base.d_sae,
+            "d_model": base.d_model,
             "hook_site": "resid_post",
             "layers": study.layers,
-            "activation_scale": [sae.scale for sae in saes],
+            "activation_scale": base.scales,
         },
         "datasets": [
             {

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
 
-from feature_atlas.dictionary.gate import TopK, require_one_kind
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.dictionary.sae_lens_form import from_sae_lens, to_sae_lens
 from feature_atlas.etl.config.inputs import SaeConfig
@@ -27,38 +25,6 @@ from feature_atlas.etl.inputs.sae_release import (
     load_released,
 )
 from feature_atlas.etl.inputs.sparsify import load_sparsify
-from feature_atlas.vlm.decoder_inputs import text_model
-from feature_atlas.vlm.residual_stream import decoder_layers
-
-
-def load_base_saes(config: SaeConfig, model: PreTrainedModel, device: str) -> dict[int, Sae]:
-    """The base dictionary of every layer in the normalised space, checked against the model."""
-    n_layers, width = len(decoder_layers(model)), text_model(model).config.hidden_size
-    saes = {}
-    for layer in config.layers:
-        if layer >= n_layers:
-            raise ValueError(
-                f"layer {layer} asked for, the model has {n_layers} layers: "
-                f"expected 0 to {n_layers - 1} in sae.layers."
-            )
-        sae = _load_base_sae(config, layer)
-        if sae.w_enc.shape[0] != width:
-            raise ValueError(
-                f"base SAE of layer {layer} ({sae_folder(config, layer)}) takes residuals of "
-                f"width {sae.w_enc.shape[0]}, the model's are {width} wide: "
-                "use the SAEs of this model's language model."
-            )
-        if isinstance(sae.gate, TopK) and sae.gate.k > len(sae.w_dec):
-            raise ValueError(
-                f"base SAE of layer {layer} ({sae_folder(config, layer)}) fires {sae.gate.k} of "
-                f"{len(sae.w_dec)} features on a token: expected at most all of them."
-            )
-        saes[layer] = sae.to(device)
-    require_one_kind({layer: sae.gate for layer, sae in saes.items()})
-    sizes = {len(sae.w_dec) for sae in saes.values()}
-    if len(sizes) != 1:
-        raise ValueError(f"base SAEs have {sorted(sizes)} features: expected one size for all.")
-    return saes
 
 
 def sae_folder(config: SaeConfig, layer: int) -> Path:
@@ -66,7 +32,8 @@ def sae_folder(config: SaeConfig, layer: int) -> Path:
     return Path(config.path.format(layer=layer))
 
 
-def _load_base_sae(config: SaeConfig, layer: int) -> Sae:
+def load_base_sae(config: SaeConfig, layer: int) -> Sae:
+    """One layer's dictionary in the normalised space, in whatever layout its files are."""
     given, folder = (config.scales or {}).get(layer), sae_folder(config, layer)
     if config.source == "sae_lens_release":
         return _load_of_release(config, layer, given)

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.config.skill_files import skill_from
+from feature_atlas.etl.inputs.base_saes import BaseSaes
 from feature_atlas.etl.inputs.checkpoints import (
     base_model_folder,
     instruct_folder,
@@ -26,7 +27,6 @@ from feature_atlas.etl.inputs.checkpoints import (
 from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
 from feature_atlas.etl.inputs.device import require_device
 from feature_atlas.etl.inputs.pictures import open_image
-from feature_atlas.etl.inputs.sae_fit import require_fit
 from feature_atlas.etl.inputs.skeletons import Skeleton, image_text_skeleton, language_skeleton
 from feature_atlas.etl.opening.costs import Work, work_of
 from feature_atlas.etl.opening.disk import require_disk, written
@@ -106,7 +106,7 @@ def _files(looks: Looks, config: RunConfig) -> Files:
         model = skeleton.model
         d_sae = looks.at(
             "SAEs",
-            lambda: require_fit(config.sae, model),
+            lambda: BaseSaes(config.sae, model, "cpu").facts.d_sae,
             _features,
         )
         _language_models(looks, config, model, processor, data)

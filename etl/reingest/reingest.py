@@ -231,13 +231,13 @@ def _publish(one: Found, engine: Engine, home: Path, build: Build) -> tuple[int,
 
 
 def _inspect(config: RunConfig) -> None:
+    from feature_atlas.etl.inputs.base_saes import BaseSaes
     from feature_atlas.etl.inputs.checkpoints import vlm_folder
-    from feature_atlas.etl.inputs.sae_fit import require_fit
     from feature_atlas.etl.inputs.skeletons import image_text_skeleton
 
     skeleton = image_text_skeleton(vlm_folder(config.vlm))
     try:
-        require_fit(config.sae, skeleton.model)
+        _ = BaseSaes(config.sae, skeleton.model, "cpu").facts
     except Exception as error:
         raise BrokenSource(str(error)) from error
 

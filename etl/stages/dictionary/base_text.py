@@ -17,7 +17,9 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from rich.progress import track
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from feature_atlas.etl.config.inputs import BaseModelConfig
@@ -28,6 +30,9 @@ from feature_atlas.vlm.token_roles import PromptBatch, Role
 Part = Literal["train", "held_out"]
 N_PARTS = 10
 """One document of so many is held out."""
+
+HeldOutText = dict[int, list[Float[Tensor, "token d_model"]]]
+"""By layer, batch by batch, in main memory and in the model's own kind of number."""
 
 
 class Document(NamedTuple):
@@ -138,6 +143,20 @@ def base_text_tokens(study: Study, layers: Sequence[int], *, part: Part) -> Iter
     """
     for batch in base_text_batches(study, part):
         yield harvest(study.base_model.model, batch, layers)
+
+
+def held_out_text(study: Study, layers: Sequence[int], n_tokens: int) -> HeldOutText:
+    """Residuals of the first held-out tokens, BOS left out, of every layer; as many as asked."""
+    found: HeldOutText = {layer: [] for layer in layers}
+    left, batches = n_tokens, base_text_tokens(study, layers, part="held_out")
+    for tokens in track(batches, "gate check: plain text"):
+        counted = tokens.only((Role.QUESTION,))
+        for layer, residual in counted.residuals.items():
+            found[layer].append(residual[:left].cpu())
+        left -= len(counted.roles)
+        if left <= 0:
+            break
+    return found
 
 
 def base_text_batches(

@@ -21,11 +21,15 @@ from feature_atlas.dictionary.gate_check import (
     out_of_bounds,
 )
 from feature_atlas.dictionary.gate_mistake import Fit, diagnose
+from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.inputs import BaseModelConfig
 from feature_atlas.etl.inputs.sae_stated import stated_by_release
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
-from feature_atlas.etl.stages.dictionary.neighbours import better_beside, fvus_beside
+from feature_atlas.etl.stages.dictionary.base_text import (
+    base_text_tokens,
+    held_out_text,
+)
+from feature_atlas.etl.stages.dictionary.neighbours import beside_of, better_beside, fvus_beside
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens
 from feature_atlas.vlm.token_roles import Role
@@ -54,10 +58,15 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
     if base is None:
         output.warn(UNCHECKED)
         return
-    qualities = _measure(study, base.n_gate_tokens)
+    text = held_out_text(study, _with_neighbours(study), base.n_gate_tokens)
     stated = {layer: stated_quality(study, base, layer) for layer in study.layers}
-    bounds = {layer: _bounds(study, base, layer, stated[layer]) for layer in study.layers}
-    swapped = better_beside(fvus_beside(study, base.n_gate_tokens), base.max_neighbour_ratio)
+    qualities, bounds, beside = {}, {}, {}
+    for layer in track(study.layers, "gate check"):  # one dictionary on the device at a time
+        sae = study.base[layer]
+        bounds[layer] = _bounds(sae, base, stated[layer])
+        qualities[layer] = _quality(sae, text[layer])
+        beside[layer] = fvus_beside(sae, layer, text)
+    swapped = better_beside(beside, base.max_neighbour_ratio)
     _require_within(study, base, qualities, bounds, stated, swapped)
     _require_own_layer(study, swapped)
     n_tokens = qualities[study.layers[0]].n_tokens
@@ -69,36 +78,30 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
     output.table("gate_check", _columns(qualities, stated))
 
 
-def _measure(study: Study, n_tokens: int) -> dict[int, GateQuality]:
-    """One pass over held-out text feeds every layer."""
-    saes = dict(study.base)  # all on the device, for one pass
-    sums = {
-        layer: GateSums.empty(sae.w_enc.shape[0], sae.w_enc.shape[1], study.config.device)
-        for layer, sae in saes.items()
-    }
-    left = n_tokens
-    batches = base_text_tokens(study, study.layers, part="held_out")
-    for tokens in track(batches, "gate check: plain text"):
-        counted = tokens.only((Role.QUESTION,))
-        for layer, residual in counted.residuals.items():
-            add_tokens(sums[layer], saes[layer], residual[:left])
-        left -= len(counted.roles)
-        if left <= 0:
-            break
-    return {layer: of_layer.quality() for layer, of_layer in sums.items()}
+def _with_neighbours(study: Study) -> list[int]:
+    """The studied layers and those beside them."""
+    depth = study.base.depth
+    return sorted({j for i in study.layers for j in beside_of(i, range(depth))})
+
+
+def _quality(sae: Sae, text: list[Tensor]) -> GateQuality:
+    sums = GateSums.empty(*sae.w_enc.shape, sae.w_enc.device)
+    for residual in text:
+        add_tokens(sums, sae, residual.to(sae.w_enc.device))
+    return sums.quality()
 
 
 def stated_quality(study: Study, base: BaseModelConfig, layer: int) -> Stated:
     """What the release says of a layer's dictionary: the configuration, or else its files."""
-    d_sae = len(study.base.kept[layer].w_dec)
+    d_sae = study.base.facts.d_sae
     in_files = stated_by_release(study.config.sae, layer, d_sae)
     given = base.stated[layer].model_dump() if layer in base.stated else {}
     return in_files._replace(**{name: value for name, value in given.items() if value is not None})
 
 
-def _bounds(study: Study, base: BaseModelConfig, layer: int, stated: Stated) -> Bounds:
+def _bounds(sae: Sae, base: BaseModelConfig, stated: Stated) -> Bounds:
     return bounds_of(
-        study.base.kept[layer],
+        sae,
         stated,
         max_fvu=base.max_fvu,
         max_fvu_ratio=base.max_fvu_ratio,

@@ -5,14 +5,11 @@ bound of the gate check. On the residuals of its own layer it is still better: w
 are explained better, layers were swapped.
 """
 
-from rich.progress import track
+from collections.abc import Container
 
 from feature_atlas.dictionary.gate_check import GateSums, add_tokens
 from feature_atlas.dictionary.sae import Sae
-from feature_atlas.etl.stages.dictionary.base_text import base_text_tokens
-from feature_atlas.etl.study import Study
-from feature_atlas.vlm.residual_stream import decoder_layers
-from feature_atlas.vlm.token_roles import Role
+from feature_atlas.etl.stages.dictionary.base_text import HeldOutText
 
 MOST_TOKENS = 4096
 """Held-out tokens that are compared, at most."""
@@ -21,32 +18,23 @@ Fvus = dict[int, dict[int, float]]
 """Of each studied layer's dictionary: FVU on its own layer's residuals and on those beside."""
 
 
-def fvus_beside(study: Study, n_tokens: int) -> Fvus:
-    """One pass over held-out text feeds every layer and its neighbours."""
-    n_layers = len(decoder_layers(study.base_model.model))
-    beside = {i: [j for j in (i - 1, i, i + 1) if 0 <= j < n_layers] for i in study.layers}
-    saes = dict(study.base)  # all on the device, for one pass
-    sums = {
-        (i, j): GateSums.empty(*_size(saes[i]), study.config.device)
-        for i, layers in beside.items()
-        for j in layers
-    }
-    read = sorted({j for layers in beside.values() for j in layers})
-    left = min(n_tokens, MOST_TOKENS)
-    batches = base_text_tokens(study, read, part="held_out")
-    for tokens in track(batches, "gate check: layers beside"):
-        counted = tokens.only((Role.QUESTION,))
-        for (i, j), of_pair in sums.items():
-            add_tokens(of_pair, saes[i], counted.residuals[j][:left])
-        left -= len(counted.roles)
-        if left <= 0:
-            break
-    return {i: {j: sums[i, j].quality().fvu for j in layers} for i, layers in beside.items()}
+def fvus_beside(sae: Sae, layer: int, text: HeldOutText) -> dict[int, float]:
+    """FVU of one layer's dictionary on the residuals of its own layer and of those beside."""
+    found = {}
+    for j in beside_of(layer, text):
+        sums, left = GateSums.empty(*sae.w_enc.shape, sae.w_enc.device), MOST_TOKENS
+        for residual in text[j]:
+            add_tokens(sums, sae, residual[:left].to(sae.w_enc.device))
+            left -= len(residual)
+            if left <= 0:
+                break
+        found[j] = sums.quality().fvu
+    return found
 
 
-def _size(sae: Sae) -> tuple[int, int]:
-    d_model, d_sae = sae.w_enc.shape
-    return d_model, d_sae
+def beside_of(layer: int, layers: Container[int]) -> list[int]:
+    """The layer itself and the one on either side, as far as there are such."""
+    return [j for j in (layer - 1, layer, layer + 1) if j in layers]
 
 
 def better_beside(fvus: Fvus, max_ratio: float) -> list[str]:

@@ -88,7 +88,7 @@ class CachedResiduals:
         batch = next(self.stream.held_out())
         n_of = {role: float((batch.roles == role).sum()) for role in self.stream.roles}
         per_prompt = {role: n / len(batch.roles) for role, n in n_of.items()}
-        width = study.base.kept[study.layers[0]].w_dec.shape[1]
+        width = study.inputs["sae_set"]["d_model"]
         return residual_plan(
             n_layers=n_layers,
             n_prompts=len(self.stream),

@@ -65,7 +65,7 @@ def _trained(
 
 def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
     plan, roles, layer = _plan(study, stored.layer), REGIME_ROLES[regime], stored.layer
-    study.make_room(training_bytes(plan, study.base.kept[layer]))
+    study.make_room(training_bytes(plan, study.base.in_main_memory(layer)))
     residual, of_role = stored.held_out()
     judged = held_out(residual.to(plan.device), of_role.to(plan.device), [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], _start_seed(study, layer))
@@ -110,6 +110,6 @@ def _rate_factor(study: Study, layer: int) -> float:
     """s over its geometric mean over all layers of the run, or 1."""
     if study.config.adapt.learning_rate_scaling == "none":
         return 1.0
-    scales = {i: study.base.kept[i].scale for i in study.layers}
+    scales = dict(zip(study.layers, study.inputs["sae_set"]["activation_scale"], strict=True))
     mean = exp(sum(log(scale) for scale in scales.values()) / len(scales))
     return scales[layer] / mean

@@ -15,9 +15,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from feature_atlas.dictionary.gate import kind
 from feature_atlas.dictionary.sae import Sae, decode, encode
 from feature_atlas.etl.config.inputs import SaeConfig
-from feature_atlas.etl.inputs.sae_fit import require_fit
+from feature_atlas.etl.inputs.base_saes import BaseSaes
 from feature_atlas.etl.inputs.sae_stated import stated_by_release
-from feature_atlas.etl.inputs.saes import load_base_saes
 
 SCALE = 1.7
 R1_SCALE = 53.52995401997436  # of its layer 0, in SAELens' directory
@@ -213,7 +212,7 @@ def test_codes_are_those_of_the_releases_own_formula_in_float64(layout, hub, mod
     config, formula = case(hub)
     x = torch.randn(80, D)
 
-    sae = load_base_saes(config, model, "cpu")[config.layers[0]]
+    sae = BaseSaes(config, model, "cpu")[config.layers[0]]
 
     expected = formula(x.double())
     torch.testing.assert_close(dense(sae, x).double(), expected.lengths, rtol=1e-4, atol=1e-4)
@@ -248,6 +247,5 @@ def test_layers_with_different_gates_are_refused(hub, model):
         scales={1: SCALE, 2: SCALE},
     )
 
-    for check in (lambda: load_base_saes(config, model, "cpu"), lambda: require_fit(config, model)):
-        with pytest.raises(ValueError, match=r"different gates \(layer 1: topk 4; layer 2"):
-            check()
+    with pytest.raises(ValueError, match=r"different gates \(layer 1: topk 4; layer 2"):
+        _ = BaseSaes(config, model, "cpu").facts

@@ -8,9 +8,10 @@ from feature_atlas.dictionary.gate import TopK
 from feature_atlas.dictionary.sae import Sae, encode
 from feature_atlas.etl.config.inputs import SaeConfig, VlmConfig
 from feature_atlas.etl.inputs import sae_release
+from feature_atlas.etl.inputs.base_saes import BaseSaes
 from feature_atlas.etl.inputs.checkpoints import load_vlm
 from feature_atlas.etl.inputs.llama_scope import load_llama_scope
-from feature_atlas.etl.inputs.saes import load_base_saes, load_sae, save_sae
+from feature_atlas.etl.inputs.saes import load_sae, save_sae
 
 
 def some_sae(d_model=128, d_sae=32):
@@ -231,7 +232,7 @@ def test_a_release_in_llama_scopes_files_is_read_from_its_folder(vlm_folder, tmp
     )
     vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")
 
-    sae = load_base_saes(released(), vlm.model, "cpu")[0]
+    sae = BaseSaes(released(), vlm.model, "cpu")[0]
 
     assert sae.gate.k == 7
     assert sae.scale == pytest.approx(128**0.5 / 4)
@@ -247,7 +248,7 @@ def test_a_release_that_saelens_reads_is_checked_like_a_folder(vlm_folder, tmp_p
     vlm = load_vlm(VlmConfig(path=str(vlm_folder), base="b", name="n"), "cpu")
 
     with pytest.raises(ValueError, match="the output of layer 7, and is given for layer 0"):
-        load_base_saes(released(), vlm.model, "cpu")
+        _ = BaseSaes(released(), vlm.model, "cpu").facts
 
 
 def test_a_truncated_safetensors_file_is_named(tmp_path):
@@ -291,7 +292,7 @@ def test_an_sae_of_another_width_is_named_before_any_work(vlm_folder, tmp_path):
     config = SaeConfig(path=str(tmp_path / "layer_{layer}"), release="r", layers=(0,))
 
     with pytest.raises(ValueError, match="residuals of width 64, the model's are 128 wide"):
-        load_base_saes(config, vlm.model, "cpu")
+        _ = BaseSaes(config, vlm.model, "cpu").facts
 
 
 def test_an_sae_that_fires_more_features_than_it_has_is_named_before_any_work(vlm_folder, tmp_path):
@@ -300,7 +301,7 @@ def test_an_sae_that_fires_more_features_than_it_has_is_named_before_any_work(vl
     config = SaeConfig(path=str(tmp_path / "layer_{layer}"), release="r", layers=(0,))
 
     with pytest.raises(ValueError, match=r"layer_0\) fires 33 of 32 features on a token"):
-        load_base_saes(config, vlm.model, "cpu")
+        _ = BaseSaes(config, vlm.model, "cpu").facts
 
 
 def test_a_layer_that_the_model_lacks_is_named(vlm_folder, tmp_path):
@@ -308,4 +309,4 @@ def test_a_layer_that_the_model_lacks_is_named(vlm_folder, tmp_path):
     config = SaeConfig(path=str(tmp_path / "layer_{layer}"), release="r", layers=(7,))
 
     with pytest.raises(ValueError, match=r"layer 7 asked for, the model has 6 layers"):
-        load_base_saes(config, vlm.model, "cpu")
+        _ = BaseSaes(config, vlm.model, "cpu").facts
