@@ -294,11 +294,14 @@ def figures(
 @app.command()
 def doctor(
     config: Annotated[Path | None, typer.Argument(help="also check this configuration")] = None,
+    card_gb: Annotated[
+        float | None, typer.Option(min=1, help="plan memory for a card of so many GB, here or not")
+    ] = None,
 ) -> None:
     """Check Python, packages, database, disk, GPU and model paths, and say what to do."""
     from feature_atlas.etl.commands.doctor import run_doctor
 
-    raise typer.Exit(0 if run_doctor(atlas_home(), config, console) else 1)
+    raise typer.Exit(0 if run_doctor(atlas_home(), config, console, card_gb) else 1)
 
 
 @app.command()

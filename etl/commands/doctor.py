@@ -15,8 +15,10 @@ from feature_atlas.etl.opening.costs import duration
 from feature_atlas.etl.opening.disk import gigabytes
 from feature_atlas.etl.opening.forward import look_at_forward
 from feature_atlas.etl.opening.looks import Check
-from feature_atlas.etl.opening.machine import existing, free_disk
-from feature_atlas.etl.opening.opening import examine
+from feature_atlas.etl.opening.machine import Machine, existing, free_disk
+from feature_atlas.etl.opening.memory import in_words
+from feature_atlas.etl.opening.memory_plan import StageMemory, memory_plan
+from feature_atlas.etl.opening.opening import Opening, examine
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.postgres.given_server import capabilities
 from feature_atlas.models.session import make_engine
@@ -25,8 +27,13 @@ PACKAGES = ("torch", "transformers", "sae-lens", "prefect", "streamlit", "sqlalc
 GIBIBYTE = 2**30
 
 
-def run_doctor(home: Path, config: Path | None, console: Console) -> bool:
-    """Print one line a check; True when nothing stands in the way."""
+def run_doctor(
+    home: Path, config: Path | None, console: Console, card_gb: float | None = None
+) -> bool:
+    """Print one line a check; True when nothing stands in the way.
+
+    The plan of what stages hold is for the device that is here, or for a card of ``card_gb``.
+    """
     checks: list[Callable[[], Iterator[Check]]] = [
         _python,
         _packages,
@@ -39,7 +46,9 @@ def run_doctor(home: Path, config: Path | None, console: Console) -> bool:
         for found in check():
             good &= found.ok
             _print(found, console)
-    return good if config is None else _print_opening(config, home, console) and good
+    if config is None:
+        return good
+    return _print_opening(config, home, console, card_gb) and good
 
 
 def _python() -> Iterator[Check]:
@@ -85,7 +94,7 @@ def _gpu() -> Iterator[Check]:
         yield Check("GPU", True, f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB")
 
 
-def _print_opening(path: Path, home: Path, console: Console) -> bool:
+def _print_opening(path: Path, home: Path, console: Console, card_gb: float | None) -> bool:
     """The opening of `build`, check by check, and what each stage will take."""
     try:
         config = load_config(path)
@@ -102,23 +111,44 @@ def _print_opening(path: Path, home: Path, console: Console) -> bool:
         _print(forward, console)
         good = forward.ok
     if opening.machine is not None and opening.work:
-        machine = opening.machine
-        rows = [
-            {
-                "stage": one.stage,
-                "operations": f"{one.model + one.saes:.1e}",
-                "time": duration(one.seconds(machine)),
-                "memory beside the model": gigabytes(one.memory) if one.memory else "",
-            }
-            for one in opening.work
-        ]
-        print_rows(console, "What the stages will take, by arithmetic, not measured", rows)
-        console.print(
-            f"{duration(opening.seconds)} at {machine.model_speed:.1e} operations a second in "
-            f"{config.vlm.dtype} and {machine.sae_speed:.1e} in float32, as measured here",
-            highlight=False,
-        )
+        _print_time(opening, opening.machine, config.vlm.dtype, console)
+    card = card_gb * 1e9 if card_gb else opening.machine and opening.machine.device_memory
+    if card and opening.sizes is not None:
+        print_memory_plan(memory_plan(config, opening.sizes, card), card, console)
     return good
+
+
+def _print_time(opening: Opening, machine: Machine, dtype: str, console: Console) -> None:
+    rows = [
+        {
+            "stage": one.stage,
+            "operations": f"{one.operations:.1e}",
+            "time": duration(one.seconds(machine)),
+        }
+        for one in opening.work
+    ]
+    print_rows(console, "What the stages will take, by arithmetic, not measured", rows)
+    console.print(
+        f"{duration(opening.seconds)} at {machine.model_speed:.1e} operations a second in {dtype}, "
+        f"{machine.float32_speed:.1e} in float32 and {machine.tf32_speed:.1e} with rounded "
+        "factors, as measured here",
+        highlight=False,
+    )
+
+
+def print_memory_plan(plan: list[StageMemory], card: float, console: Console) -> None:
+    """What every stage will hold, and how much it does at once."""
+    rows = [
+        {
+            "stage": one.stage,
+            "at once": one.at_once,
+            "passes": one.n_passes,
+            "GB": round(one.total / 1e9, 1),
+            "of which": in_words(one),
+        }
+        for one in plan
+    ]
+    print_rows(console, f"What the stages will hold of {gigabytes(card)}, by arithmetic", rows)
 
 
 def _print(check: Check, console: Console) -> None:

@@ -8,7 +8,7 @@
                 times
     resumed     half a forward, as the layers of features lie spread over the depth
 
-Seconds are operations over the speed of one product on this machine; reading, writing and drawing
+Seconds are operations over the speed of one product of their kind on this machine; reading, writing and drawing
 are not in them, nor what a small model loses to overhead. Where a stage's work depends on what is
 found before it, the configuration's own limits are taken, or `N_CANDIDATES`.
 """
@@ -38,9 +38,6 @@ N_ROLES = 6
 N_RELATIONS = 60
 N_RELATION = 50
 """Relations, and statements of one in a split, about as VSR has them."""
-GRADIENTS = 20 * 10**9 / (8 * 10**9 * 700)
-"""Bytes of an attribution's sample for each weight and token: 20 GB for 8B weights and 700 tokens,
-itself an estimate."""
 
 
 class Work(NamedTuple):
@@ -49,14 +46,22 @@ class Work(NamedTuple):
     stage: str
     model: float
     """In the model's kind of number."""
-    saes: float
-    """In float32."""
-    memory: float = 0.0
-    """Bytes on the device beside the model, without activations."""
+    float32: float = 0.0
+    tf32: float = 0.0
+    """In float32 of which a GPU may round the factors."""
+
+    @property
+    def operations(self) -> float:
+        """Of all kinds together."""
+        return self.model + self.float32 + self.tf32
 
     def seconds(self, machine: Machine) -> float:
         """At the measured speed of one product."""
-        return self.model / machine.model_speed + self.saes / machine.sae_speed
+        return (
+            self.model / machine.model_speed
+            + self.float32 / machine.float32_speed
+            + self.tf32 / machine.tf32_speed
+        )
 
 
 class Arithmetic:
@@ -89,11 +94,6 @@ class Arithmetic:
         weights = self.sizes.text_parameters + self.sizes.vision_parameters
         return weights * self.weight_bytes
 
-    @property
-    def dictionaries(self) -> float:
-        """Bytes of one dictionary for every layer."""
-        return float(self.sizes.n_layers * self.sizes.dictionary_bytes)
-
 
 def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
     """Every stage that takes time, in the order of the run."""
@@ -111,11 +111,10 @@ def _checks(of: Arithmetic) -> Iterator[Work]:
     base = of.config.base_model
     if base is not None:
         n_tokens = base.n_gate_tokens
-        memory = of.sizes.text_parameters * of.weight_bytes + of.dictionaries
-        yield Work("gate_check", of.text(n_tokens), 2 * of.encode(n_tokens), memory)
+        yield Work("gate_check", of.text(n_tokens), 2 * of.encode(n_tokens))
     n_pictures = of.config.head_attribution.n_mean_images
     tower = 2.0 * of.sizes.vision_parameters * of.sizes.image_tokens
-    yield Work("mean_image", n_pictures * tower, 0)
+    yield Work("mean_image", n_pictures * tower)
 
 
 def regimes_by_stream(config: RunConfig) -> dict[str, list[str]]:
@@ -137,11 +136,10 @@ def _adaptation(of: Arithmetic) -> Iterator[Work]:
             once = plan.n_prompts * without_picture
         trained = 6 * of.encode(adapt.n_tokens)
         judged = 2 * of.encode(adapt.n_held_out) * adapt.n_evaluations * N_ROLES
-        # one dictionary: where it starts, weights, gradients, two moments; and a batch's gates
-        memory = 5 * sizes.dictionary_bytes + 24 * adapt.batch_size * sizes.d_sae
-        steps = len(regimes) * (trained + judged)
-        # the model leaves where there is no room for it beside them
-        yield Work(f"adapt-{stream}", plan.n_passes * once, steps, max(0.0, memory - of.resident))
+        steps = len(regimes) * trained
+        exact, rounded = (steps, 0.0) if adapt.products == "float32" else (0.0, steps)
+        exact += len(regimes) * judged
+        yield Work(f"adapt-{stream}", plan.n_passes * once, exact, rounded)
 
 
 def residuals_of(config: RunConfig, sizes: Sizes, stream: str) -> ResidualPlan:
@@ -168,9 +166,11 @@ def _passes(of: Arithmetic) -> Iterator[Work]:
     config, sizes = of.config, of.sizes
     n_control = min(config.harvest.n_control, sizes.n_base)
     n_prompts = sizes.n_base + sizes.n_train_statements + 2 * n_control
-    encoders = of.dictionaries + harvest_bytes(config) * sizes.n_features
     encoded = of.encode(n_prompts * sizes.prompt_tokens)
-    yield Work("harvest", of.forward(n_prompts), encoded, encoders)
+    if config.harvest.encoder == "certified":  # in bfloat16
+        yield Work("harvest", of.forward(n_prompts) + encoded)
+    else:
+        yield Work("harvest", of.forward(n_prompts), encoded)
     yield _neutral_prompts(of)
 
 
@@ -197,31 +197,29 @@ def _removals(of: Arithmetic) -> Iterator[Work]:
     kinds = 1 + ablation.n_controls + ablation.n_random_controls + ablation.n_direction_controls
     each = kinds * N_RELATION + ablation.n_other + ablation.n_vqa
     n_features = ablation.max_features + ablation.n_screened
-    yield Work("ablation", of.forward(half * (screened + n_features * each)), 0)
+    yield Work("ablation", of.forward(half * (screened + n_features * each)))
     group = config.group_ablation
     n_groups = (of.sizes.n_layers + N_RELATIONS) * (1 + group.n_controls)
     asked = n_groups * (group.n_statements + group.n_vqa)
-    yield Work("group_ablation", of.forward(half * asked), 0)
+    yield Work("group_ablation", of.forward(half * asked))
     steering = config.steering
     asked = steering.max_features * (1 + len(steering.alphas)) * steering.n_statements
-    yield Work("steering", of.forward(half * asked), 0)
+    yield Work("steering", of.forward(half * asked))
 
 
 def _heads(of: Arithmetic) -> Iterator[Work]:
     config, sizes = of.config, of.sizes
     attribution, exact, knockout = config.head_attribution, config.exact_patch, config.head_knockout
-    per_sample = GRADIENTS * sizes.text_parameters * sizes.prompt_tokens
-    memory = attribution.samples_at_once * per_sample * of.weight_bytes / 2
     runs = 2 * (1 + 2) * attribution.max_features * attribution.n_samples
-    yield Work("head_attribution", of.forward(runs), 0, memory)
+    yield Work("head_attribution", of.forward(runs))
     some = attribution.max_features * (3 * exact.n_top + exact.n_random)
     every = exact.n_full_features * sizes.depth * sizes.n_heads / 2
     patched = (some + every) * exact.n_samples * len(exact.parts)
-    yield Work("exact_patch", of.forward(patched / 2), 0, memory)
+    yield Work("exact_patch", of.forward(patched / 2))
     cuts = (1 + knockout.n_controls) * len(knockout.parts)
-    yield Work("head_knockout", of.forward(knockout.max_features * cuts * N_RELATION), 0)
+    yield Work("head_knockout", of.forward(knockout.max_features * cuts * N_RELATION))
     shown = attribution.max_features * attribution.n_overlay_samples
-    yield Work("overlay", of.forward(2 * shown), 0)
+    yield Work("overlay", of.forward(2 * shown))
 
 
 def harvest_bytes(config: RunConfig) -> int:

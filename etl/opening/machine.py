@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import torch
 
+from feature_atlas.dictionary.products import products
+
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 N_SECONDS = 0.2
 """A product is repeated for so long."""
@@ -24,8 +26,10 @@ class Machine(NamedTuple):
     """Bytes, or fewer where a container has fewer."""
     model_speed: float
     """Operations a second of a product in the model's kind of number."""
-    sae_speed: float
-    """The same in float32, in which dictionaries are."""
+    float32_speed: float
+    """The same in float32, in which dictionaries encode."""
+    tf32_speed: float
+    """And with rounded factors, where the device knows that, in which they train."""
 
 
 def this_machine(home: Path, device: str, dtype: str) -> Machine:
@@ -38,6 +42,7 @@ def this_machine(home: Path, device: str, dtype: str) -> Machine:
         memory,
         product_speed(device, getattr(torch, dtype)),
         product_speed(device, torch.float32),
+        _rounded_speed(device),
     )
 
 
@@ -61,10 +66,15 @@ def main_memory() -> int:
 def product_speed(device: str, dtype: torch.dtype) -> float:
     """Operations a second: a square product, twice its size cubed."""
     size = 4096 if device.startswith("cuda") else 512
-    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    matrix = torch.randn(size, size, device=device).to(dtype)  # ones are multiplied faster
     (matrix @ matrix)[0, 0].item()  # the first one loads the library
     begin, n_done = time.perf_counter(), 0
     while time.perf_counter() - begin < N_SECONDS:
         (matrix @ matrix)[0, 0].item()
         n_done += 1
     return 2 * size**3 * n_done / (time.perf_counter() - begin)
+
+
+def _rounded_speed(device: str) -> float:
+    with products("tf32", device):
+        return product_speed(device, torch.float32)

@@ -1,40 +1,36 @@
-"""Whether a run fits the device's memory, by arithmetic from sizes."""
+"""Whether a run fits the device's memory, by the plan of its stages."""
 
-from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.opening.costs import Arithmetic, Work
 from feature_atlas.etl.opening.disk import gigabytes
 from feature_atlas.etl.opening.machine import Machine
-from feature_atlas.etl.opening.sizes import Sizes
+from feature_atlas.etl.opening.memory_plan import StageMemory
 
 
-def require_memory(config: RunConfig, sizes: Sizes, work: list[Work], machine: Machine) -> str:
-    """What the largest stage takes, in words; an error when weights and trainings cannot fit.
+def require_memory(plan: list[StageMemory], device: str, machine: Machine) -> str:
+    """What the largest stage takes, in words; an error when a stage cannot fit.
 
-    Activations come on top: they are not counted, but for the gradients of attribution.
+    What gradients need is an estimate: a plan in which they alone are too large is said, and goes.
     """
-    resident = Arithmetic(config, sizes).resident
-    largest = max(work, key=lambda one: one.memory)
-    kept = Arithmetic(config, sizes).dictionaries
-    has = f"{config.device} has {gigabytes(machine.device_memory)}"
-    if kept > machine.main_memory:
-        raise ValueError(
-            f"the base dictionaries need {gigabytes(kept)} of main memory, by arithmetic, and this "
-            f"machine has {gigabytes(machine.main_memory)}: study fewer layers (sae.layers)."
-        )
-    said = (
-        f"the model {gigabytes(resident)}, {largest.stage} beside it "
-        f"{gigabytes(largest.memory)} by arithmetic, without activations; {has}"
-    )
-    for one in work:
-        is_certain = one.stage.startswith(("adapt", "harvest", "gate"))
-        if is_certain and resident + one.memory > machine.device_memory:
+    has = f"{device} has {gigabytes(machine.device_memory)}"
+    too_large = [one for one in plan if one.total > machine.device_memory]
+    for one in too_large:
+        if "gradients" not in one.parts:
             raise ValueError(
-                f"{one.stage} needs {gigabytes(resident + one.memory)} for weights, dictionaries "
-                f"and what trains them, by arithmetic and without activations, and {has}. Ask for "
-                "less: adapt.batch_size, sae.layers, vlm.dtype."
+                f"{one.stage} needs {gigabytes(one.total)} ({in_words(one)}), by arithmetic, and "
+                f"{has}. Ask for less: batch_size, adapt.batch_size, harvest.layers_at_once, "
+                "vlm.dtype."
             )
-    if resident + largest.memory > machine.device_memory:
+    largest = max(plan, key=lambda one: one.total)
+    said = (
+        f"at the most {gigabytes(largest.total)} in {largest.stage} ({in_words(largest)}), by "
+        f"arithmetic; {has}"
+    )
+    if too_large:
         said += (
             ": that may not fit. head_attribution.samples_at_once decides it, and 1 is the least"
         )
     return said
+
+
+def in_words(stage: StageMemory) -> str:
+    """The parts of a stage with their sizes."""
+    return ", ".join(f"{part} {gigabytes(size)}" for part, size in stage.parts.items())

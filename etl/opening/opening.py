@@ -34,6 +34,7 @@ from feature_atlas.etl.opening.endpoint import require_endpoint
 from feature_atlas.etl.opening.looks import Check, Looks
 from feature_atlas.etl.opening.machine import Machine, existing, this_machine
 from feature_atlas.etl.opening.memory import require_memory
+from feature_atlas.etl.opening.memory_plan import memory_plan
 from feature_atlas.etl.opening.sizes import Sizes, sizes_of
 from feature_atlas.etl.stages.ablation.ablation import SKILL as ABLATED
 from feature_atlas.etl.stages.dictionary.base_text import TextFile
@@ -86,7 +87,8 @@ def examine(config: RunConfig, home: Path) -> Opening:
     if sizes is not None and machine is not None:
         needed, place = written(config, sizes), str(existing(home))
         looks.at("disk", lambda: require_disk(needed, machine.free_disk, place), str)
-        looks.at("memory", lambda: require_memory(config, sizes, work, machine), str)
+        plan = memory_plan(config, sizes, machine.device_memory)
+        looks.at("memory", lambda: require_memory(plan, config.device, machine), str)
     return Opening(looks.checks, files.inputs, sizes, work, machine)
 
 

@@ -13,9 +13,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from feature_atlas.etl.config.run_config import load_config
 from feature_atlas.etl.inputs.sae_release import find_released
-from feature_atlas.etl.opening.costs import work_of
 from feature_atlas.etl.opening.machine import Machine
 from feature_atlas.etl.opening.memory import require_memory
+from feature_atlas.etl.opening.memory_plan import memory_plan
 from feature_atlas.etl.opening.sizes import Sizes
 from feature_atlas.vlm.chat_template import require_assistant_header
 from feature_atlas.vlm.decoder_inputs import text_model
@@ -103,9 +103,11 @@ def test_a_configuration_fits_the_card_that_it_names(name):
         n_pictures=60_000,
     )
     (gigabytes,) = re.findall(r"GPU with (\d+) GB", said)
-    card = Machine(10**12, int(gigabytes) * 2**30, 256 * 2**30, 3e14, 4e13)
+    card = Machine(10**12, int(gigabytes) * 2**30, 256 * 2**30, 3e14, 4e13, 2e14)
 
-    assert "may not fit" not in require_memory(config, sizes, work_of(config, sizes), card)
+    assert "may not fit" not in require_memory(
+        memory_plan(config, sizes, card.device_memory), "cuda", card
+    )
 
 
 def test_pairs_and_releases_of_the_page_are_in_the_directory():

@@ -14,10 +14,10 @@ from torch import Tensor
 from feature_atlas.dictionary.gate_check import (
     Bounds,
     GateQuality,
-    GateSums,
     Stated,
     add_tokens,
     bounds_of,
+    empty_sums_for,
     out_of_bounds,
 )
 from feature_atlas.dictionary.gate_mistake import Fit, diagnose
@@ -85,7 +85,7 @@ def _with_neighbours(study: Study) -> list[int]:
 
 
 def _quality(sae: Sae, text: list[Tensor]) -> GateQuality:
-    sums = GateSums.empty(*sae.w_enc.shape, sae.w_enc.device)
+    sums = empty_sums_for(sae)
     for residual in text:
         add_tokens(sums, sae, residual.to(sae.w_enc.device))
     return sums.quality()

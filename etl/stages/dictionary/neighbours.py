@@ -7,7 +7,7 @@ are explained better, layers were swapped.
 
 from collections.abc import Container
 
-from feature_atlas.dictionary.gate_check import GateSums, add_tokens
+from feature_atlas.dictionary.gate_check import add_tokens, empty_sums_for
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.stages.dictionary.base_text import HeldOutText
 
@@ -22,7 +22,7 @@ def fvus_beside(sae: Sae, layer: int, text: HeldOutText) -> dict[int, float]:
     """FVU of one layer's dictionary on the residuals of its own layer and of those beside."""
     found = {}
     for j in beside_of(layer, text):
-        sums, left = GateSums.empty(*sae.w_enc.shape, sae.w_enc.device), MOST_TOKENS
+        sums, left = empty_sums_for(sae), MOST_TOKENS
         for residual in text[j]:
             add_tokens(sums, sae, residual[:left].to(sae.w_enc.device))
             left -= len(residual)

@@ -120,6 +120,12 @@ class GateSums(NamedTuple):
         )
 
 
+def empty_sums_for(sae: Sae) -> GateSums:
+    """Nothing counted yet, where the dictionary is."""
+    d_model, d_sae = sae.w_enc.shape
+    return GateSums.empty(d_model, d_sae, str(sae.w_enc.device))
+
+
 @torch.no_grad()
 def add_tokens(
     sums: GateSums,

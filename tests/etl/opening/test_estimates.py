@@ -16,6 +16,7 @@ from feature_atlas.etl.opening.disk import require_disk, written
 from feature_atlas.etl.opening.endpoint import require_endpoint
 from feature_atlas.etl.opening.machine import Machine, existing, product_speed
 from feature_atlas.etl.opening.memory import require_memory
+from feature_atlas.etl.opening.memory_plan import memory_plan
 from feature_atlas.etl.opening.opening import _first_prompt, examine
 from feature_atlas.etl.opening.sizes import Sizes, sizes_of
 from feature_atlas.toy.weights import vlm_path
@@ -38,7 +39,7 @@ LLAVA = Sizes(
     n_test_statements=2_000,
     n_pictures=60_000,
 )
-CARD = Machine(10**12, 80 * 2**30, 256 * 2**30, 3e14, 4e13)
+CARD = Machine(10**12, 80 * 2**30, 256 * 2**30, 3e14, 4e13, 2e14)
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +72,49 @@ def test_a_disk_that_cannot_take_the_run_is_refused_with_what_fills_it(papers):
 
 
 def test_the_shipped_configuration_fits_a_card_of_80_gib(papers):
-    work = work_of(papers, LLAVA)
+    plan = memory_plan(papers, LLAVA, 80e9)
 
-    said = require_memory(papers, LLAVA, work, CARD)
+    said = require_memory(plan, "cuda", CARD)
 
-    assert "the model 16.7 GB" in said
+    assert "in head_attribution (model 16.7 GB, gradients" in said
     assert "may not fit" not in said
-    assert all(one.memory == 0 for one in work if one.stage.startswith("adapt")), "beside the model"
+    assert all(one.total < 72e9 for one in plan), {one.stage: one.total for one in plan}
+
+
+def test_the_papers_plan_is_that_done_by_hand(papers):
+    plan = {one.stage: one for one in memory_plan(papers, LLAVA, 80e9)}
+
+    # two bytes a weight; base model, a dictionary of 2 * 4096 * 32,768 numbers, and its copy
+    assert plan["forward_check"].parts["model"] == 2 * 8.35e9
+    assert plan["gate_check"].total == pytest.approx(16.06e9 + 2 * 1.074e9 + 1e9, rel=1e-3)
+    # weights, gradients, two moments and the start; six float32 numbers a gate of a batch
+    training = plan["adapt: training"].parts
+    assert training["dictionary"] == pytest.approx(5 * 1.074e9, rel=1e-3)
+    assert training["gates"] == 6 * 4 * 4096 * 32_768
+    # six bytes for each weight of an encoder; half of 63 GB holds 27 layers of 1.15 GB
+    harvest = plan["harvest"]
+    assert harvest.at_once == "16 layers"
+    assert harvest.n_passes == 2
+    assert harvest.parts["encoders and sums"] / 16 == pytest.approx(1.15e9, rel=0.1)
+
+
+def test_a_small_card_does_less_at_once(papers):
+    few = papers.model_copy(update={"batch_size": 4})
+    plan = {one.stage: one for one in memory_plan(few, LLAVA, 24e9)}
+
+    assert "model" not in plan["adapt: training"].parts, "it leaves"
+    assert plan["harvest"].n_passes > 8
+    fits = [name for name, one in plan.items() if one.total < 22e9]
+    assert set(plan) - set(fits) == {"head_attribution"}, {n: p.total for n, p in plan.items()}
+    said = require_memory(list(plan.values()), "cuda", CARD._replace(device_memory=24 * 10**9))
+    assert "head_attribution.samples_at_once decides it" in said
+
+
+def test_a_stage_that_cannot_fit_is_refused_with_its_parts(papers):
+    plan = memory_plan(papers, LLAVA, 16e9)
+
+    with pytest.raises(ValueError, match=r"forward_check needs .* GB \(model 16\.7 GB, batch"):
+        require_memory(plan, "cuda", CARD._replace(device_memory=16 * 10**9))
 
 
 def test_adaptation_runs_the_model_once_for_the_layers_that_fit(papers):
@@ -89,13 +126,6 @@ def test_adaptation_runs_the_model_once_for_the_layers_that_fit(papers):
     assert adapted["adapt-pictures"] == pytest.approx(5 * 5_240 * prompt, rel=1e-3)
 
 
-def test_dictionaries_that_main_memory_cannot_hold_are_refused(papers):
-    small = CARD._replace(main_memory=16 * 2**30)
-
-    with pytest.raises(ValueError, match=r"base dictionaries need 34\.4 GB of main memory"):
-        require_memory(papers, LLAVA, work_of(papers, LLAVA), small)
-
-
 def test_the_harvest_of_one_prompt_is_two_operations_a_weight_and_token(papers):
     control = papers.harvest.model_copy(update={"n_control": 1})
     one = LLAVA._replace(n_base=1, n_train_statements=0)
@@ -104,9 +134,14 @@ def test_the_harvest_of_one_prompt_is_two_operations_a_weight_and_token(papers):
     harvest = next(work for work in work_of(config, one) if work.stage == "harvest")
 
     # the question, on the mean image and without: three prompts
-    assert harvest.model == pytest.approx(3 * 2 * (8.03e9 * 620 + 0.32e9 * 576))
-    assert harvest.saes == pytest.approx(3 * 620 * 32 * 2 * 4096 * 32_768)
-    assert harvest.seconds(CARD) == pytest.approx(harvest.model / 3e14 + harvest.saes / 4e13)
+    forward = 3 * 2 * (8.03e9 * 620 + 0.32e9 * 576)
+    encoded = 3 * 620 * 32 * 2 * 4096 * 32_768
+    assert harvest.model == pytest.approx(forward + encoded), "certified: in bfloat16"
+    exact = config.harvest.model_copy(update={"encoder": "exact"})
+    works = work_of(config.model_copy(update={"harvest": exact}), one)
+    harvest = next(work for work in works if work.stage == "harvest")
+    assert (harvest.model, harvest.float32) == pytest.approx((forward, encoded))
+    assert harvest.seconds(CARD) == pytest.approx(forward / 3e14 + encoded / 4e13)
 
 
 def test_regimes_without_their_model_cost_nothing(papers):
