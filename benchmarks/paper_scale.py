@@ -6,7 +6,8 @@
 The stages are those of a build, run one after another in this process on random weights; nothing
 is published. Achieved operations are the products that torch ran, over the measured rate of one
 large product in the same kind of number. The paper's hours are its operations by arithmetic (as
-`feature-atlas doctor` counts them) at the rate that the stage reached here.
+`feature-atlas doctor` counts them) at the share of the rate that the stage reached here; its memory
+is that of `doctor`'s plan, which stands beside what this run held.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import torch
 from stage_cost import GIGA, Cost, copy_speed, measured, product_speed
 from true_widths import Scale, paper_config, write_paper
 
+from feature_atlas.dictionary.products import products
 from feature_atlas.etl.config.causes import (
     AblationConfig,
     AttributionConfig,
@@ -37,9 +39,31 @@ from feature_atlas.etl.config.features import (
     NeutralConfig,
     SelectionConfig,
 )
-from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.config.run_config import RunConfig, load_config
+from feature_atlas.etl.opening.costs import work_of
+from feature_atlas.etl.opening.sizes import Sizes
 from feature_atlas.etl.pipeline import run_method
 from feature_atlas.etl.study import open_run
+
+PAPERS = Path(__file__).parents[1] / "configs" / "llava_more.yaml"
+PAPER = Sizes(
+    text_parameters=8_030_000_000,
+    vision_parameters=320_000_000,
+    depth=32,
+    n_heads=32,
+    n_layers=32,
+    d_model=4096,
+    d_sae=32_768,
+    image_tokens=576,
+    text_tokens=20,
+    prompt_tokens=656,
+    n_adapt=50_000,
+    n_base=50_000,
+    n_train_statements=7_680,
+    n_test_statements=2_195,
+    n_pictures=70_000,
+)
+"""LLaVA-MORE 8B with Llama Scope, VQAv2 and VSR's random split."""
 
 
 def main() -> None:
@@ -56,8 +80,8 @@ def main() -> None:
         print(f"wrote the world in {time.perf_counter() - began:.0f} s", flush=True)
         config = small(folder, scale, asked)
         costs = run_stages(config, folder / "home", asked)
-    table = rows_of(costs, rates)
-    print(table)
+    print(rows_of(costs, rates))
+    print(paper_hours(costs, rates))
     if asked.output:
         asked.output.write_text(
             json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1)
@@ -169,18 +193,50 @@ def rows_of(costs: list[Cost], rates: dict[str, float] | None) -> str:
     return "\n".join(lines)
 
 
+def paper_hours(costs: list[Cost], rates: dict[str, float]) -> str:
+    """The paper's run at the shares of the rates that stages reached here, in Markdown."""
+    lines = [
+        "| stage | PFLOP model | float32 | TF32 | share of the rate | hours |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    total = 0.0
+    for work in work_of(load_config(PAPERS), PAPER):
+        of = [cost for cost in costs if cost.stage.startswith(work.stage)]
+        least, seconds = sum(_least(c, rates) for c in of), sum(c.seconds for c in of)
+        if not least:
+            continue
+        at_best = (
+            work.model / rates["bfloat16"]
+            + work.float32 / rates["float32"]
+            + work.tf32 / rates["tf32"]
+        )
+        hours = at_best * seconds / least / 3600
+        total += hours
+        kinds = " | ".join(f"{n / 1e15:.1f}" for n in (work.model, work.float32, work.tf32))
+        lines.append(f"| {work.stage} | {kinds} | {least / seconds:.0%} | {hours:.2f} |")
+    return "\n".join([*lines, f"| all | | | | | {total:.1f} |"])
+
+
 def _least(cost: Cost, rates: dict[str, float]) -> float:
     """Seconds that its products would take at the measured rate."""
-    return sum(n / rates.get(name, rates["float32"]) for name, n in cost.operations.items())
+    trains = cost.stage.startswith("adapt")  # float32 whose factors may be rounded
+    of = rates | ({"float32": rates["tf32"]} if trains else {})
+    return sum(n / of.get(name, of["float32"]) for name, n in cost.operations.items())
 
 
 def _rates(device: str) -> dict[str, float]:
     size = 8192 if device.startswith("cuda") else 2048
     return {
         "float32": product_speed(device, torch.float32, size),
+        "tf32": _rounded_speed(device, size),
         "bfloat16": product_speed(device, torch.bfloat16, size),
         "copy": copy_speed(device, 2**30 if device.startswith("cuda") else 2**28),
     }
+
+
+def _rounded_speed(device: str, size: int) -> float:
+    with products("tf32", device):
+        return product_speed(device, torch.float32, size)
 
 
 def _device(device: str) -> str:

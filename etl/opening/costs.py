@@ -8,9 +8,9 @@
                 times
     resumed     half a forward, as the layers of features lie spread over the depth
 
-Seconds are operations over the speed of one product of their kind on this machine; reading, writing and drawing
-are not in them, nor what a small model loses to overhead. Where a stage's work depends on what is
-found before it, the configuration's own limits are taken, or `N_CANDIDATES`.
+Seconds are operations over the speed of one product of their kind on this machine; reading, writing
+and drawing are not in them, nor what a small model loses to overhead. Where a stage's work depends
+on what is found before it, the configuration's own limits are taken, or `N_CANDIDATES`.
 """
 
 from collections.abc import Iterator
