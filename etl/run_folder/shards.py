@@ -86,8 +86,13 @@ class Work:
         """Compute a shard and keep its result; whoever does it gets the same."""
         function = self._compute or _function(self.facts["function"])
         result = function(self.folder.parents[1], self.facts["shards"][number])
-        if self.folder.is_dir():  # else the stage was finished meanwhile
+        if self._is_current():
             write_result(self._file(number), result)
+
+    def _is_current(self) -> bool:
+        """Whether the stage was neither finished nor begun otherwise meanwhile."""
+        file = self.folder / "work.json"
+        return file.is_file() and json.loads(file.read_text()) == self.facts
 
     def compute_next(self, first: int = 0) -> bool:
         """Compute the next shard that nobody has; False: there is none."""

@@ -5,11 +5,12 @@
     <stage>/training_curve.<n>.parquet      one file a regime
 
 Each dictionary trains by itself, from residuals that a pass has left on disk (`residual_pass`): one
-layer and one regime at a time, without the model. A killed stage goes on with the dictionary that
-it was at, to the same bytes.
+layer and one regime at a time, without the model. It is a shard. A killed stage goes on with the
+dictionary that it was at, to the same bytes.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,17 +83,23 @@ def training_facts(study: Study, regime: str, layer: int) -> dict[str, np.ndarra
     return read_arrays(study.run, stage, f"training.{regime}.{layer}")
 
 
+class Part(NamedTuple):
+    """A shard: one dictionary."""
+
+    stream: str
+    layer: int
+    regime: str
+
+
 def run_adapt(run: Path, stream: str) -> Stage:
     """Train a stream's regimes, layer by layer."""
     study = open_study(run)
-    name, params = _stage(stream), _params(study, stream)
-    reads = [] if stream == "base-text" else ["samples"]
-    unfinished = Unfinished(run, name, stage_key(run, name, params, reads))
+    unfinished = _unfinished(study, stream)
     done = run_stage(
         run,
-        name,
-        params=params,
-        reads=reads,
+        _stage(stream),
+        params=_params(study, stream),
+        reads=_reads(stream),
         body=lambda output: _adapt(output, study, stream, unfinished),
     )
     unfinished.remove()
@@ -104,23 +111,44 @@ def _adapt(output: StageOutput, study: Study, stream: str, unfinished: Unfinishe
     if has_no_null and stream == "prompts":
         output.warn(NO_NULL)
     unfinished.open()
-    source, regimes = ActivationStream(study, stream), _regimes_of(study, stream)
-    left = [
-        (layer, regime)
-        for layer in study.layers
-        for regime in regimes
-        if unfinished.finished(dictionary_name(regime, layer)) is None
-    ]
-    layers = list(dict.fromkeys(layer for layer, _ in left))
-    residuals = CachedResiduals(source, unfinished.residuals, layers)
-    for layer in layers:
-        stored = residuals.of(layer)
-        for regime in (regime for i, regime in left if i == layer):
-            train_dictionary(source, stored, regime, unfinished)
-        residuals.drop(layer)
+    regimes = _regimes_of(study, stream)
+
+    def is_finished(layer: int) -> bool:
+        return all(unfinished.finished(dictionary_name(regime, layer)) for regime in regimes)
+
+    left = [layer for layer in study.layers if not is_finished(layer)]
+    residuals = CachedResiduals(ActivationStream(study, stream), unfinished.residuals, left)
+    while left:
+        layers = residuals.together(left[0])
+        parts = [Part(stream, layer, regime) for layer in layers for regime in regimes]
+        for part, _ in zip(parts, output.in_shards(train, parts, f"-{layers[0]}"), strict=True):
+            if part.regime == regimes[-1]:
+                residuals.drop(part.layer)
+        left = [layer for layer in left if layer not in layers]
     for regime in regimes:
         folders = {i: unfinished.finished(dictionary_name(regime, i)) for i in study.layers}
         gather_adaptation(output, regime, {i: f for i, f in folders.items() if f is not None})
+
+
+def train(run: Path, part: Part) -> None:
+    """Train a dictionary from residuals that are there, unless it is finished."""
+    study, (stream, layer, regime) = open_study(run), part
+    unfinished, source = _unfinished(study, stream), ActivationStream(study, stream)
+    if unfinished.finished(dictionary_name(regime, layer)) is None:
+        stored = CachedResiduals(source, unfinished.residuals, [layer]).find(layer)
+        if stored is None:
+            raise FileNotFoundError(f"no residuals of layer {layer} in {unfinished.residuals}.")
+        train_dictionary(source, stored, regime, unfinished)
+
+
+def _unfinished(study: Study, stream: str) -> Unfinished:
+    name = _stage(stream)
+    key = stage_key(study.run, name, _params(study, stream), _reads(stream))
+    return Unfinished(study.run, name, key)
+
+
+def _reads(stream: str) -> list[str]:
+    return [] if stream == "base-text" else ["samples"]
 
 
 def _params(study: Study, stream: str) -> dict[str, object]:

@@ -45,13 +45,19 @@ class CachedResiduals:
 
     def of(self, layer: int) -> StoredLayer:
         """One layer's, after a pass if they are not there."""
-        found = self._find(layer)
+        found = self.find(layer)
         if found is None:
             self._run_pass(self.layers[self.layers.index(layer) :])
-            found = self._find(layer)
+            found = self.find(layer)
         if found is None:
             raise RuntimeError(f"a pass over {self.stream.stream} left no layer {layer}.")
         return found
+
+    def together(self, layer: int) -> list[int]:
+        """The layer, after a pass if it is not there, and those behind it that are."""
+        self.of(layer)
+        behind = self.layers[self.layers.index(layer) :]
+        return [other for other in behind if self.find(other) is not None]
 
     def drop(self, layer: int) -> None:
         """No regime of the stream needs the layer any more."""
@@ -63,7 +69,8 @@ class CachedResiduals:
     def _folders(self) -> list[Path]:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
-    def _find(self, layer: int) -> StoredLayer | None:
+    def find(self, layer: int) -> StoredLayer | None:
+        """One layer's, if a pass has left them."""
         for folder in self._folders():
             index = read_index(folder)
             is_there = (folder / f"train.{layer}").is_file()
@@ -74,7 +81,7 @@ class CachedResiduals:
     def _run_pass(self, layers: Sequence[int]) -> None:
         """All that trains, once, for the first of these layers and as many more as fit."""
         folder = self.folder / str(layers[0])
-        missing = [layer for layer in layers if self._find(layer) is None]
+        missing = [layer for layer in layers if self.find(layer) is None]
         taken, of_this = stored_bytes(self.folder), stored_bytes(folder)
         free = shutil.disk_usage(self.folder.parent).free + taken
         room = room_for_residuals(self.stream.study.config.adapt, free) - (taken - of_this)
