@@ -47,7 +47,7 @@ def memory_plan(config: RunConfig, sizes: Sizes, card: float) -> list[StageMemor
     of = Held(config, sizes)
     return [
         of.passes("forward_check", 1),
-        *([of.gate_check()] if config.base_model is not None else []),
+        *([of.gate_check(card)] if config.base_model is not None else []),
         of.passes("adapt: residuals", sizes.n_layers),
         of.training(card),
         of.harvest(card),
@@ -78,10 +78,10 @@ class Held:
         prompts = f"{self.config.batch_size} prompts"
         return StageMemory(stage, prompts, {"model": self.model, "batch": self.batch(n_layers)})
 
-    def gate_check(self) -> StageMemory:
+    def gate_check(self, card: float) -> StageMemory:
         """The base model comes beside the VLM, or in its place; dictionaries one by one."""
         parts = {"base model": self.base_model, "dictionary": 2 * self.dictionary, "gates": GATES}
-        return StageMemory("gate_check", "1 dictionary", parts)
+        return StageMemory("gate_check", "1 dictionary", self._beside(parts, card))
 
     def training(self, card: float) -> StageMemory:
         """One dictionary: where it starts, weights, gradients, two moments, and a batch's gates."""
@@ -89,9 +89,12 @@ class Held:
             "dictionary": 5 * self.dictionary,
             "gates": 24.0 * self.config.adapt.batch_size * self.sizes.d_sae,
         }
-        if sum(parts.values()) + self.model <= card:
-            parts["model"] = self.model
-        return StageMemory("adapt: training", "1 dictionary", parts)
+        return StageMemory("adapt: training", "1 dictionary", self._beside(parts, card))
+
+    def _beside(self, parts: dict[str, float], card: float) -> dict[str, float]:
+        """With the VLM, which stays where there is room and else comes again later."""
+        stays = sum(parts.values()) + self.model <= card
+        return {"model": self.model, **parts} if stays else parts
 
     def harvest(self, card: float) -> StageMemory:
         """As many layers as half of what is free holds, of encoders and sums."""

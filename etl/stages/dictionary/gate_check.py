@@ -76,6 +76,8 @@ def _write(output: StageOutput, study: Study, base: BaseModelConfig | None) -> N
             f"{base.n_gate_tokens}: base_model.text is short"
         )
     output.table("gate_check", _columns(qualities, stated))
+    if "refit" not in study.config.adapt.regimes:
+        study.drop("base_model")  # nothing else asks for it
 
 
 def _with_neighbours(study: Study) -> list[int]:

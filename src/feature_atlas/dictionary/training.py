@@ -226,7 +226,10 @@ def sae_trainer(sae: Sae, plan: TrainingPlan, mean_l0: float | None = None) -> "
         feature_sampling_window=plan.n_steps + 1,
     )
     trainable = to_training_sae(sae, device=plan.device, mean_l0=mean_l0)
-    return SAETrainer(config, trainable, data_provider=iter(()))
+    trainer = SAETrainer(config, trainable, data_provider=iter(()))
+    if torch.device(plan.device).type == "cuda":  # one pass over the weights: a tenth of a step
+        trainer.optimizer.param_groups[0].update(fused=True, foreach=False)
+    return trainer
 
 
 _COUNTERS = ("n_training_steps", "n_training_samples", "n_frac_active_samples")
