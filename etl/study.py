@@ -37,9 +37,10 @@ from feature_atlas.etl.inputs.prompt_record import describe_prompt, require_same
 from feature_atlas.etl.inputs.prompt_workers import made_prompts
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.inputs.skeletons import image_text_skeleton
-from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import SCRATCH, read_arrays, read_json
 from feature_atlas.etl.run_folder.claims import awaited
 from feature_atlas.etl.run_folder.provenance import libraries
+from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
 from feature_atlas.vlm.residual_stream import decoder_layers

@@ -30,7 +30,8 @@ from feature_atlas.etl.config.inputs import (
     VlmConfig,
 )
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.run_folder.artifacts import read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import read_json
+from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.toy.base_sae import D_SAE
 from feature_atlas.toy.weights import language_model_path, sae_path, training_record, vlm_path
 from feature_atlas.toy.world import write_world

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from feature_atlas.etl.config.run_config import stable_hash
-from feature_atlas.etl.run_folder.artifacts import FORMAT, read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import FORMAT, read_json
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
+from feature_atlas.etl.run_folder.whole_files import write_json
 
 
 def write_run_manifest(run: Path) -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_atlas.etl.run_folder.artifacts import StageOutput, write_json
+from feature_atlas.etl.run_folder.artifacts import StageOutput
+from feature_atlas.etl.run_folder.whole_files import write_json
 
 
 def write_inputs(run: Path, layers: Sequence[int] = (0,), d_sae: int = 64) -> None:

@@ -23,7 +23,7 @@ from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_o
 from feature_atlas.etl.stages.features.harvest import STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 
-CANDIDATES_PER_PART = 64
+CANDIDATES_PER_PART = 128
 
 
 class Cost(NamedTuple):

@@ -22,7 +22,8 @@ import torch
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.dictionary.training import Adaptation
 from feature_atlas.etl.inputs.saes import load_sae, save_sae
-from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json
+from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.etl.study import Study
 from feature_atlas.features.decoder_cosine import best_base_match, decoder_cosine
 

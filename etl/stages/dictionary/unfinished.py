@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from feature_atlas.etl.run_folder.artifacts import read_json, write_json
+from feature_atlas.etl.run_folder.artifacts import read_json
+from feature_atlas.etl.run_folder.whole_files import write_json
 
 log = logging.getLogger(__name__)
 

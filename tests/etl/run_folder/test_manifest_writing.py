@@ -7,10 +7,11 @@ import pytest
 from bare_run import write_part
 
 from feature_atlas.etl.run_folder import artifacts
-from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage, write_json
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_json, run_stage
 from feature_atlas.etl.run_folder.manifest import read_manifest
 from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.run_folder.provenance import code_version, libraries
+from feature_atlas.etl.run_folder.whole_files import write_json
 
 HASH = "a" * 64
 

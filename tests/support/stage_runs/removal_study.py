@@ -22,7 +22,7 @@ from feature_atlas.etl.config.causes import (
     SteeringConfig,
 )
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.run_folder.artifacts import write_json
+from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.study import Study, open_run, open_study

@@ -17,7 +17,8 @@ from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.causes import AttributionConfig, ExactPatchConfig, KnockoutConfig
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage, write_json
+from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
+from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
