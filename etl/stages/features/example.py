@@ -5,6 +5,7 @@ over just those gives each feature's activation on every text token, so many sam
 are assembled with array operations, never one by one.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from rich.progress import track
-from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
@@ -130,28 +130,32 @@ def _spread(reservoir: SpreadExamples, top: TopExamples, n_spread: int) -> Kept:
     return Kept(feature, rank, *(column.numpy() for column in columns))
 
 
-@torch.no_grad()
 def show(run: Path, part: Part) -> Shown:
     """Encode the text tokens of some samples, by as many layers at once as fit."""
-    study, (source, numbers) = open_study(run), part
-    split = SOURCES[source]
-    wanted = np.array(numbers) - study.first_number[split]
+    study, part = open_study(run), Part(*part)
+    first, *others = (_show_group(study, part, layers) for layers in layer_groups(study))
+    for other in others:
+        first.codes.update(other.codes)
+    return first
+
+
+@torch.no_grad()
+def _show_group(study: Study, part: Part, layers: Sequence[int]) -> Shown:
+    split, encoders = SOURCES[part.source], text_encoders(study, layers)
+    wanted = np.array(part.samples) - study.first_number[split]
     samples = [study.samples[split][row] for row in wanted]
-    codes: dict[int, list[SparseCodes]] = {layer: [] for layer in study.layers}
-    text: list[tuple[Tensor, Tensor]] = []
-    for layers in layer_groups(study):
-        encoders = text_encoders(study, layers)
-        n_batches = -(-len(samples) // study.config.batch_size)
-        text.clear()  # the same for every group
-        for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
-            tokens = harvest(study.vlm.model, batch, layers).only(TEXT_ROLES)
-            for layer, encoder in encoders.items():
-                codes[layer].append(_on_cpu(encoder.encode(tokens.residuals[layer])))
-            is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
-            text.append((batch.input_ids[is_text].cpu(), is_text.sum(1).cpu()))
-    ids, lengths = (torch.cat(column).numpy() for column in zip(*text, strict=True))
+    codes: dict[int, list[SparseCodes]] = {layer: [] for layer in layers}
+    ids, lengths = [], []
+    n_batches = -(-len(samples) // study.config.batch_size)
+    for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
+        tokens = harvest(study.vlm.model, batch, layers).only(TEXT_ROLES)
+        for layer, encoder in encoders.items():
+            codes[layer].append(_on_cpu(encoder.encode(tokens.residuals[layer])))
+        is_text = torch.isin(batch.roles, torch.tensor(TEXT_ROLES, device=batch.roles.device))
+        ids.append(batch.input_ids[is_text].cpu())
+        lengths.append(is_text.sum(1).cpu())
     joined = {layer: SparseCodes.joined(parts) for layer, parts in codes.items()}
-    return Shown(np.array(numbers), joined, ids, lengths)
+    return Shown(np.array(part.samples), joined, torch.cat(ids).numpy(), torch.cat(lengths).numpy())
 
 
 def _on_cpu(codes: SparseCodes) -> SparseCodes:

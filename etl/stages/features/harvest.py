@@ -102,21 +102,28 @@ def parts_of(study: Study) -> list[Part]:
 
 def gather(run: Path, part: Part) -> Gathered:
     """Run the questions of a part once for each group of layers."""
-    study, part = open_study(run), Part(*part)
-    gathered = Gathered({}, {})
+    study, part, gathered = open_study(run), Part(*part), Gathered({}, {})
     for layers in layer_groups(study):
-        encoders = text_encoders(study, layers)
-        of_layers = {
-            layer: empty_sums(study, encoder.d_sae, part.split, part.condition)
-            for layer, encoder in encoders.items()
-        }
-        for batch in _batches(study, part, layers):
-            for layer, encoder in encoders.items():
-                codes = encoder.encode(batch.tokens.residuals[layer])
-                _add(of_layers[layer], part, layer, codes, batch, study)
-        gathered.layers.update({layer: in_main_memory(of) for layer, of in of_layers.items()})
-        gathered.encoded.update({layer: Encoded.by(of) for layer, of in encoders.items()})
+        of_group = _gather_group(study, part, layers)  # nothing of it stays on the device
+        gathered.layers.update(of_group.layers)
+        gathered.encoded.update(of_group.encoded)
     return gathered
+
+
+def _gather_group(study: Study, part: Part, layers: Sequence[int]) -> Gathered:
+    encoders = text_encoders(study, layers)
+    gathered = {
+        layer: empty_sums(study, encoder.d_sae, part.split, part.condition)
+        for layer, encoder in encoders.items()
+    }
+    for batch in _batches(study, part, layers):
+        for layer, encoder in encoders.items():
+            codes = encoder.encode(batch.tokens.residuals[layer])
+            _add(gathered[layer], part, layer, codes, batch, study)
+    return Gathered(
+        {layer: in_main_memory(of_layer) for layer, of_layer in gathered.items()},
+        {layer: Encoded.by(encoder) for layer, encoder in encoders.items()},
+    )
 
 
 def _rows(study: Study, split: str, condition: str) -> Sequence[int]:

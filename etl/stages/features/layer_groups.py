@@ -21,6 +21,7 @@ def _layers_that_fit(study: Study) -> int:
     device = torch.device(study.config.device)
     if device.type != "cuda":
         return len(study.layers)
+    _ = study.vlm  # its weights take their room before what is left is counted
     d_sae, d_model = study.inputs["sae_set"]["d_sae"], study.inputs["sae_set"]["d_model"]
     sums = empty_sums(study, d_sae, BASE, "real")
     one = 6 * d_sae * d_model + sum(tensor.nbytes for tensor in tree_leaves(sums))

@@ -244,13 +244,14 @@ def test_the_same_is_gathered_of_all_layers_together_and_of_one_after_another(
 ) -> None:
     patched(monkeypatch)
     part = harvest.parts_of(study)[0]
-    together = harvest.gather(study.run, part)
+    shown = example.Part("vqav2", list(range(8)))
+    together = harvest.gather(study.run, part), example.show(study.run, shown)
     one = study.config.harvest.model_copy(update={"layers_at_once": 1})
     monkeypatch.setattr(study, "config", study.config.model_copy(update={"harvest": one}))
 
-    apart = harvest.gather(study.run, part)
+    apart = harvest.gather(study.run, part), example.show(study.run, shown)
 
-    assert list(apart.layers) == list(LAYERS)
+    assert list(apart[0].layers) == list(apart[1].codes) == list(LAYERS)
     pairs = zip(tree_leaves(apart), tree_leaves(together), strict=True)
     assert all(torch.equal(torch.as_tensor(one), torch.as_tensor(two)) for one, two in pairs)
 
