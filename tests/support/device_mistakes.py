@@ -19,7 +19,7 @@ _COPIES = {_aten._to_copy, _aten.copy_}
 _UNORDERED = {
     *(_aten.index_add, _aten.index_add_, _aten.scatter_add, _aten.scatter_add_),
     *(_aten.put, _aten.put_, _aten.histc, _aten.bincount, _aten.cumsum, _aten.cumsum_),
-    *(_aten.kthvalue, _aten.nll_loss2d_forward, _aten._embedding_bag_backward),
+    *(_aten.kthvalue, _aten.nll_loss2d_forward),
     *(_aten.upsample_bilinear2d_backward, _aten.upsample_bicubic2d_backward),
 }
 """Those of torch's list of nondeterministic ones on CUDA that this code could come to."""

@@ -209,10 +209,13 @@ def _untrained(
     from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
 
+    from feature_atlas.dictionary.sparse_topk import SparseTopK
+
     topk = {"aux_loss_coefficient": aux_loss_coefficient}
     topk |= {"rescale_acts_by_decoder_norm": gate.sees_norms}
     if isinstance(gate, TopK):
-        return TopKTrainingSAE(TopKTrainingSAEConfig(**common, **topk, k=gate.k))
+        kind = TopKTrainingSAE if aux_loss_coefficient else SparseTopK
+        return kind(TopKTrainingSAEConfig(**common, **topk, k=gate.k))
     if mean_l0 is None:
         trainable = JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**common, l0_coefficient=0.0))
         trainable.threshold.requires_grad_(False).copy_(gate.theta)
