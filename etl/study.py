@@ -46,6 +46,11 @@ from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
 from feature_atlas.vlm.residual_stream import decoder_layers
 from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
 
+SPARED = 0.05
+"""Of a card: left free beside what is counted."""
+LARGE = 2**30
+"""In main memory: what needs more has it without the models, which are read again in seconds."""
+
 
 class Inputs(NamedTuple):
     """The identity of a run, before anything is computed."""
@@ -147,12 +152,15 @@ class Study:
             torch.cuda.empty_cache()
 
     def make_room(self, n_bytes: int) -> None:
-        """Both models leave a GPU that has no room for so much beside them."""
+        """Models leave a GPU that has no room for so much beside them; main memory, if large."""
         if self.config.device.startswith("cuda"):
             torch.cuda.empty_cache()
-            free, _ = torch.cuda.mem_get_info(self.config.device)
-            if free < n_bytes:
-                self.drop("vlm", "base_model")
+            free, whole = torch.cuda.mem_get_info(self.config.device)
+            is_full = free - SPARED * whole < n_bytes
+        else:
+            is_full = n_bytes > LARGE
+        if is_full:
+            self.drop("vlm", "base_model")
 
     @cached_property
     def base(self) -> BaseSaes:

@@ -4,8 +4,8 @@
                 of the vision tower and image token
     backward    twice a forward
     encode      2 * d_model * d_sae operations for each token and layer
-    train       12 * d_model * d_sae for each token, layer and regime: encode and decode, three
-                times
+    train       10 * d_model * d_sae for each token, layer and regime: encode, decode, and the
+                gradients of both; a TopK leaves out most of it, and then waits for memory
     resumed     half a forward, as the layers of features lie spread over the depth
 
 Seconds are operations over the speed of one product of their kind on this machine; reading, writing
@@ -134,7 +134,7 @@ def _adaptation(of: Arithmetic) -> Iterator[Work]:
             once = of.forward(plan.n_prompts)
         else:
             once = plan.n_prompts * without_picture
-        trained = 6 * of.encode(adapt.n_tokens)
+        trained = 5 * of.encode(adapt.n_tokens)
         judged = 2 * of.encode(adapt.n_held_out) * adapt.n_evaluations * N_ROLES
         steps = len(regimes) * trained
         exact, rounded = (steps, 0.0) if adapt.products == "float32" else (0.0, steps)

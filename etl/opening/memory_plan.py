@@ -11,6 +11,9 @@ from typing import NamedTuple
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.costs import Arithmetic, harvest_bytes
 from feature_atlas.etl.opening.sizes import Sizes
+from feature_atlas.etl.stages.dictionary.train_dictionary import training_bytes
+from feature_atlas.etl.stages.features.neutral_runs import KEYS_SHARE
+from feature_atlas.etl.study import SPARED
 
 BATCH_WIDTHS = 20
 """Numbers of a token that are there together while it goes through a layer, in widths of the
@@ -21,8 +24,6 @@ GRADIENTS = 20 * 10**9 / (8 * 10**9 * 700)
 in bfloat16."""
 GATES = 10**9
 """Of a block of tokens while it is encoded: their gates, bounds and candidates."""
-KEYS_SHARE = 0.3
-"""Of free memory, for keys of pictures that neutral prompts share."""
 
 
 class StageMemory(NamedTuple):
@@ -84,16 +85,15 @@ class Held:
         return StageMemory("gate_check", "1 dictionary", self._beside(parts, card))
 
     def training(self, card: float) -> StageMemory:
-        """One dictionary: where it starts, weights, gradients, two moments, and a batch's gates."""
-        parts = {
-            "dictionary": 5 * self.dictionary,
-            "gates": 24.0 * self.config.adapt.batch_size * self.sizes.d_sae,
-        }
-        return StageMemory("adapt: training", "1 dictionary", self._beside(parts, card))
+        """One dictionary, with all that trains it."""
+        of = self.sizes
+        one = float(training_bytes(self.config.adapt.batch_size, of.d_model, of.d_sae))
+        parts = self._beside({"dictionary": one}, card)
+        return StageMemory("adapt: training", "1 dictionary", parts)
 
     def _beside(self, parts: dict[str, float], card: float) -> dict[str, float]:
         """With the VLM, which stays where there is room and else comes again later."""
-        stays = sum(parts.values()) + self.model <= card
+        stays = sum(parts.values()) + self.model <= (1 - SPARED) * card
         return {"model": self.model, **parts} if stays else parts
 
     def harvest(self, card: float) -> StageMemory:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from feature_atlas.dictionary.adapt import REGIME_ROLES, starting_point
 from feature_atlas.dictionary.reconstruction import held_out
-from feature_atlas.dictionary.sae import Sae
 from feature_atlas.dictionary.shuffle_buffer import mixed_batches
 from feature_atlas.dictionary.training import Adaptation, Training, TrainingPlan
 from feature_atlas.etl.config.run_config import stable_hash
@@ -65,7 +64,8 @@ def _trained(
 
 def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
     plan, roles, layer = _plan(study, stored.layer), REGIME_ROLES[regime], stored.layer
-    study.make_room(training_bytes(plan, study.base.in_main_memory(layer)))
+    of = study.inputs["sae_set"]
+    study.make_room(training_bytes(plan.batch_size, of["d_model"], of["d_sae"]))
     residual, of_role = stored.held_out()
     judged = held_out(residual.to(plan.device), of_role.to(plan.device), [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], _start_seed(study, layer))
@@ -79,10 +79,10 @@ def _batches(source: ActivationStream, stored: StoredLayer, training: Training) 
     return one_ahead(stored.rows(chosen) for chosen in islice(numbers, training.n_steps, None))
 
 
-def training_bytes(plan: TrainingPlan, sae: Sae) -> int:
-    """On the device: where it starts, weights, gradients, two moments, and a batch's gates."""
-    dictionary = 2 * sae.w_dec.numel() * 4
-    return 5 * dictionary + 6 * 4 * plan.batch_size * len(sae.w_dec)
+def training_bytes(batch_size: int, d_model: int, d_sae: int) -> int:
+    """On the device: where it starts, weights, gradients and two moments, all in float32; and ten
+    bytes for each gate of a batch, as measured."""
+    return 5 * 4 * 2 * d_model * d_sae + 10 * batch_size * d_sae
 
 
 def _start_seed(study: Study, layer: int) -> int:
