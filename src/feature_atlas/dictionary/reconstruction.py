@@ -92,12 +92,13 @@ def held_out(
     A ValueError if one of ``role_sets`` has no tokens that vary; a single role that has none (the
     constant BOS) is left out.
     """
+    roles = roles.to(residual.device)
     single = [(Role(role),) for role in roles.unique().tolist()]
     wanted = list(dict.fromkeys([*role_sets, *single]))
     members = {chosen: _first(roles, chosen, n_tokens) for chosen in wanted}
     kept = torch.cat(list(members.values())).unique()  # sorted: the order of the stream
     places = {chosen: torch.searchsorted(kept, found) for chosen, found in members.items()}
-    judged = _held_out(residual[kept.to(residual.device)], places)
+    judged = _held_out(residual[kept], places)
     _require_variance(judged, role_sets)
     return judged
 
