@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from databases import SETTINGS, create_database, temporary_database
+from pretended_device import register
 from run_folder import write_run_folder
 from sqlalchemy import Engine
 
@@ -25,6 +26,8 @@ from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
+
+register()  # torch counts its devices when it first runs backwards, in whatever test that is
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,9 +40,10 @@ def test_it_installs_the_locked_packages_and_then_the_atlas_alone(steps):
     installs = [rest for rest in arguments(steps, "RUN") if rest.startswith("pip install ")]
 
     assert installs == [
-        "pip install -r requirements.lock",
+        "pip install -r requirements-workers.lock",
         "pip install --no-deps --no-build-isolation .",
     ]
+    assert "\n-r requirements.lock\n" in (ROOT / "requirements-workers.lock").read_text()
     locked = (ROOT / "requirements.lock").read_text()
     assert "\nsetuptools==" in locked  # what builds it without isolation
 

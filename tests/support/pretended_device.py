@@ -27,7 +27,7 @@ _watch = Watch()
 def pretended_device() -> Iterator[list[Mistake]]:
     """Within it ``DEVICE`` can be computed on; yields the mistakes, which grow."""
     global _watch
-    _register()
+    register()
     _watch = Watch()
     with _FromNothing():
         yield _watch.found
@@ -128,8 +128,11 @@ class _Backend(_DummyBackendModule):
 _KERNELS = torch.library.Library("aten", "IMPL")
 
 
-def _register() -> None:
-    """Once per process. The kernels are those that torch calls where no mode sees it."""
+def register() -> None:
+    """Once per process, before its first backward pass.
+
+    The kernels are those that torch calls where no mode sees it.
+    """
     if hasattr(torch, "pretended"):
         return
     _setup_privateuseone_for_python_backend("pretended", _Backend())
