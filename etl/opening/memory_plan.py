@@ -12,6 +12,7 @@ from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.costs import Arithmetic, harvest_bytes
 from feature_atlas.etl.opening.sizes import Sizes
 from feature_atlas.etl.stages.dictionary.train_dictionary import training_bytes
+from feature_atlas.etl.stages.features.layer_groups import encoder_bytes
 from feature_atlas.etl.stages.features.neutral_runs import KEYS_SHARE
 from feature_atlas.etl.study import SPARED
 
@@ -98,9 +99,8 @@ class Held:
 
     def harvest(self, card: float) -> StageMemory:
         """As many layers as half of what is free holds, of encoders and sums."""
-        # an encoder in float32 and its copy in bfloat16
-        encoder = 6.0 * self.sizes.d_model * self.sizes.d_sae
-        one = encoder + harvest_bytes(self.config) * self.sizes.d_sae
+        encoder = encoder_bytes(self.sizes.d_model, self.sizes.d_sae)
+        one = float(encoder + harvest_bytes(self.config) * self.sizes.d_sae)
         asked = self.config.harvest.layers_at_once
         n = asked or max(1, int((card - self.model) // (2 * one)))
         n_passes = -(-self.sizes.n_layers // n)

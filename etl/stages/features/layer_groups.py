@@ -16,6 +16,11 @@ def layer_groups(study: Study) -> list[list[int]]:
     return [study.layers[i : i + size] for i in range(0, len(study.layers), size)]
 
 
+def encoder_bytes(d_model: int, d_sae: int) -> int:
+    """Of one layer's encoder in float32, and its copy in bfloat16 (`certified`)."""
+    return 6 * d_sae * d_model
+
+
 def _layers_that_fit(study: Study) -> int:
     """Encoders and sums may fill half of what is free: the rest is for prompts and their codes."""
     device = torch.device(study.config.device)
@@ -24,7 +29,7 @@ def _layers_that_fit(study: Study) -> int:
     _ = study.vlm  # its weights take their room before what is left is counted
     d_sae, d_model = study.inputs["sae_set"]["d_sae"], study.inputs["sae_set"]["d_model"]
     sums = empty_sums(study, d_sae, BASE, "real")
-    one = 6 * d_sae * d_model + sum(tensor.nbytes for tensor in tree_leaves(sums))
+    one = encoder_bytes(d_model, d_sae) + sum(tensor.nbytes for tensor in tree_leaves(sums))
     del sums
     torch.cuda.empty_cache()
     return max(1, torch.cuda.mem_get_info(device)[0] // (2 * one))
