@@ -6,8 +6,9 @@
 The stages are those of a build, run one after another in this process on random weights; nothing
 is published. Achieved operations are the products that torch ran, over the measured rate of one
 large product in the same kind of number. The paper's hours are its operations by arithmetic (as
-`feature-atlas doctor` counts them) at the share of the rate that the stage reached here; its memory
-is that of `doctor`'s plan, which stands beside what this run held.
+`feature-atlas doctor` counts them) at the share of the rate that the stage reached here, or at
+`ASSUMED` where it did not run; its memory is that of `doctor`'s plan. `--layers 0` prints these two
+alone.
 """
 
 import argparse
@@ -20,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stage_cost import GIGA, Cost, copy_speed, measured, product_speed
+from stage_cost import GIGA, Cost, copy_speed, measured
 from true_widths import Scale, paper_config, write_paper
 
-from feature_atlas.dictionary.products import products
 from feature_atlas.etl.config.causes import (
     AblationConfig,
     AttributionConfig,
@@ -41,6 +41,8 @@ from feature_atlas.etl.config.features import (
 )
 from feature_atlas.etl.config.run_config import RunConfig, load_config
 from feature_atlas.etl.opening.costs import work_of
+from feature_atlas.etl.opening.machine import product_speed, rounded_speed
+from feature_atlas.etl.opening.memory_plan import memory_plan
 from feature_atlas.etl.opening.sizes import Sizes
 from feature_atlas.etl.pipeline import run_method
 from feature_atlas.etl.study import open_run
@@ -64,28 +66,38 @@ PAPER = Sizes(
     n_pictures=70_000,
 )
 """LLaVA-MORE 8B with Llama Scope, VQAv2 and VSR's random split."""
+ASSUMED = 0.5
+"""Share of the rate, of a stage that was not measured."""
+CARDS = {80: 16, 24: 4}
+"""Memory in GB, and prompts at a time."""
 
 
 def main() -> None:
     """Write the world, run every stage, print the table."""
     asked = _arguments()
     logging.basicConfig(level=logging.INFO)
-    scale = Scale(asked.layers, asked.pictures, asked.vsr, asked.pixels, asked.device)
     rates = _rates(asked.device)
     print(json.dumps({"device": _device(asked.device), **rates}), flush=True)
+    costs = measure(asked) if asked.layers else []
+    print(rows_of(costs, rates))
+    print(paper_hours(costs, rates))
+    for gigabytes, batch_size in CARDS.items():
+        print(paper_memory(gigabytes, batch_size))
+    if asked.output:
+        asked.output.write_text(
+            json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1)
+        )
+
+
+def measure(asked: argparse.Namespace) -> list[Cost]:
+    """Every stage in a world of its own, which goes when done."""
+    scale = Scale(asked.layers, asked.pictures, asked.vsr, asked.pixels, asked.device)
     with tempfile.TemporaryDirectory(dir=asked.scratch) as place:
         folder = Path(place)
         began = time.perf_counter()
         write_paper(folder, scale)
         print(f"wrote the world in {time.perf_counter() - began:.0f} s", flush=True)
-        config = small(folder, scale, asked)
-        costs = run_stages(config, folder / "home", asked)
-    print(rows_of(costs, rates))
-    print(paper_hours(costs, rates))
-    if asked.output:
-        asked.output.write_text(
-            json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1)
-        )
+        return run_stages(small(folder, scale, asked), folder / "home", asked)
 
 
 def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
@@ -202,19 +214,29 @@ def paper_hours(costs: list[Cost], rates: dict[str, float]) -> str:
     total = 0.0
     for work in work_of(load_config(PAPERS), PAPER):
         of = [cost for cost in costs if cost.stage.startswith(work.stage)]
-        least, seconds = sum(_least(c, rates) for c in of), sum(c.seconds for c in of)
-        if not least:
-            continue
+        share = sum(_least(c, rates) for c in of) / sum(c.seconds for c in of) if of else ASSUMED
         at_best = (
             work.model / rates["bfloat16"]
             + work.float32 / rates["float32"]
             + work.tf32 / rates["tf32"]
         )
-        hours = at_best * seconds / least / 3600
+        hours = at_best / share / 3600
         total += hours
         kinds = " | ".join(f"{n / 1e15:.1f}" for n in (work.model, work.float32, work.tf32))
-        lines.append(f"| {work.stage} | {kinds} | {least / seconds:.0%} | {hours:.2f} |")
+        how = f"{share:.0%}" if of else f"{share:.0%}, assumed"
+        lines.append(f"| {work.stage} | {kinds} | {how} | {hours:.2f} |")
     return "\n".join([*lines, f"| all | | | | | {total:.1f} |"])
+
+
+def paper_memory(gigabytes: int, batch_size: int) -> str:
+    """What each stage of the paper's run holds on a card, in Markdown."""
+    config = load_config(PAPERS).model_copy(update={"batch_size": batch_size})
+    head = [f"| {gigabytes} GB: stage | at once | passes | GB |", "|---|---|--:|--:|"]
+    lines = [
+        f"| {one.stage} | {one.at_once} | {one.n_passes} | {one.total / GIGA:.1f} |"
+        for one in memory_plan(config, PAPER, gigabytes * GIGA)
+    ]
+    return "\n".join([*head, *lines])
 
 
 def _least(cost: Cost, rates: dict[str, float]) -> float:
@@ -225,18 +247,12 @@ def _least(cost: Cost, rates: dict[str, float]) -> float:
 
 
 def _rates(device: str) -> dict[str, float]:
-    size = 8192 if device.startswith("cuda") else 2048
     return {
-        "float32": product_speed(device, torch.float32, size),
-        "tf32": _rounded_speed(device, size),
-        "bfloat16": product_speed(device, torch.bfloat16, size),
+        "float32": product_speed(device, torch.float32),
+        "tf32": rounded_speed(device),
+        "bfloat16": product_speed(device, torch.bfloat16),
         "copy": copy_speed(device, 2**30 if device.startswith("cuda") else 2**28),
     }
-
-
-def _rounded_speed(device: str, size: int) -> float:
-    with products("tf32", device):
-        return product_speed(device, torch.float32, size)
 
 
 def _device(device: str) -> str:

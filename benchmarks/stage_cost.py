@@ -80,22 +80,6 @@ def measured(stage: str, folder: Path, run: Callable[[], object], device: str) -
     )
 
 
-def product_speed(device: str, dtype: torch.dtype, size: int) -> float:
-    """Operations a second of a square product of random numbers, many in a row."""
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    (left @ right).sum().item()  # the first one loads the library
-    n_times = 1
-    while True:
-        begin = time.perf_counter()
-        for _ in range(n_times):
-            product = left @ right
-        product[0, 0].item()
-        seconds = time.perf_counter() - begin
-        if seconds > 0.3:
-            return 2 * size**3 * n_times / seconds
-        n_times *= 4
-
-
 def copy_speed(device: str, n_bytes: int) -> float:
     """Bytes read and written a second by a copy."""
     source = torch.ones(n_bytes // 4, device=device)

@@ -35,14 +35,14 @@ class Machine(NamedTuple):
 def this_machine(home: Path, device: str, dtype: str) -> Machine:
     """Look at the disk and the memory, and time two products."""
     memory = main_memory()
-    on_card = device.startswith("cuda")
+    on_card, float32 = device.startswith("cuda"), product_speed(device, torch.float32)
     return Machine(
         free_disk(home),
         torch.cuda.get_device_properties(device).total_memory if on_card else memory,
         memory,
         product_speed(device, getattr(torch, dtype)),
-        product_speed(device, torch.float32),
-        _rounded_speed(device),
+        float32,
+        rounded_speed(device) if on_card else float32,
     )
 
 
@@ -65,16 +65,22 @@ def main_memory() -> int:
 
 def product_speed(device: str, dtype: torch.dtype) -> float:
     """Operations a second: a square product, twice its size cubed."""
-    size = 4096 if device.startswith("cuda") else 512
-    matrix = torch.randn(size, size, device=device).to(dtype)  # ones are multiplied faster
-    (matrix @ matrix)[0, 0].item()  # the first one loads the library
+    size, at_once = (8192, 8) if device.startswith("cuda") else (512, 1)
+    random = torch.Generator(device)  # of its own: nothing else is drawn otherwise for it
+    left, right = (
+        torch.randn(size, size, device=device, generator=random).to(dtype) for _ in range(2)
+    )
+    (left @ right)[0, 0].item()  # the first one loads the library; ones are multiplied faster
     begin, n_done = time.perf_counter(), 0
     while time.perf_counter() - begin < N_SECONDS:
-        (matrix @ matrix)[0, 0].item()
-        n_done += 1
+        for _ in range(at_once):  # a card is waited for once
+            product = left @ right
+        product[0, 0].item()
+        n_done += at_once
     return 2 * size**3 * n_done / (time.perf_counter() - begin)
 
 
-def _rounded_speed(device: str) -> float:
+def rounded_speed(device: str) -> float:
+    """The same in float32, where factors may be rounded to TF32."""
     with products("tf32", device):
         return product_speed(device, torch.float32)
