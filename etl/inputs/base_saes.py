@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from feature_atlas.dictionary.gate import Gate, TopK, require_one_kind
 from feature_atlas.dictionary.sae import Sae
 from feature_atlas.etl.config.inputs import SaeConfig
+from feature_atlas.etl.inputs.newest import Newest
 from feature_atlas.etl.inputs.saes import load_base_sae, sae_folder
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.residual_stream import decoder_layers
@@ -38,7 +39,7 @@ class BaseSaes(Mapping[int, Sae]):
     def __init__(self, config: SaeConfig, model: PreTrainedModel, device: str) -> None:
         self.config, self.device = config, device
         self.depth, self.width = len(decoder_layers(model)), text_model(model).config.hidden_size
-        self.kept: dict[int, Sae] = {}
+        self.kept: Newest[int, Sae] = Newest(KEPT_BYTES, _n_bytes)
 
     def __getitem__(self, layer: int) -> Sae:
         return self.in_main_memory(layer).to(self.device)
@@ -50,13 +51,13 @@ class BaseSaes(Mapping[int, Sae]):
         return len(self.config.layers)
 
     def in_main_memory(self, layer: int) -> Sae:
-        """The dictionary of a layer; the longest unused make room for it."""
+        """The dictionary of a layer; the longest unused make room."""
         if layer not in self.config.layers:
             raise KeyError(layer)
-        sae = self.kept.pop(layer, None) or self._read(layer)
-        while self.kept and _n_bytes(sae, *self.kept.values()) > KEPT_BYTES:
-            del self.kept[next(iter(self.kept))]
-        self.kept[layer] = sae
+        sae = self.kept.take(layer)
+        if sae is None:
+            sae = self._read(layer)
+            self.kept.keep(layer, sae)
         return sae
 
     @cached_property
@@ -94,5 +95,5 @@ class BaseSaes(Mapping[int, Sae]):
         return sae
 
 
-def _n_bytes(*saes: Sae) -> int:
-    return sum(sae.w_enc.nbytes + sae.w_dec.nbytes for sae in saes)
+def _n_bytes(sae: Sae) -> int:
+    return sae.w_enc.nbytes + sae.w_dec.nbytes

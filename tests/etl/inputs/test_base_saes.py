@@ -61,19 +61,19 @@ def test_a_dictionary_that_is_kept_is_not_read_again(base, reads):
     assert reads == [0, 1, 3]
 
 
-def test_no_more_are_kept_than_have_room_the_last_used_longest(base, reads, monkeypatch):
+def test_no_more_are_kept_than_have_room_the_last_used_longest(base, reads):
     one = base.in_main_memory(0)
-    monkeypatch.setattr(base_saes, "KEPT_BYTES", 2 * (one.w_enc.nbytes + one.w_dec.nbytes))
+    base.kept.most_bytes = 2 * (one.w_enc.nbytes + one.w_dec.nbytes)
 
     for layer in (1, 0, 3, 0, 1):
         base[layer]
-        assert len(base.kept) <= 2
+        assert len(base.kept.kept) <= 2
 
     assert reads == [0, 1, 3, 1]
 
 
-def test_the_one_in_use_is_kept_where_there_is_room_for_none(base, monkeypatch):
-    monkeypatch.setattr(base_saes, "KEPT_BYTES", 0)
+def test_the_one_in_use_is_kept_where_there_is_room_for_none(base):
+    base.kept.most_bytes = 0
 
     assert base[3] is not None
-    assert list(base.kept) == [3]
+    assert list(base.kept.kept) == [3]
