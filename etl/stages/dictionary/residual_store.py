@@ -7,9 +7,11 @@
 What lies in a file beyond the index was not finished, and is cut off by a writer that goes on.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -17,7 +19,10 @@ from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from feature_atlas.dictionary.reconstruction import RoleSet
+from feature_atlas.etl.run_folder.whole_files import written_whole
 from feature_atlas.vlm.harvest import Tokens
+
+log = logging.getLogger(__name__)
 
 Part = Literal["train", "held_out"]
 INDEX = "index.npz"
@@ -57,11 +62,16 @@ class Index(NamedTuple):
 
 
 def read_index(folder: Path) -> Index | None:
-    """The folder's index, None if there is none."""
-    if not (folder / INDEX).is_file():
+    """The folder's index, None if there is none that can be read: the pass is then run again."""
+    file = folder / INDEX
+    if not file.is_file():
         return None
-    with np.load(folder / INDEX, allow_pickle=False) as stored:
-        values: dict[str, Any] = {name: stored[name] for name in Index._fields}
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            values: dict[str, Any] = {name: stored[name] for name in Index._fields}
+    except (BadZipFile, ValueError, KeyError, EOFError) as error:
+        log.warning("%s cannot be read (%s): its pass is run again", file, error)
+        return None
     plain = {name: values[name].item() for name in ("n_passes", "is_whole", "dtype", "width")}
     return Index(**values | plain)
 
@@ -113,10 +123,8 @@ class ResidualWriter:
     def save(self, *, is_whole: bool = False) -> None:
         """All that was added is kept from now on."""
         self.index = self.index._replace(is_whole=is_whole)
-        temporary = self.folder / f"{INDEX}.tmp"
-        with temporary.open("wb") as file:
+        with written_whole(self.folder / INDEX) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **self.index._asdict())
-        temporary.replace(self.folder / INDEX)
 
     def _append(self, part: Part, tokens: Tokens) -> None:
         rows = next(iter(tokens.residuals.values()))

@@ -18,6 +18,7 @@ from feature_atlas.etl.stages.dictionary.residual_plan import (
     room_for_residuals,
 )
 from feature_atlas.etl.stages.dictionary.residual_store import (
+    INDEX,
     ResidualWriter,
     StoredLayer,
     read_index,
@@ -174,6 +175,20 @@ def test_files_shorter_than_their_index_are_begun_again(tmp_path):
 
     assert (whole.index.n_passes, begun.index.n_passes) == (1, 0)
     assert (tmp_path / "train.2").stat().st_size == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive at all"])
+def test_an_index_that_cannot_be_read_is_begun_again(tmp_path, caplog, content: bytes):
+    writer = ResidualWriter(tmp_path, [2, 5], room=10**6)
+    writer.add([0, 1], some_tokens(6))
+    writer.save()
+    (tmp_path / INDEX).write_bytes(content)
+
+    begun = ResidualWriter(tmp_path, [2, 5], room=10**6)
+
+    assert begun.index.n_passes == 0
+    assert (tmp_path / "train.2").stat().st_size == 0
+    assert "cannot be read" in caplog.text
 
 
 def test_the_plan_is_that_done_by_hand(config: RunConfig):
