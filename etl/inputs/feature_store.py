@@ -5,7 +5,6 @@ at takes no room. What finds none is computed again, and nothing that was writte
 in one order, in which the oldest is the one that is needed next.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from feature_atlas.etl.inputs.newest import Newest
+from feature_atlas.etl.run_folder.whole_files import written_whole
 
 MEMORY_BYTES = 2**29
 """Of the newest features, in main memory."""
@@ -72,10 +72,9 @@ class FeatureStore:
         if file.is_file() or not self._has_room(_n_bytes(levels)):
             return
         file.parent.mkdir(exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
         named = {str(number): level.contiguous() for number, level in enumerate(levels)}
-        save_file(named, unfinished)
-        unfinished.replace(file)
+        with written_whole(file) as temporary:
+            save_file(named, temporary)
         self.used += file.stat().st_size
 
     def _has_room(self, n_bytes: int) -> bool:

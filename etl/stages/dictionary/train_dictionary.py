@@ -67,7 +67,7 @@ def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
     of = study.inputs["sae_set"]
     study.make_room(training_bytes(plan.batch_size, of["d_model"], of["d_sae"]))
     residual, of_role = stored.held_out()
-    judged = held_out(residual.to(plan.device), of_role.to(plan.device), [roles], plan.n_held_out)
+    judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], _start_seed(study, layer))
     return Training(f"regime {regime}, layer {layer}", roles, start, judged, plan)
 

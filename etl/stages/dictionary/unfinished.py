@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from feature_atlas.etl.run_folder.artifacts import read_json
-from feature_atlas.etl.run_folder.whole_files import write_json
+from feature_atlas.etl.run_folder.whole_files import write_json, written_whole
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +67,8 @@ class Unfinished:
 
     def save_state(self, name: str, state: Mapping[str, Any]) -> None:
         """Replace a training's state."""
-        file = self._state(name)
-        temporary = file.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(file)
+        with written_whole(self._state(name)) as temporary:
+            torch.save(state, temporary)
 
     def load_state(self, name: str) -> dict[str, Any] | None:
         """A training's state, on the CPU; None if there is none to go on from."""
