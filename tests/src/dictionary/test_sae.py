@@ -42,7 +42,7 @@ def test_the_gate_is_that_of_the_formula_in_float64():
     dense.scatter_(1, top.indices, top.values.clamp_min(0))
     expected = (dense @ (sae.w_dec.double() / norm[:, None]) + sae.b_dec.double()) / sae.scale
 
-    torch.testing.assert_close(decode(sae, encode(sae, x)).double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decode(sae, encode(sae, x)).double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_residual_of_another_width_is_refused():
@@ -76,10 +76,14 @@ def test_a_threshold_fires_what_is_above_it_as_long_as_it_writes(theta):
     sae, x = thresholds(some_sae(), theta), torch.randn(50, 12)
     pre = pre_activations(sae, x)
     expected = torch.where(pre > theta, pre, 0) * sae.w_dec.double().norm(dim=1)
+    # float32 may see a sum this near its threshold on either side of it
+    clear = (pre - theta).abs() > 1e-4
 
     found = dense(encode(sae, x)).double()
 
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert clear.double().mean() > 0.99
+    # a sum of terms that cancel is as exact as its terms, not as itself
+    torch.testing.assert_close(found[clear], expected[clear], rtol=1e-5, atol=1e-4)
 
 
 def test_topk_before_norms_chooses_by_pre_activations_and_is_as_long_as_it_writes():
@@ -91,7 +95,7 @@ def test_topk_before_norms_chooses_by_pre_activations_and_is_as_long_as_it_write
     found = dense(encode(sae, x)).double()
 
     expected = kept * sae.w_dec.double().norm(dim=1)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     assert not torch.equal(found > 0, dense(encode(some_sae(), x)) > 0)
 
 
