@@ -44,36 +44,48 @@ DIVERGING = [
 ]
 
 _AXIS = {
-    "gridcolor": GRID,
-    "linecolor": "#cfd3d9",
     "zeroline": False,
     "ticks": "outside",
-    "tickcolor": "#cfd3d9",
     "ticklen": 4,
     "title": {"standoff": 8},
     "automargin": True,
 }
 
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": "Source Sans, sans-serif", "size": 13, "color": INK},
-        "title": {"font": {"size": 15}, "x": 0, "xref": "paper", "xanchor": "left"},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 10, "r": 10, "t": 44, "b": 10},
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#c3c8cf", "activecolor": SPATIAL},
-        "hoverlabel": {"font": {"size": 12}, "align": "left"},
-        "colorway": [SPATIAL, CAUSAL, "#e08a1e", "#4f9d69", OCR, FAINT],
-    }
-)
+
+def _template(ink: str, grid: str, line: str, hover: str) -> go.layout.Template:
+    """The house look on a light or a dark page, whose own colour shows through."""
+    axis = {**_AXIS, "gridcolor": grid, "linecolor": line, "tickcolor": line}
+    return go.layout.Template(
+        layout={
+            "font": {"family": "Source Sans, sans-serif", "size": 13, "color": ink},
+            "title": {"font": {"size": 15}, "x": 0, "xref": "paper", "xanchor": "left"},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "margin": {"l": 10, "r": 10, "t": 44, "b": 10},
+            "xaxis": axis,
+            "yaxis": axis,
+            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1,
+                       "xanchor": "right"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": SPATIAL},
+            "hoverlabel": {"font": {"size": 12, "color": ink}, "align": "left", "bgcolor": hover,
+                           "bordercolor": line},
+            "colorway": [SPATIAL, CAUSAL, "#e08a1e", "#4f9d69", OCR, FAINT],
+        }
+    )  # fmt: skip
+
+
+LIGHT = _template(ink=INK, grid=GRID, line="#cfd3d9", hover="#ffffff")
+DARK = _template(ink="#e4e7eb", grid="#2b3037", line="#4a515b", hover="#22262d")
 
 
 def draw(figure: go.Figure, key: str, **options: Any) -> Any:
     """Show a chart in the house look; `options` go to `st.plotly_chart`."""
-    figure.update_layout(template=TEMPLATE)
+    figure.update_layout(template=DARK if st.context.theme.type == "dark" else LIGHT)
+    # the bar has the picture as PNG; it stays where one chooses with its tools
     selectable = options.get("on_select", "ignore") != "ignore"
-    config = {"displayModeBar": selectable, "displaylogo": False}
+    config = {
+        "displayModeBar": selectable or "hover",
+        "displaylogo": False,
+        "toImageButtonOptions": {"filename": key, "scale": 2},
+    }
     return st.plotly_chart(figure, key=key, theme=None, config=config, **options)

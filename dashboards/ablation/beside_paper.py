@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, INK
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL
 
 ROWS = {
     "Δ VSR, its relation": ("delta_vsr", "delta_vsr"),
@@ -33,7 +33,7 @@ def beside_paper(points: pd.DataFrame, published: pd.DataFrame) -> go.Figure:
                 text=names,
                 hovertemplate=f"<b>%{{text}}</b><br>{row} %{{x:+.2f}} pp<extra>{source}</extra>",
             )
-    figure.add_vline(0, line={"width": 1, "color": INK})
+    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
     figure.update_yaxes(
         tickvals=[-place for place in range(len(ROWS))],
         ticktext=[f"{name}  " for name in ROWS],

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, INK, SPATIAL
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL
 
 EVALUATIONS = {"vsr_relation": "statements of its relation (VSR)", "vqa_yes_no": "VQA yes / no"}
 COLOURS = {"vsr_relation": CAUSAL, "vqa_yes_no": SPATIAL}
@@ -50,7 +50,7 @@ def forest(effects: pd.DataFrame, controls: pd.DataFrame) -> go.Figure:
                     "%{customdata[1]:+.2f}]<br>%{customdata[2]:,} questions<extra></extra>"
                 ),
             )
-    figure.add_vline(0, line={"width": 1, "color": INK})
+    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
     figure.update_yaxes(
         tickvals=list(place.values()), ticktext=names, showgrid=False,
         range=[-len(names) + 0.4, 0.6],

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.palette import ADAPTED, FAINT, INK, SKILLS, draw
+from feature_atlas.dashboards.palette import ADAPTED, FAINT, NEUTRAL, SKILLS, draw
 
 ODDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 10_000]
 NUMBER = st.column_config.NumberColumn
@@ -211,12 +211,12 @@ def _odds_ratios(shifts: pd.DataFrame) -> go.Figure:
             mode="markers",
             name=f"per {level[:-1]}",
             marker={"size": 9, "symbol": symbol, "line": {"width": 1.6},
-                    "color": [SKILLS.get(skill, INK) for skill in shifts.skill]},
+                    "color": [SKILLS.get(skill, NEUTRAL) for skill in shifts.skill]},
             customdata=list(zip(shifts.skill, low, high, strict=True)),
             hovertemplate="%{customdata[0]}: %{x:.2f} [%{customdata[1]:.2f}, %{customdata[2]:.2f}]"
             f"<extra>{level}</extra>",
         )  # fmt: skip
-    figure.add_vline(1, line={"width": 1, "color": INK})
+    figure.add_vline(1, line={"width": 1, "color": NEUTRAL})
     figure.update_xaxes(
         type="log", title_text="odds ratio (above 1: fires more)", tickvals=ODDS, ticktext=ODDS
     )
