@@ -12,7 +12,7 @@ from rich.console import Console
 
 from feature_atlas.etl.build import build_and_publish
 from feature_atlas.etl.config.run_config import DRIFT, DriftConfig, load_config
-from feature_atlas.etl.custom_overlay import Asked, overlay_custom
+from feature_atlas.etl.own_prompt.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.reingest.drift import Drift, headline, layer_rows
 from feature_atlas.etl.reingest.drift_report import as_markdown
 from feature_atlas.etl.reingest.reingest import Outcome, print_outcomes, reingest, require_all_taken

@@ -10,6 +10,7 @@ import typer
 from feature_atlas.etl.commands.bridges import export, import_
 from feature_atlas.etl.commands.convert import convert
 from feature_atlas.etl.commands.home import configure_libraries
+from feature_atlas.etl.commands.own_prompt import activations, overlay
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
 from feature_atlas.etl.commands.skills import skills
@@ -29,6 +30,8 @@ app.add_typer(skills, name="skills")
 app.add_typer(review, name="review")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
+for command in (activations, overlay):
+    app.command()(command)
 
 
 @app.callback()
@@ -233,24 +236,6 @@ def search(
         from feature_atlas.etl.labels.search import print_search
 
         print_search(words, run, limit, output.value, sys.stdout, complaints)
-
-
-@app.command()
-def overlay(
-    run: Annotated[str, typer.Argument(help="slug, the start of one, or id")],
-    layer: Annotated[int, typer.Option(min=0, help="decoder layer of the feature")],
-    feature: Annotated[int, typer.Option(min=0, help="its index in the dictionary")],
-    image: Annotated[Path, typer.Option(help="any picture")],
-    question: Annotated[str, typer.Option(help="what to ask about it")],
-) -> None:
-    """Where a feature's heads look on a picture and question of your own; kept with the run."""
-    with plain_errors():
-        from feature_atlas.etl.custom_overlay import Asked, overlay_custom
-        from feature_atlas.etl.stages.features.feature_choice import Feature
-        from feature_atlas.etl.warehouse.migrate import open_atlas
-
-        asked = Asked(Feature(layer, feature), image, question)
-        overlay_custom(open_atlas(), atlas_home(), run, asked, console)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from feature_atlas.etl.labels.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.warehouse.migrate import migrate
-from feature_atlas.etl.warehouse.runs import resolve_run
+from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.meaning.search_words import typed_words
 from feature_atlas.models.session import make_engine, make_reader_engine
 
@@ -44,7 +44,7 @@ def print_search(
     migrate(make_engine(url))
     meaning = meaning_of(asked)
     with make_reader_engine(url).connect() as connection:
-        run_id = _current_run(connection) if run is None else _published_run(connection, run)
+        run_id = published_run(connection, run).id
         rows = find_features(connection, asked, run_id, n_rows, meaning)
         advice = meaning.advice or _gap(connection, meaning, run_id)
     if advice:
@@ -81,23 +81,6 @@ def find_features(
     of_model = {"vector": vector, "model": model, "revision": revision}
     found = connection.execute(text(query), asked | of_model)
     return [dict(row) for row in found.mappings()]
-
-
-def _current_run(connection: Connection) -> int:
-    found = connection.scalar(text("SELECT id FROM atlas.current_run"))
-    if found is None:
-        raise ValueError("no runs yet: `feature-atlas demo` builds the first one.")
-    return int(found)
-
-
-def _published_run(connection: Connection, named: str) -> int:
-    run = resolve_run(connection, named)
-    if run.state not in ("published", "superseded"):
-        raise ValueError(
-            f"run {run.slug} is {run.state}: only published runs can be searched. Publish it with "
-            "`feature-atlas ingest FOLDER`, or name another run (`feature-atlas runs list`)."
-        )
-    return run.id
 
 
 def _gap(connection: Connection, meaning: Meaning, run_id: int) -> str | None:

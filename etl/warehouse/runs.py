@@ -60,6 +60,22 @@ def resolve_run(connection: Connection, named: str) -> RunName:
     raise ValueError(f"no run {named!r}. There are: {_listed(rows)}.")
 
 
+def published_run(connection: Connection, named: str | None) -> RunName:
+    """The published run that somebody named; None: the newest."""
+    if named is None:
+        found = connection.scalar(text("SELECT slug FROM atlas.current_run"))
+        if found is None:
+            raise ValueError("no runs yet: `feature-atlas demo` builds the first one.")
+        return resolve_run(connection, str(found))
+    run = resolve_run(connection, named)
+    if run.state not in ("published", "superseded"):
+        raise ValueError(
+            f"run {run.slug} is {run.state}: only published runs can be asked. Publish it with "
+            "`feature-atlas ingest FOLDER`, or name another run (`feature-atlas runs list`)."
+        )
+    return run
+
+
 def list_runs(connection: Connection) -> list[dict[str, Any]]:
     """Every run, newest first."""
     return [dict(row) for row in connection.execute(text(RUNS)).mappings()]

@@ -19,11 +19,11 @@ from run_folder import write_run_folder
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from feature_atlas.etl import custom_overlay
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.commands.demo import demo_config
-from feature_atlas.etl.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.own_prompt import custom_overlay, run_model
+from feature_atlas.etl.own_prompt.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_rows, read_table, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads import attention_map
@@ -31,6 +31,7 @@ from feature_atlas.etl.stages.heads import overlay as stage
 from feature_atlas.etl.stages.heads.overlay import overlaid_pictures
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.etl.warehouse.runs import RunName
 from feature_atlas.models.session import make_engine
 from feature_atlas.vlm.measured_geometry import UnknownGeometryError
 from feature_atlas.vlm.processor_geometry import Box
@@ -239,7 +240,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def of_the_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> Study:
     """The drawn world's model stands for the published run's."""
-    monkeypatch.setattr(custom_overlay, "_study", lambda home, run: study)
+    monkeypatch.setattr(custom_overlay, "run_study", lambda home, run: study)
     return study
 
 
@@ -326,12 +327,12 @@ def test_a_feature_without_heads_or_a_run_without_its_folder_is_said(
 def test_another_model_than_the_runs_is_refused(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = custom_overlay.RunName(1, study.run.name, "published", study.inputs["config_hash"])
+    run = RunName(1, study.run.name, "published", study.inputs["config_hash"])
     home = study.run.parents[1]
 
-    assert custom_overlay._study(home, run) is study
-    monkeypatch.setattr(custom_overlay, "fingerprint_folder", lambda folder: "other")
+    assert run_model.run_study(home, run) is study
+    monkeypatch.setattr(run_model, "fingerprint_folder", lambda folder: "other")
     with pytest.raises(ValueError, match=r"is not the one that overlays-.* was built with"):
-        custom_overlay._study(home, run)
+        run_model.run_study(home, run)
     with pytest.raises(ValueError, match="not the folder it was built in"):
-        custom_overlay._study(home, run._replace(config_hash="0" * 64))
+        run_model.run_study(home, run._replace(config_hash="0" * 64))

@@ -17,9 +17,8 @@ from sqlalchemy import Engine, text
 
 from feature_atlas.dictionary.sae import encode
 from feature_atlas.etl.config.run_config import stable_hash
-from feature_atlas.etl.inputs.checkpoints import vlm_folder
-from feature_atlas.etl.inputs.fingerprint import fingerprint_folder
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.own_prompt.run_model import run_study
 from feature_atlas.etl.run_folder.artifacts import require_stage
 from feature_atlas.etl.run_folder.manifest import MeasurementEntry
 from feature_atlas.etl.run_folder.provenance import libraries
@@ -27,7 +26,7 @@ from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.attention_map import Map, batch_attention, map_columns, place_of
 from feature_atlas.etl.stages.vlm.samples_table import image_row
-from feature_atlas.etl.study import Study, open_study
+from feature_atlas.etl.study import Study
 from feature_atlas.etl.warehouse.addition import AdditionReport, add_measurement
 from feature_atlas.etl.warehouse.runs import RunName, resolve_run
 from feature_atlas.vlm.harvest import harvest
@@ -67,7 +66,7 @@ def overlay_custom(
     with engine.connect() as connection:
         run = resolve_run(connection, named)
     shown = shown_heads(engine, run, asked.feature)
-    study = _study(home, run)
+    study = run_study(home, run)
     started = datetime.now(UTC)
     rows = _rows(study, asked, shown)
     entry = _entry(study, asked, str(rows["custom_prompt"]["prompt"][0]), started)
@@ -94,29 +93,6 @@ def shown_heads(engine: Engine, run: RunName, feature: Feature) -> Shown:
             + (f"choose one that it traced, such as {some}." if some else "it traced no feature.")
         )
     return Shown([(kind, (layer, head)) for kind, layer, head, _ in found], found[0].method)
-
-
-def _study(home: Path, run: RunName) -> Study:
-    """The run's folder, with the model that the run was built with and no other."""
-    folder = home / "runs" / run.slug
-    if not (folder / "inputs.json").is_file():
-        raise FileNotFoundError(
-            f"no {folder / 'inputs.json'}: a custom prompt needs the folder in which {run.slug} "
-            "was built, with its dictionaries. Set ATLAS_HOME to where it is."
-        )
-    study = open_study(folder)
-    if study.inputs["config_hash"] != run.config_hash:
-        raise ValueError(
-            f"{folder} has config_hash {study.inputs['config_hash']}, the run in the database "
-            f"{run.config_hash}: not the folder it was built in."
-        )
-    came = fingerprint_folder(vlm_folder(study.config.vlm))
-    if came != study.inputs["fingerprints"]["vlm"]:
-        raise ValueError(
-            f"the model at {study.config.vlm.path} is not the one that {run.slug} was built with "
-            "(other fingerprint): put that one back, or build a new run."
-        )
-    return study
 
 
 @torch.no_grad()
