@@ -190,13 +190,15 @@ class ExampleConfig(Section):
     n_spread: int = Field(
         5, gt=0, description="as many more, spread evenly over the feature's activations"
     )
+    n_random: int = Field(5, gt=0, description="of a feature's samples, drawn at random")
     n_reservoir: int = Field(20, gt=0, description="random samples from which these are taken")
 
     @model_validator(mode="after")
     def _check(self) -> "ExampleConfig":
-        if self.n_reservoir < self.n_spread:
-            raise ValueError(
-                f"example.n_reservoir {self.n_reservoir} is less than n_spread {self.n_spread}, "
-                "which are taken from it"
-            )
+        for name in ("n_spread", "n_random"):
+            if self.n_reservoir < getattr(self, name):
+                raise ValueError(
+                    f"example.n_reservoir {self.n_reservoir} is less than {name} "
+                    f"{getattr(self, name)}, which are taken from it"
+                )
         return self

@@ -1,5 +1,5 @@
 -- one row per feature and one of its samples: the strongest, then some of each part of its
--- activations; the question, its image, and the token on which the feature fired most (5.1)
+-- activations and some at random; the question, its image, and the token on which the feature fired most (5.1)
 CREATE VIEW atlas.shown_example AS
 SELECT
     example.run_id,
@@ -8,6 +8,7 @@ SELECT
     example.source,
     example.rank,
     example.quantile,
+    example.draw,
     sample.question,
     sample.answer,
     sample.relation,

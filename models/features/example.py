@@ -1,4 +1,4 @@
-"""The samples on which a feature fires most, and some of all its activations (5.1)."""
+"""The samples on which a feature fires most, some of all its activations, some at random (5.1)."""
 
 from sqlalchemy import CheckConstraint, Index, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -16,7 +16,7 @@ from feature_atlas.models.columns import Bounds, measured, measured_list, one_of
 
 
 class Example(Base):
-    """One of a feature's samples, token by token: a strongest one, or one of some quantile."""
+    """One of a feature's samples, token by token: a strongest one, one of some quantile, any."""
 
     __tablename__ = "example"
     __table_args__ = (
@@ -56,7 +56,13 @@ class Example(Base):
     )
     quantile: Mapped[int | None] = mapped_column(
         SmallInteger,
-        comment="tenth of the feature's samples in order of activation that it stands for, 0 "
-        "weakest to 9; NULL: it is one of the strongest. Ranks go on from those",
+        comment="tenth of the feature's samples in order of activation in which it lies, 0 weakest "
+        "to 9; NULL: it is one of the strongest. Ranks go on from those",
         info={"bounds": Bounds(0, 9)},
+    )
+    draw: Mapped[int | None] = mapped_column(
+        SmallInteger,
+        comment="place among the feature's samples drawn at random, a picture being as likely as "
+        "any on which it fires, 0 first; NULL: not drawn so. A strongest one may be drawn, too",
+        info={"bounds": Bounds(0)},
     )

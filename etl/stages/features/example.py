@@ -1,8 +1,8 @@
 """Stage `example`: samples of every feature with their tokens (paper 5.1, Fig. 3).
 
-The harvest kept which samples: the strongest, and some spread over all activations. A second pass
-over just those gives each feature's activation on every text token, so many samples at a time. Rows
-are assembled with array operations, never one by one.
+The harvest kept which samples: the strongest, some spread over all activations, some at random. A
+second pass over just those gives each feature's activation on every text token, so many samples at
+a time. Rows are assembled with array operations, never one by one.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from feature_atlas.etl.stages.features.harvest_sums import SOURCES, read_draws, 
 from feature_atlas.etl.stages.features.layer_groups import layer_groups
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.features.example import TopExamples, place_in_feature
-from feature_atlas.features.example_spread import SpreadExamples, spread
+from feature_atlas.features.example_spread import Spread, draws, spread
 from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.token_roles import TEXT_ROLES
 
@@ -44,6 +44,8 @@ class Kept(NamedTuple):
     """Largest activation in it."""
     quantile: np.ndarray
     """Tenth of the feature's activations that it stands for; -1: it is among the strongest."""
+    draw: np.ndarray
+    """Place among the samples drawn at random; -1: it is none of them."""
 
     def at(self, rows: np.ndarray) -> "Kept":
         """Some of them."""
@@ -109,25 +111,26 @@ def _kept(study: Study, layer: int, source: str) -> Kept:
     """The strongest samples of a layer's features, then those spread over its activations."""
     top = read_sums(study, layer).examples[source]
     reservoir = read_draws(study, layer).spread[source]
-    parts = (_strongest(top), _spread(reservoir, top, study.config.example.n_spread))
+    config = study.config.example
+    drawn = draws(reservoir, top, config.n_random).numpy()
+    others = spread(reservoir, top, config.n_spread, config.n_random)
+    parts = (_strongest(top, drawn), _others(others, top))
     return Kept(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _strongest(top: TopExamples) -> Kept:
+def _strongest(top: TopExamples, drawn: np.ndarray) -> Kept:
     samples, activations = top.samples.numpy(), top.activations.numpy()
     feature, rank = np.nonzero(samples >= 0)
-    quantile = np.full(len(feature), -1)
-    return Kept(feature, rank, samples[feature, rank], activations[feature, rank], quantile)
+    quantile, draw = np.full(len(feature), -1), drawn[feature, rank]
+    return Kept(feature, rank, samples[feature, rank], activations[feature, rank], quantile, draw)
 
 
-def _spread(reservoir: SpreadExamples, top: TopExamples, n_spread: int) -> Kept:
-    """Ranks go on from the strongest: an image that is not among those has no stronger sample."""
-    chosen = spread(reservoir, top, n_spread)
+def _others(chosen: Spread, top: TopExamples) -> Kept:
+    """Ranks go on from the strongest."""
     feature = chosen.feature.numpy()
     n_top = (top.samples >= 0).sum(1).numpy()
     rank = n_top[feature] + place_in_feature(chosen.feature).numpy()
-    columns = (chosen.sample, chosen.activation, chosen.quantile)
-    return Kept(feature, rank, *(column.numpy() for column in columns))
+    return Kept(feature, rank, *(column.numpy() for column in chosen[1:]))
 
 
 def show(run: Path, part: Part) -> Shown:
@@ -180,6 +183,7 @@ def _columns(study: Study, source: str, layer: int, kept: Kept, shown: Shown) ->
             pa.array(offsets, pa.int32()), pa.array(activations, pa.float32())
         ),
         "quantile": pa.array(kept.quantile, pa.int16(), mask=kept.quantile < 0),
+        "draw": pa.array(kept.draw, pa.int16(), mask=kept.draw < 0),
     }
 
 

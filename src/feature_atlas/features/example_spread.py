@@ -4,7 +4,8 @@ A description of the ten strongest samples says little about the others. A reser
 of every feature, each image being as likely as any other: those whose hash of (feature, image) is
 smallest. One pass, memory [d_sae, m]; the same whatever the batches. At the end the kept samples
 are ordered by activation, and one is taken from each part: m points of the feature's own
-distribution, whose quantiles they estimate.
+distribution, whose quantiles they estimate. The first few of the reservoir are a random choice of
+the feature's samples: what it fires on if nothing is chosen.
 
 A slot of the reservoir is one integer that sorts as images are preferred:
 
@@ -16,7 +17,7 @@ so that of one image's samples too a random one is kept, and its number can be r
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
@@ -98,10 +99,13 @@ class Spread(NamedTuple):
     """Its strongest activation, normalised units."""
     quantile: Int[Tensor, " chosen"]
     """Tenth of the feature's samples, in order of activation: 0 weakest, 9 strongest."""
+    draw: Int[Tensor, " chosen"]
+    """Place among the feature's samples drawn at random; -1: not among the first of those."""
 
 
-def spread(reservoir: SpreadExamples, top: TopExamples, n_parts: int) -> Spread:
-    """One sample of each of `n_parts` equal parts of a feature's samples, none with a top's image.
+def spread(reservoir: SpreadExamples, top: TopExamples, n_parts: int, n_random: int) -> Spread:
+    """One sample of each of `n_parts` equal parts of a feature's samples, none with a top's image;
+    and the first `n_random` of the reservoir, unless they are top samples themselves.
 
     A part with nothing but such images has none. Tenths are those of the reservoir.
     """
@@ -111,20 +115,41 @@ def spread(reservoir: SpreadExamples, top: TopExamples, n_parts: int) -> Spread:
     by_activation = _order(reservoir.activations.masked_fill(~is_filled, torch.inf))
     n_filled = is_filled.sum(1, keepdim=True).clamp_min(1)
     part = _part(by_activation, n_filled, n_parts).clamp_max(n_parts - 1)
-    is_top = (reservoir.images[:, :, None] == top.images[:, None, :]).any(-1)
-    keys = reservoir.keys.masked_fill(is_top | ~is_filled, _EMPTY)
-    first = torch.full((len(keys), n_parts), _EMPTY, device=keys.device)
-    first = first.scatter_reduce(1, part, keys, "amin")
-    chosen = (keys == first.gather(1, part)) & (keys != _EMPTY)
+    is_random = torch.arange(reservoir.keys.shape[1], device=part.device) < n_random
+    is_shown = (reservoir.samples[:, :, None] == top.samples[:, None, :]).any(-1)
+    chosen = _first_of_parts(reservoir, top, part, n_parts) | (is_random & is_filled & ~is_shown)
     feature, slot = chosen.nonzero(as_tuple=True)
-    order = (feature * keys.shape[1] - by_activation[feature, slot]).argsort()
+    order = (feature * chosen.shape[1] - by_activation[feature, slot]).argsort()
     feature, slot = feature[order], slot[order]
     return Spread(
         feature,
         reservoir.samples[feature, slot],
         reservoir.activations[feature, slot],
         _part(by_activation[feature, slot], n_filled[feature, 0], 10),
+        torch.where(slot < n_random, slot, -1),
     )
+
+
+def draws(reservoir: SpreadExamples, top: TopExamples, n_random: int) -> Int[Tensor, "d_sae m_top"]:
+    """Place of each top sample among the first `n_random` of the reservoir; -1: not among them.
+
+    With those that `spread` adds they are `n_random` samples drawn at random, the strongest
+    included as often as any.
+    """
+    is_it = top.samples[:, :, None] == reservoir.samples[:, None, :n_random]
+    is_it &= (top.samples >= 0)[:, :, None]
+    return torch.where(is_it.any(-1), is_it.int().argmax(-1), -1)
+
+
+def _first_of_parts(
+    reservoir: SpreadExamples, top: TopExamples, part: Int[Tensor, "d_sae m"], n_parts: int
+) -> Bool[Tensor, "d_sae m"]:
+    """Which slot comes first in its part, among images that are no top sample's."""
+    is_top = (reservoir.images[:, :, None] == top.images[:, None, :]).any(-1)
+    keys = reservoir.keys.masked_fill(is_top, _EMPTY)
+    first = torch.full((len(keys), n_parts), _EMPTY, device=keys.device)
+    first = first.scatter_reduce(1, part, keys, "amin")
+    return (keys == first.gather(1, part)) & (keys != _EMPTY)
 
 
 def _part(

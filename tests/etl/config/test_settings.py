@@ -58,6 +58,7 @@ def load(folder, changes):
         ({"harvest": {"skills": ["spatial", "spatial"]}}, "spatial.* twice"),
         ({"data": {"instances": ["a.json", "a.json"]}}, r"instances names .*a\.json twice"),
         ({"example": {"n_spread": 9, "n_reservoir": 5}}, "n_reservoir 5 is less than n_spread 9"),
+        ({"example": {"n_random": 21}}, "n_reservoir 20 is less than n_random 21"),
         ({"seed": -1}, "seed: .*greater than or equal to 0"),
         ({"seed": 2**31}, "seed: .*less than 2147483648"),
         ({"name": "x" * 200}, "name: .*at most 100 characters"),

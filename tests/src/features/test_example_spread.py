@@ -8,7 +8,7 @@ import torch
 
 from feature_atlas.dictionary.codes import SparseCodes
 from feature_atlas.features.example import TopExamples
-from feature_atlas.features.example_spread import SpreadExamples, spread
+from feature_atlas.features.example_spread import SpreadExamples, draws, spread
 from feature_atlas.statistics.counter_hash import counter_hash
 
 D_SAE, K = 8, 4
@@ -85,7 +85,7 @@ def test_the_spread_by_hand() -> None:
     for kept in (reservoir, top):
         kept.add(codes, sample, sample + 100)
 
-    found = spread(reservoir, top, n_parts=5)
+    found = spread(reservoir, top, n_parts=5, n_random=0)
 
     # activations 1..10 in fifths: (1, 2) .. (9, 10), and the last are the two strongest samples
     assert found.feature.tolist() == [0] * 4
@@ -103,7 +103,7 @@ def test_chosen_samples_lie_where_their_quantile_says() -> None:
     for kept in (reservoir, top):
         kept.add(codes, torch.arange(n_images), torch.arange(n_images))
 
-    found = spread(reservoir, top, n_parts=5)
+    found = spread(reservoir, top, n_parts=5, n_random=0)
 
     assert len(found.feature) > 5 * 40 - 10
     assert not set(found.sample.tolist()) & set(top.samples.flatten().tolist())
@@ -115,15 +115,40 @@ def test_chosen_samples_lie_where_their_quantile_says() -> None:
     assert (by_feature[1:] <= by_feature[:-1]).all()  # strongest first within each feature
 
 
+def test_random_samples_are_the_first_of_the_reservoir_whether_strong_or_weak() -> None:
+    n_features, n_images, n_random = 2000, 30, 4
+    reservoir, top = SpreadExamples.empty(n_features, 12), TopExamples.empty(n_features, 6)
+    activation = torch.arange(1.0, n_images + 1)[:, None].expand(-1, n_features)
+    codes = SparseCodes(activation, torch.arange(n_features).expand(n_images, -1))
+    for kept in (reservoir, top):
+        kept.add(codes, torch.arange(n_images), torch.arange(n_images))
+
+    others, of_top = spread(reservoir, top, 5, n_random), draws(reservoir, top, n_random)
+
+    times = torch.zeros(n_images)
+    for feature in range(n_features):
+        mine = others.feature == feature
+        among_top = dict(zip(of_top[feature].tolist(), top.samples[feature].tolist(), strict=True))
+        drawn = dict(zip(others.draw[mine].tolist(), others.sample[mine].tolist(), strict=True))
+        both = {**among_top, **drawn}
+        assert [both[place] for place in range(n_random)] == reservoir.samples[
+            feature, :n_random
+        ].tolist()
+        assert not set(others.sample[mine].tolist()) & set(top.samples[feature].tolist())
+        times[reservoir.samples[feature, :n_random]] += 1
+    # each of 2000 features draws 4 of 30: mean 267 per image, standard deviation 15; top ones too
+    assert (times - 2000 * 4 / 30).abs().max() < 6 * 15.2
+
+
 def test_a_feature_with_few_samples_has_them_all_among_the_strongest() -> None:
     reservoir, top = SpreadExamples.empty(D_SAE, 5), TopExamples.empty(D_SAE, 50)
     codes, sample, image = stream(60)
     for kept in (reservoir, top):
         kept.add(codes, sample, image)
 
-    assert len(spread(reservoir, top, 5).feature) == 0
+    assert len(spread(reservoir, top, 5, 0).feature) == 0
     with pytest.raises(ValueError, match="n_parts is 0, expected 1 or more"):
-        spread(reservoir, top, 0)
+        spread(reservoir, top, 0, 0)
 
 
 def test_numbers_that_do_not_fit_are_refused() -> None:

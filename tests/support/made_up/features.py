@@ -103,7 +103,7 @@ def example(world: World) -> Columns:
     chosen = np.flatnonzero(world.is_candidate)
     tokens = ["Is", "the", "circle", 'left"of', "the\\square", "?", "{é}"]
     half = N_SAMPLES // 2
-    # the last of four is no strongest one: it stands for the middle
+    # the last of four is no strongest one: it stands for the middle; it and the first were drawn
     grid = [(i, s, rank) for i in chosen for s in (0, 1) for rank in range(4)]
     return {
         "layer": world.layer[[i for i, _, _ in grid]],
@@ -118,4 +118,5 @@ def example(world: World) -> Columns:
             np.array([0, 0, 1.5, 9 - rank, 0, 0, 0.25], np.float32) for _, _, rank in grid
         ],
         "quantile": pa.array([5 if rank == 3 else None for *_, rank in grid], pa.int16()),
+        "draw": pa.array([{0: 1, 3: 0}.get(rank) for *_, rank in grid], pa.int16()),
     }

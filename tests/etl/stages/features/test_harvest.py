@@ -28,7 +28,7 @@ from feature_atlas.vlm.harvest import harvest as run_prompts
 from feature_atlas.vlm.image_features import MeanImage, image_features
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
-LAYERS, N_CONTROL, N_REPLICATES, N_TOP, N_SPREAD = (1, 4), 14, 30, 3, 4
+LAYERS, N_CONTROL, N_REPLICATES, N_TOP, N_SPREAD, N_RANDOM = (1, 4), 14, 30, 3, 4, 3
 
 
 class Dense(NamedTuple):
@@ -57,7 +57,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
             "harvest": config.harvest.model_copy(
                 update={"n_control": N_CONTROL, "n_bootstrap": N_REPLICATES}
             ),
-            "example": ExampleConfig(n_per_source=N_TOP, n_spread=N_SPREAD, n_reservoir=8),
+            "example": ExampleConfig(
+                n_per_source=N_TOP, n_spread=N_SPREAD, n_random=N_RANDOM, n_reservoir=8
+            ),
         }
     )
     study = open_study(open_run(config, home))
@@ -220,8 +222,8 @@ def test_examples_are_the_strongest_and_others(study: Study, source: str, split:
     for feature, rows in shown.groupby("feature"):
         rows = rows.sort_values("rank")
         assert rows["rank"].tolist() == list(range(len(rows)))
-        assert rows.max_activation.is_monotonic_decreasing
-        assert rows.image.is_unique
+        assert rows["sample"].is_unique
+        assert rows.image[rows["draw"].isna()].is_unique
         activation = strongest[:, int(feature)]
         by_image = pd.Series(activation).groupby(images).max()
         best = by_image[by_image > 0].nlargest(N_TOP).to_numpy()
@@ -229,9 +231,15 @@ def test_examples_are_the_strongest_and_others(study: Study, source: str, split:
         if len(top) == len(best):
             np.testing.assert_allclose(top.max_activation, best, rtol=1e-3, atol=1e-2)
         np.testing.assert_allclose(rows.max_activation, activation[rows.row], rtol=1e-3, atol=1e-2)
-        spread = rows[~rows["quantile"].isna()]
-        assert len(spread) <= N_SPREAD
-        assert spread["quantile"].is_monotonic_decreasing
+        others = rows[~rows["quantile"].isna()]
+        assert len(others) <= N_SPREAD + N_RANDOM
+        assert others["quantile"].is_monotonic_decreasing
+        for kind in (top, others):
+            assert kind.max_activation.is_monotonic_decreasing
+        drawn = rows[rows["draw"].notna()]
+        assert drawn.image.is_unique
+        # every picture on which it fires could be drawn, whether it is among the strongest or not
+        assert sorted(drawn["draw"]) == list(range(min(N_RANDOM, (by_image > 0).sum())))
     assert shown["quantile"].notna().sum() > 50
     for row in shown.sample(40, random_state=0).itertuples():
         mine = tokens.activations[is_text & (tokens.rows == row.row), row.feature]
