@@ -108,7 +108,7 @@ class CachedResiduals:
 
     def _write(self, writer: ResidualWriter) -> None:
         stream, model = self.stream, self.stream.load_model()
-        if writer.index.n_passes == 0:
+        if not len(writer.index.held_out):
             passes = (harvest(model, batch, writer.layers) for batch in stream.held_out())
             n_held_out = stream.study.config.adapt.n_held_out
             for tokens in held_out_parts(passes, stream.judged_roles, n_held_out):

@@ -231,12 +231,12 @@ def _untrained(
 
 
 def from_training_sae(trainable: "TrainingSAE[Any]", scale: float) -> Sae:
-    """The weights of a training SAE that lives in the normalised space."""
+    """The weights of a training SAE that lives in the normalised space: its own, not copies."""
     return Sae(
-        w_enc=trainable.W_enc.detach().clone(),
-        b_enc=trainable.b_enc.detach().clone(),
-        w_dec=trainable.W_dec.detach().clone(),
-        b_dec=trainable.b_dec.detach().clone(),
+        w_enc=trainable.W_enc.detach(),
+        b_enc=trainable.b_enc.detach(),
+        w_dec=trainable.W_dec.detach(),
+        b_dec=trainable.b_dec.detach(),
         gate=_trained_gate(trainable),
         scale=scale,
     )
@@ -245,7 +245,7 @@ def from_training_sae(trainable: "TrainingSAE[Any]", scale: float) -> Sae:
 def _trained_gate(trainable: "TrainingSAE[Any]") -> Gate:
     architecture = trainable.cfg.architecture()
     if architecture == "jumprelu":
-        return Threshold(trainable.threshold.detach().clone())
+        return Threshold(trainable.threshold.detach())
     if architecture == "batchtopk":
         return Threshold(torch.full_like(trainable.b_enc.detach(), float(trainable.topk_threshold)))
     return TopK(trainable.cfg.k, trainable.cfg.rescale_acts_by_decoder_norm)

@@ -168,7 +168,7 @@ class Training:
             )
 
     def result(self) -> Adaptation:
-        """What training left so far."""
+        """What training left; its weights are those that a further step would change."""
         losses = self.losses[: self.n_steps].cpu()
         return Adaptation(self._sae(), self.n_firings.cpu(), list(self.curve), losses)
 

@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from stage_runs.adapted_run import LAYERS, hashes, opened
@@ -9,6 +10,7 @@ from stage_runs.adapted_run import LAYERS, hashes, opened
 from feature_atlas.dictionary.adapt import REGIME_ROLES
 from feature_atlas.dictionary.reconstruction import held_out_parts
 from feature_atlas.etl.config.run_config import RunConfig
+from feature_atlas.etl.stages.dictionary import residual_pass
 from feature_atlas.etl.stages.dictionary.adapt import run_adapt
 from feature_atlas.etl.stages.dictionary.adapt_stream import ActivationStream, held_out_split
 from feature_atlas.etl.stages.dictionary.residual_pass import CachedResiduals
@@ -131,6 +133,42 @@ def test_one_layer_a_pass_gives_the_same_bytes_as_all(config: RunConfig, study: 
     assert asked == [[1], [4]]
     assert 0 < largest <= width * n_tokens
     assert hashes(tight.run, "adapt-pictures") == hashes(study.run, "adapt-pictures")
+
+
+class Killed(Exception):
+    """As if the process had been killed here."""
+
+
+def test_a_pass_killed_anywhere_is_gone_on_with_to_the_same_bytes(
+    study: Study, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    """Before every token that is added: those that judge, those that train, and the index."""
+    source = ActivationStream(study, "questions")
+    whole = CachedResiduals(source, tmp_path / "whole", LAYERS).of(1)
+    monkeypatch.setattr(residual_pass, "SAVED_EVERY", 2)
+    append, patience = ResidualWriter._append, 0
+
+    def appended(writer: ResidualWriter, *tokens: object) -> None:
+        nonlocal patience
+        patience -= 1
+        if patience < 0:
+            raise Killed
+        append(writer, *tokens)
+
+    monkeypatch.setattr(ResidualWriter, "_append", appended)
+    cached, n_kills, found = CachedResiduals(source, tmp_path / "killed", LAYERS), 0, None
+    while found is None:
+        patience = n_kills + 1  # a little further each time
+        try:
+            found = cached.of(1)
+        except Killed:
+            n_kills += 1
+
+    assert n_kills > 3
+    for part in ("train.1", "held_out.1"):
+        assert (found.folder / part).read_bytes() == (whole.folder / part).read_bytes()
+    for name, value in whole.index._asdict().items():
+        assert np.array_equal(getattr(found.index, name), value), name
 
 
 def some_tokens(n: int, seed: int = 0, dtype: torch.dtype = torch.bfloat16) -> Tokens:
