@@ -213,7 +213,7 @@ def paper_hours(costs: list[Cost], rates: dict[str, float]) -> str:
     ]
     total = 0.0
     for work in work_of(load_config(PAPERS), PAPER):
-        of = [cost for cost in costs if cost.stage.startswith(work.stage)]
+        of = [c for c in costs if c.stage.startswith(work.stage) and c.operations]
         share = sum(_least(c, rates) for c in of) / sum(c.seconds for c in of) if of else ASSUMED
         at_best = (
             work.model / rates["bfloat16"]
