@@ -12,5 +12,6 @@ pages = [
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"
     ),
+    st.Page("dictionary/layers.py", title="Layers", icon=":material/layers:", url_path="layers"),
 ]
 st.navigation(pages, position="top").run()

@@ -1,4 +1,4 @@
-"""What is in the atlas: how few features turned, see, and serve a skill (paper 4; Figs 1, 2, 7)."""
+"""What is in the atlas: how few features turned, see, and serve a skill (paper 4; Fig. 2)."""
 
 from typing import Any
 
@@ -6,11 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.dictionary.layer_curves import (
-    adapted_per_layer,
-    cosine_per_layer,
-    training_curve,
-)
 from feature_atlas.dashboards.facts import gate_in_words, show_facts
 from feature_atlas.dashboards.features.feature_choice import survivors_of
 from feature_atlas.dashboards.features.feature_table import feature_table
@@ -148,20 +143,11 @@ def show_selection(run_id: int, selection: Any, cloud: pd.DataFrame) -> None:
     feature_table(_in_points(features), run_id, COLUMNS, height=300, key="selected")
 
 
-def show_layers(run_id: int) -> None:
-    """Counts, cosines and training, by layer and by token."""
-    st.subheader("Depth and training", help="Paper Figs 7a, 7b with 5, and 1.")
-    layers, curves = queries.layer_summaries(run_id), queries.training_curves(run_id)
-    left, middle, right = st.columns(3)
-    with left:
-        draw(adapted_per_layer(layers), "adapted_per_layer")
-    with middle:
-        draw(cosine_per_layer(layers), "cosine_per_layer")
-    with right:
-        if curves.empty:
-            st.info("No training curves: the stage `adapt` of `feature-atlas build` leaves them.")
-        else:
-            draw(training_curve(curves), "training_curve")
+def show_ways_on(run_id: int) -> None:
+    """Pages about the whole run, each one question."""
+    with st.container(horizontal=True):
+        for page, question in (("dictionary/layers.py", "How did each layer adapt?"),):
+            st.page_link(page, label=question, query_params={"run": str(run_id)})
 
 
 def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
@@ -210,6 +196,6 @@ marked_features = queries.marked_features(chosen_run.run_id)
 show_headline(chosen_run)
 show_funnel(chosen_run.run_id)
 show_scatter(chosen_run, marked_features)
-show_layers(chosen_run.run_id)
+show_ways_on(chosen_run.run_id)
 show_paper_figures(chosen_run)
 show_survivors(chosen_run.run_id, marked_features)

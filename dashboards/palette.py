@@ -32,6 +32,9 @@ REGIMES = {
     "language": "#a07850",
     "instruct": "#7fb6b0",
 }
+CONTROLS = ("refit", "language", "instruct")
+"""Regimes on text alone that the paper has not; their lines are dashed."""
+
 SKILLS = {"spatial": SPATIAL, "ocr": OCR, "vsr": "#3a97a8"}
 
 # colour-blind safe, light in the middle: blue below 0, red above

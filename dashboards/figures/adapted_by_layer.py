@@ -4,16 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.dictionary.layer_curves import COUNTS
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
 from feature_atlas.dashboards.figures.cosine_by_layer import layer_axis
-from feature_atlas.dashboards.palette import ADAPTED, CAUSAL, REGIMES
-
-BARS = (
-    ("adapted (the paper's operating point)", "n_adapted", ADAPTED),
-    ("of them beyond the refit null", "n_beyond_null", REGIMES["refit"]),
-    ("of them beyond the language control", "n_beyond_language", REGIMES["language"]),
-    ("of them beyond both: turned by vision", "n_turned_by_vision", CAUSAL),
-)
 
 
 def figure_7a(run: pd.Series) -> Figure:
@@ -23,12 +16,12 @@ def figure_7a(run: pd.Series) -> Figure:
         raise Undrawable(
             "no feature of the run is adapted; its thresholds are in its configuration"
         )
-    counted = [bar for bar in BARS if layers[bar[1]].notna().any()]
+    counted = [bar for bar in COUNTS if layers[bar[1]].notna().any()]
     note = (
         "Adapted: visual energy above ε and cosine in the bottom share. Beyond the null: turned "
         "further than refitting the base model does at as many firings: surely (q), and by enough."
     )
-    if len(counted) < len(BARS):
+    if len(counted) < len(COUNTS):
         note += (
             " This run lacks a control: nothing says how many of the adapted turned for a reason."
         )

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.dictionary.layer_curves import COSINES
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
-from feature_atlas.dashboards.figures.fvu_curves import CONTROLS
-from feature_atlas.dashboards.palette import ADAPTED, CAUSAL, FAINT, INK, REGIMES
+from feature_atlas.dashboards.palette import ADAPTED, CONTROLS, INK, REGIMES
 
 
 def figure_5(run: pd.Series) -> Figure:
@@ -67,17 +67,12 @@ def figure_7b(run: pd.Series) -> Figure:
     panel.fill_between(
         cosines.layer, cosines.lower, cosines.upper, color=ADAPTED, alpha=0.25, linewidth=0
     )
-    for label, column, colour, dashes in (
-        ("all features", "mean_all", FAINT, "-"),
-        ("adapted", "mean_adapted", ADAPTED, "-"),
-        (f"turned by vision ({n_turned:,})", "mean_turned", CAUSAL, "-"),
-        ("adapted: expected of the null", "mean_null", REGIMES["refit"], "--"),
-        ("adapted: in the language control", "mean_language", REGIMES["language"], "--"),
-    ):
+    for label, column, colour, is_dashed in COSINES:
         if cosines[column].notna().any():
+            count = f" ({n_turned:,})" if column == "mean_turned" else ""
             panel.plot(
-                cosines.layer, cosines[column].astype(float), label=label, color=colour,
-                linestyle=dashes, linewidth=2, marker="o", markersize=4,
+                cosines.layer, cosines[column].astype(float), label=label + count, color=colour,
+                linestyle="--" if is_dashed else "-", linewidth=2, marker="o", markersize=4,
             )  # fmt: skip
     panel.set_ylabel("decoder cosine, base to adapted")
     layer_axis(panel)

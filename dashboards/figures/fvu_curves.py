@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.dictionary.training_curves import final_values
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
-from feature_atlas.dashboards.palette import FAINT, REGIMES
-
-CONTROLS = ("refit", "language", "instruct")
-"""Regimes on text alone that the paper has not; their lines are dashed."""
+from feature_atlas.dashboards.palette import CONTROLS, FAINT, REGIMES
 
 HIGHEST = 1.25
 """FVU at which a panel ends: 1 is no better than the mean."""
@@ -75,27 +73,6 @@ def figure_6(run: pd.Series) -> Figure:
     panels[-1, 0].set_xlabel("training tokens seen")
     part.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=7)
     return figure
-
-
-def final_values(curves: pd.DataFrame) -> pd.DataFrame:
-    """Per regime, over layers: mean FVU at the start, mean, SD, min and max at the end on its own
-    tokens; means at the end on question and on image tokens (NaN: not evaluated)."""
-    own = curves[curves.role == "all"]
-    last = curves[curves.tokens_seen == curves.groupby("regime").tokens_seen.transform("max")]
-    ends = last[last.role == "all"].groupby("regime", sort=False).fvu
-    by_role = last.groupby(["regime", "role"]).fvu.mean().unstack()
-    return pd.DataFrame(
-        {
-            "start": own[own.tokens_seen == 0].groupby("regime").fvu.mean(),
-            "end": ends.mean(),
-            "SD": ends.std(),
-            "min": ends.min(),
-            "max": ends.max(),
-            "question": by_role.get("question"),
-            "image": by_role.get("image"),
-        },
-        index=own.regime.unique(),
-    )
 
 
 def _curves(run: pd.Series) -> pd.DataFrame:

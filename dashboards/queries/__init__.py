@@ -1,6 +1,6 @@
 """Every question the dashboards ask of the database: one function, one SELECT, one DataFrame.
 
-    whole_run        runs, provenance, funnel, layers, training
+    whole_run        runs, provenance, funnel
     many_features    the cloud of all features, a box of it, those that stand out
     one_feature      everything known of one feature
     attention_maps   where heads look
@@ -47,9 +47,12 @@ from feature_atlas.dashboards.queries.paper_figures import (
     adapted_by_layer,
     adapted_cosines,
     adapted_shifts,
+    cosine_quantiles,
     cosines_by_layer,
+    energies_by_layer,
     firing_rates,
     fvu_curves,
+    mean_cosines,
     selection_sweep,
 )
 from feature_atlas.dashboards.queries.search_results import (
@@ -59,10 +62,8 @@ from feature_atlas.dashboards.queries.search_results import (
 from feature_atlas.dashboards.queries.whole_run import (
     forward_checks,
     funnel,
-    layer_summaries,
     measurements,
     runs,
-    training_curves,
 )
 
 __all__ = [
@@ -74,10 +75,12 @@ __all__ = [
     "adapted_cosines",
     "adapted_shifts",
     "control_effects",
+    "cosine_quantiles",
     "cosines_by_layer",
     "custom_prompts",
     "decoder_cosines",
     "descriptions",
+    "energies_by_layer",
     "examples",
     "feature",
     "feature_bins",
@@ -90,9 +93,9 @@ __all__ = [
     "funnel",
     "fvu_curves",
     "head_attributions",
-    "layer_summaries",
     "localisation",
     "marked_features",
+    "mean_cosines",
     "measurements",
     "modality_preferences",
     "neutral_prompts",
@@ -101,7 +104,6 @@ __all__ = [
     "reviews",
     "runs",
     "selection_sweep",
-    "training_curves",
     "unembedded_labels",
     "visual_energies",
 ]

@@ -13,6 +13,9 @@ from feature_atlas.models.session import database_url, make_reader_engine
 TTL = 60.0
 """Seconds an answer is kept: a published run stays as it is, labels and reviews may change."""
 
+KEPT_TTL = 600.0
+"""Seconds a sum over a published run is kept; not for ever, since databases come and go."""
+
 MAX_ROWS = 500
 """Rows of a table on a page."""
 
@@ -37,3 +40,8 @@ def select(sql: str, **values: Any) -> pd.DataFrame:
 def cached(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
     """The query, asked again only after `TTL`."""
     return st.cache_data(query, ttl=TTL, show_spinner=False)
+
+
+def kept(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """The query of a published run's own numbers, which are costly to sum and stay as they are."""
+    return st.cache_data(query, ttl=KEPT_TTL, max_entries=200, show_spinner=False)

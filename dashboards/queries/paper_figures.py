@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from feature_atlas.dashboards.queries.database import cached, select
+from feature_atlas.dashboards.queries.database import cached, kept, select
 
 
 @cached
 def fvu_curves(run_id: int) -> pd.DataFrame:
-    """regime, layer, tokens_seen, role, fvu, n_tokens; role `all`: those the regime trains on."""
+    """regime, layer, tokens_seen, role, fvu, l0, n_tokens; role `all`: those of the regime."""
     return select(
         """
-        SELECT r.name AS regime, c.layer, c.tokens_seen, c.role, c.fvu, c.n_tokens
+        SELECT r.name AS regime, c.layer, c.tokens_seen, c.role, c.fvu, c.l0, c.n_tokens
         FROM atlas.training_curve c JOIN atlas.regime r ON r.id = c.regime_id
         WHERE c.run_id = :run_id
         ORDER BY c.regime_id, c.layer, c.tokens_seen, c.role
@@ -43,7 +43,52 @@ def cosines_by_layer(run_id: int) -> pd.DataFrame:
     )
 
 
-@cached
+@kept
+def mean_cosines(run_id: int) -> pd.DataFrame:
+    """regime, layer, mean over all features of the layer; from the wide row, which knows six."""
+    return select(
+        """
+        SELECT regime, layer, mean
+        FROM (
+            SELECT layer, avg(cosine) AS text, avg(cosine_image) AS image,
+                   avg(cosine_full) AS "full", avg(cosine_random) AS random,
+                   avg(cosine_refit) AS refit, avg(cosine_language) AS language
+            FROM atlas.feature_record WHERE run_id = :run_id GROUP BY layer
+        ) AS wide
+        CROSS JOIN LATERAL (
+            VALUES (1, 'text', text), (2, 'image', image), (3, 'full', "full"),
+                   (4, 'random', random), (5, 'refit', refit), (6, 'language', language)
+        ) AS long (place, regime, mean)
+        WHERE mean IS NOT NULL ORDER BY place, layer
+        """,
+        run_id=run_id,
+    )
+
+
+@kept
+def cosine_quantiles(run_id: int, regime: str) -> pd.DataFrame:
+    """layer, n_features, lowest_5, lowest_25, median, highest_25, highest_5: of the features that
+    fired while this regime trained, the others were never updated."""
+    return select(
+        """
+        SELECT layer, n_features, quantiles[1] AS lowest_5, quantiles[2] AS lowest_25,
+               quantiles[3] AS median, quantiles[4] AS highest_25, quantiles[5] AS highest_5
+        FROM (
+            SELECT layer, count(*) AS n_features,
+                   percentile_cont('{0.05,0.25,0.5,0.75,0.95}'::float[])
+                       WITHIN GROUP (ORDER BY cosine) AS quantiles
+            FROM atlas.decoder_cosine
+            WHERE run_id = :run_id AND n_firings > 0
+              AND regime_id = (SELECT id FROM atlas.regime WHERE name = :regime)
+            GROUP BY layer
+        ) AS of_layer ORDER BY layer
+        """,
+        run_id=run_id,
+        regime=regime,
+    )
+
+
+@kept
 def adapted_by_layer(run_id: int) -> pd.DataFrame:
     """layer, n_adapted, n_beyond_null, n_beyond_language, n_turned_by_vision (NULL: no such
     control)."""
@@ -56,7 +101,7 @@ def adapted_by_layer(run_id: int) -> pd.DataFrame:
     )
 
 
-@cached
+@kept
 def adapted_cosines(run_id: int) -> pd.DataFrame:
     """layer, n_adapted, n_turned; mean_all, mean_adapted (lower, upper: its quartiles),
     mean_turned (by vision); of the adapted, mean_null (refit features that fired as often) and
@@ -76,6 +121,19 @@ def adapted_cosines(run_id: int) -> pd.DataFrame:
                -- excess_rotation is the null's cosine less its own
                avg(cosine + excess_rotation) FILTER (WHERE is_adapted) AS mean_null,
                avg(cosine_language) FILTER (WHERE is_adapted) AS mean_language
+        FROM atlas.feature_record WHERE run_id = :run_id GROUP BY layer ORDER BY layer
+        """,
+        run_id=run_id,
+    )
+
+
+@kept
+def energies_by_layer(run_id: int) -> pd.DataFrame:
+    """layer, image, question (the paper's E_v), no_image: means over all features of a layer."""
+    return select(
+        """
+        SELECT layer, avg(energy_image) AS image, avg(visual_energy) AS question,
+               avg(energy_question_no_image) AS no_image
         FROM atlas.feature_record WHERE run_id = :run_id GROUP BY layer ORDER BY layer
         """,
         run_id=run_id,

@@ -62,27 +62,3 @@ def funnel(run_id: int) -> pd.DataFrame:
         """,
         run_id=run_id,
     )
-
-
-@cached
-def layer_summaries(run_id: int) -> pd.DataFrame:
-    """The view layer_summary: layer, n_adapted, n_spatial_candidates, n_spatial, n_ocr_candidates,
-    n_ocr, n_firing, mean_cosine, mean_cosine_adapted, mean_cosine_image, ..., by layer."""
-    return select(
-        "SELECT * FROM atlas.layer_summary WHERE run_id = :run_id ORDER BY layer", run_id=run_id
-    )
-
-
-@cached
-def training_curves(run_id: int) -> pd.DataFrame:
-    """regime, layer, tokens_seen, fvu, l0; on held-out tokens of the regime's own roles together,
-    in order of training."""
-    return select(
-        """
-        SELECT r.name AS regime, c.layer, c.tokens_seen, c.fvu, c.l0
-        FROM atlas.training_curve c JOIN atlas.regime r ON r.id = c.regime_id
-        WHERE c.run_id = :run_id AND c.role = 'all'
-        ORDER BY c.regime_id, c.layer, c.tokens_seen
-        """,
-        run_id=run_id,
-    )

@@ -112,7 +112,7 @@ def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> N
 
 def test_overview_leads_to_the_other_pages(page: Page) -> None:
     visit(page, "/", "Feature atlas")
-    expect(page.locator(".js-plotly-plot")).to_have_count(6)
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
     assert "run=1" in page.url
 
     page.get_by_role("link", name="Ablation").click()

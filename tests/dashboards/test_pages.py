@@ -6,7 +6,7 @@ import pytest
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.figures import FIGURES
 
-PAGES = ["overview.py", "features/feature.py", "ablation/ablation.py"]
+PAGES = ["overview.py", "features/feature.py", "ablation/ablation.py", "dictionary/layers.py"]
 
 
 def html(app) -> str:
@@ -61,7 +61,7 @@ def test_overview_shows_the_run_the_funnel_the_scatter_and_the_survivors(
     assert "tiny-llava" in html(app)
     assert "128 = 2 layers × 64" in html(app)
     assert "8 survivors" in headings(app)
-    assert len(app.get("plotly_chart")) == 6  # two funnels, scatter, three per layer
+    assert len(app.get("plotly_chart")) == 3  # two funnels, scatter
     survivors = app.dataframe[-1].value
     assert survivors.feature.iloc[0] == 0
     assert survivors.delta_pp.iloc[0] == pytest.approx(-25)
@@ -175,7 +175,7 @@ def test_choosing_another_feature_changes_the_address(full_atlas, open_page) -> 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_run_without_candidates_is_no_error(full_atlas, open_page, monkeypatch, page) -> None:
-    for name in ("marked_features", "ablation_summaries", "training_curves"):
+    for name in ("marked_features", "ablation_summaries", "fvu_curves"):
         columns = getattr(queries, name)(1).columns
         empty = pd.DataFrame(columns=columns)
         monkeypatch.setattr(queries, name, lambda run_id, empty=empty: empty)

@@ -49,25 +49,6 @@ def test_the_funnel_narrows_from_all_to_survivors(run_id: int) -> None:
     assert steps.skill.unique().tolist() == ["spatial", "ocr"]
 
 
-def test_layers_are_counted_and_averaged(run_id: int, written) -> None:
-    layers = queries.layer_summaries(run_id)
-
-    text = written("decoder_cosine", regime="text", layer=1).cosine
-    assert layers.layer.tolist() == [0, 1]
-    assert layers.n_adapted.tolist() == [16, 16]
-    assert layers.n_spatial.tolist() == [4, 4]
-    assert layers.mean_cosine[1] == pytest.approx(text.mean(), abs=1e-6)
-    assert layers.mean_cosine_adapted[1] == pytest.approx(text[:16].mean(), abs=1e-6)
-
-
-def test_training_curves_fall_by_half_every_thousand_tokens(run_id: int) -> None:
-    curves = queries.training_curves(run_id)
-
-    text = curves[(curves.regime == "text") & (curves.layer == 0)]
-    assert text.tokens_seen.tolist() == [0, 1000, 2000]
-    assert text.fvu.tolist() == pytest.approx([0.9, 0.45, 0.225])  # of all roles together
-
-
 def test_points_are_all_features(run_id: int, written) -> None:
     points = queries.feature_points(run_id)
 
