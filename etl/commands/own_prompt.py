@@ -66,3 +66,14 @@ def overlay(
 
         asked = Asked(Feature(layer, feature), image, question)
         overlay_custom(open_atlas(), atlas_home(), run, asked, console)
+
+
+def serve_model(
+    run: OfRun = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port on this machine")] = 8502,
+) -> None:
+    """Hold a run's model and dictionaries on 127.0.0.1 for the page Try it, until interrupted."""
+    with plain_errors():
+        from feature_atlas.etl.commands.serve_model import serve_model as serve
+
+        serve(atlas_home(), run, port, console)

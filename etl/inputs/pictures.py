@@ -53,12 +53,17 @@ def open_image(path: Path) -> Image.Image:
     _require_file(path)
     try:
         with Image.open(path) as image:
-            _require_plain(image)
-            image.load()
-            turn = TURNED.get(image.getexif().get(ORIENTATION, 1))
-            return _in_rgb(image if turn is None else image.transpose(turn))
+            return upright(image)
     except Exception as error:  # decoders raise whatever a broken byte leads to
         raise _refuse(path, error) from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened picture, turned as its camera says and in RGB; whatever a decoder raises."""
+    _require_plain(image)
+    image.load()
+    turn = TURNED.get(image.getexif().get(ORIENTATION, 1))
+    return _in_rgb(image if turn is None else image.transpose(turn))
 
 
 def upright_size(path: Path) -> Size:

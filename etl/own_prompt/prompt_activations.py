@@ -243,7 +243,7 @@ def _digits(value: float) -> float:
 
 def _known(value: float) -> float | None:
     """None for what is not known."""
-    return None if math.isnan(value) else _digits(value)
+    return _digits(value) if math.isfinite(value) else None
 
 
 def _rank(ranked: tuple[float, Firing]) -> tuple[float, int, int]:

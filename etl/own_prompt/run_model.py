@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from rich.progress import track
 from torch import Tensor
 
 from feature_atlas.dictionary.sae import Encoder
@@ -66,6 +67,11 @@ class RunModel:
         """Where the model is."""
         return self.study.config.device
 
+    @property
+    def d_sae(self) -> int:
+        """Features of a layer."""
+        return int(self.study.inputs["sae_set"]["d_sae"])
+
     @cached_property
     def room(self) -> float:
         """Bytes for encoders, once the model has taken its own."""
@@ -82,6 +88,13 @@ class RunModel:
         if (len(self.kept) + 1) * encoder.weight.nbytes <= self.room:
             self.kept[layer] = encoder
         return encoder
+
+    def read_all(self) -> int:
+        """Model, and dictionaries as far as there is room for all: how many there is room for."""
+        for layer in track(self.study.layers, "reading dictionaries"):
+            self.encoder(layer)
+        _ = self._usual, self._pictures
+        return len(self.kept)
 
     def usual(self, layer: int) -> UsualStrength:
         """How strongly each feature of a layer fired in the run when it did."""
@@ -121,7 +134,7 @@ class RunModel:
     def picture(self, sha256: str) -> Image.Image:
         """The run's own picture with this hash."""
         if sha256 not in self._pictures:
-            raise KeyError(f"run {self.study.run.name} has no picture {sha256[:12]}.")
+            raise FileNotFoundError(f"run {self.study.run.name} has no picture {sha256[:64]!r}.")
         file = self._pictures[sha256]
         picture = open_image(file)
         if file_sha256(file) != sha256:

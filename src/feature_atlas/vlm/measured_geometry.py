@@ -84,11 +84,11 @@ def tiles(processor: ProcessorMixin, width: int, height: int) -> Tiles:
 
 def coordinate_picture(width: int, height: int) -> Image.Image:
     """Red grows from left to right, green from top to bottom; rounded up or down line by line."""
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = np.arange(width), np.arange(height)[:, None]
     red = LEVELS * (x + 0.5) / width + (GOLDEN * (y + 1)) % 1
     green = LEVELS * (y + 0.5) / height + (GOLDEN * (x + 1)) % 1
-    colours = np.stack([red, green, np.zeros_like(red)], axis=-1)
-    return Image.fromarray(colours.clip(0, LEVELS).astype(np.uint8))
+    drawn = [Image.fromarray(one.clip(0, LEVELS).astype(np.uint8)) for one in (red, green)]
+    return Image.merge("RGB", [*drawn, Image.new("L", (width, height))])
 
 
 def _prompt(processor: ProcessorMixin, picture: Image.Image) -> PromptBatch:

@@ -83,3 +83,16 @@ def test_what_cannot_be_asked_is_said(ask, tmp_path) -> None:
     assert "no run 'other'" in ask("--run", "other").stderr
     assert "<image>" in ask(question="is <image> there").stderr
     assert ask("--layer", "7").exit_code == 1
+
+
+def test_a_model_is_served_for_a_run_that_is_published_and_here(
+    loaded_url: str, atlas_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATLAS_DATABASE_URL", loaded_url)
+
+    other = CliRunner().invoke(app, ["serve-model", "--run", "other"])
+    away = CliRunner().invoke(app, ["serve-model"])
+
+    assert "no run 'other'" in other.stderr
+    assert "a custom prompt needs the folder in which synthetic-" in away.stderr
+    assert (other.exit_code, away.exit_code) == (1, 1)

@@ -149,5 +149,5 @@ def test_a_picture_of_the_run_is_found_by_its_hash_alone(random, tmp_path) -> No
     (sha256, _) = random.model._pictures
 
     assert random.model.picture(sha256).size == (56, 28)
-    with pytest.raises(KeyError, match="has no picture /etc/passwd"):
+    with pytest.raises(FileNotFoundError, match="has no picture '/etc/passwd"):
         random.model.picture("/etc/passwd")

@@ -29,6 +29,7 @@ class RandomStudy:
     """What a study is to prompts of one's own."""
 
     def __init__(self, folder: Path, layers: tuple[int, ...]) -> None:
+        self.inputs = {"sae_set": {"d_sae": D_SAE}}
         self.run, self.layers, self.vlm = folder, list(layers), Vlm(*family("llava"))
         vlm = SimpleNamespace(suffix="answer yes or no", name="random-llava")
         self.config = SimpleNamespace(device="cpu", vlm=vlm)
