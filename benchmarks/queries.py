@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 from synthetic import atlas, copy_run, load_run
 
-from feature_atlas.dashboards.queries import feature_bins
+from feature_atlas.dashboards.queries import cosine_cuts, feature_bins, selected_by_layer
 
 SIZES, N_RUNS = (65_536, 1_048_576), 10
 METRICS = (
@@ -69,11 +69,23 @@ def _measure(connection: Connection, runs: list[int], n_features: int) -> None:
     _print("three-metric filter and sort", filtered, 50)
     _print("run_diff, top 50", difference, 20)
     _print("Fig. 2, 100 x 100 bins", lambda: _bins(chosen.choice(runs)), 20)
+    _print("Thresholds, first opened", lambda: _cuts(chosen.choice(runs)), 20)
+    _print("Thresholds, a slider moved", lambda: _moved(chosen.choice(runs), chosen.random()), 50)
 
 
 def _bins(run: int) -> None:
     feature_bins.clear()  # the dashboard's own question, not its cached answer
     feature_bins(run, 100)
+
+
+def _cuts(run: int) -> None:
+    cosine_cuts.clear()
+    cosine_cuts(run, [step / 100 for step in range(101)])
+
+
+def _moved(run: int, share: float) -> None:
+    selected_by_layer.clear()
+    selected_by_layer(run, 10 ** (4 * share - 4), share)
 
 
 def _print(name: str, ask: Callable[[], None], times: int) -> None:

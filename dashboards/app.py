@@ -12,6 +12,12 @@ pages = [
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"
     ),
+    st.Page(
+        "features/thresholds.py",
+        title="Thresholds",
+        icon=":material/sliders:",
+        url_path="thresholds",
+    ),
     st.Page("dictionary/layers.py", title="Layers", icon=":material/layers:", url_path="layers"),
 ]
 st.navigation(pages, position="top").run()

@@ -7,29 +7,15 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.features.operating_point import chosen_point, sweep_around
+from feature_atlas.dashboards.features.sweep_map import PANELS
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
-
-PAPERS_POINT = (1e-3, 0.25)
-"""epsilon and cosine quantile that the paper adopts."""
-
-COSINE_QUANTILES = tuple(round(0.05 * step, 2) for step in range(1, 11))
-DECADES = tuple(step / 2 for step in range(-6, 5))
-"""epsilon is tried from a thousandth to a hundred times the chosen one, in half decades."""
-
-PANELS = (
-    ("features selected", "n_selected"),
-    ("Jaccard overlap with the chosen set", "jaccard"),
-    ("correlation of counts per layer", "layer_correlation"),
-)
 
 
 def figure_8(run: pd.Series) -> Figure:
     """Three maps over both thresholds; the white circle is the run's own point."""
     epsilon, quantile = chosen_point(run)
-    epsilons = [epsilon * 10**decade for decade in DECADES]
-    quantiles = sorted({*COSINE_QUANTILES, quantile})
-    sweep = queries.selection_sweep(run.run_id, epsilons, quantiles)
+    sweep = sweep_around(run)
     if not sweep.n_selected.sum():
         raise Undrawable("no pair of thresholds selects a feature: none turned and sees")
     figure = new_figure(
@@ -50,14 +36,6 @@ def figure_8(run: pd.Series) -> Figure:
         )  # fmt: skip
     panels[0].set_ylabel("cosine cut-off, bottom % of features")
     return figure
-
-
-def chosen_point(run: pd.Series) -> tuple[float, float]:
-    """epsilon and cosine quantile of the run's configuration, else of the paper."""
-    chosen = run.config.get("selection") or {}
-    epsilon, quantile = PAPERS_POINT
-    # a run that took any energy above 0 has no decade to start from
-    return chosen.get("epsilon") or epsilon, chosen.get("cosine_quantile", quantile)
 
 
 def _draw(panel: Axes, values: pd.DataFrame, title: str) -> None:

@@ -6,6 +6,7 @@
     attention_maps   where heads look
     paper_figures    what the paper's figures show
     ablations        what breaks without features, here and in the paper
+    thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
 
 Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. All but `runs` and
@@ -59,6 +60,7 @@ from feature_atlas.dashboards.queries.search_results import (
     features_found,
     unembedded_labels,
 )
+from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
 from feature_atlas.dashboards.queries.whole_run import (
     forward_checks,
     funnel,
@@ -75,6 +77,7 @@ __all__ = [
     "adapted_cosines",
     "adapted_shifts",
     "control_effects",
+    "cosine_cuts",
     "cosine_quantiles",
     "cosines_by_layer",
     "custom_prompts",
@@ -103,6 +106,7 @@ __all__ = [
     "published_results",
     "reviews",
     "runs",
+    "selected_by_layer",
     "selection_sweep",
     "unembedded_labels",
     "visual_energies",

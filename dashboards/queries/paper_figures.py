@@ -140,7 +140,7 @@ def energies_by_layer(run_id: int) -> pd.DataFrame:
     )
 
 
-@cached
+@kept
 def selection_sweep(
     run_id: int, epsilons: list[float], cosine_quantiles: list[float]
 ) -> pd.DataFrame:

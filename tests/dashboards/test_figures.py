@@ -15,6 +15,7 @@ from run_folder import read_rows, replace_rows
 from typer.testing import CliRunner
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.features import operating_point
 from feature_atlas.dashboards.figures import FIGURES, __main__, adapted_by_layer, fvu_curves
 from feature_atlas.dashboards.figures import cosine_against_energy as plane
 from feature_atlas.dashboards.figures import cosine_by_layer as cosines
@@ -188,9 +189,9 @@ def test_figure_8_maps_every_pair_of_thresholds(run, written) -> None:
     panels = sweep.figure_8(run).axes[:3]
 
     counts, overlaps, _ = (panel.collections[0].get_array() for panel in panels)
-    assert counts.shape == (10, len(sweep.DECADES))
-    for i, quantile in enumerate(sweep.COSINE_QUANTILES):
-        for j, decade in enumerate(sweep.DECADES):
+    assert counts.shape == (10, len(operating_point.DECADES))
+    for i, quantile in enumerate(operating_point.COSINE_QUANTILES):
+        for j, decade in enumerate(operating_point.DECADES):
             is_in = (rank < quantile) & (text.cosine < 1)
             is_in &= energy.energy_question.astype(float) > 0.5 * 10**decade
             assert counts[i, j] == max(is_in.sum(), 1)  # a logarithm has no 0

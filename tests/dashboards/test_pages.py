@@ -6,7 +6,10 @@ import pytest
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.figures import FIGURES
 
-PAGES = ["overview.py", "features/feature.py", "ablation/ablation.py", "dictionary/layers.py"]
+PAGES = [
+    *("overview.py", "features/feature.py", "ablation/ablation.py", "dictionary/layers.py"),
+    "features/thresholds.py",
+]
 
 
 def html(app) -> str:
