@@ -19,5 +19,6 @@ pages = [
         url_path="thresholds",
     ),
     st.Page("dictionary/layers.py", title="Layers", icon=":material/layers:", url_path="layers"),
+    st.Page("vlm/try_it.py", title="Try it", icon=":material/science:", url_path="try"),
 ]
 st.navigation(pages, position="top").run()

@@ -8,6 +8,7 @@
     ablations        what breaks without features, here and in the paper
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
+    own_prompts      the run's pictures, and labels of some features
 
 Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. All but `runs` and
 `published_results` ask about one run, so that Postgres touches only that run's partitions. Answers
@@ -44,6 +45,7 @@ from feature_atlas.dashboards.queries.one_feature import (
     reviews,
     visual_energies,
 )
+from feature_atlas.dashboards.queries.own_prompts import example_samples, labels_of, sample
 from feature_atlas.dashboards.queries.paper_figures import (
     adapted_by_layer,
     adapted_cosines,
@@ -84,6 +86,7 @@ __all__ = [
     "decoder_cosines",
     "descriptions",
     "energies_by_layer",
+    "example_samples",
     "examples",
     "feature",
     "feature_bins",
@@ -96,6 +99,7 @@ __all__ = [
     "funnel",
     "fvu_curves",
     "head_attributions",
+    "labels_of",
     "localisation",
     "marked_features",
     "mean_cosines",
@@ -106,6 +110,7 @@ __all__ = [
     "published_results",
     "reviews",
     "runs",
+    "sample",
     "selected_by_layer",
     "selection_sweep",
     "unembedded_labels",

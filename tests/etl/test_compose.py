@@ -12,8 +12,10 @@ from prefect.settings.models.worker import WorkerWebserverSettings
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import make_url
 
+from feature_atlas.dashboards.vlm.model_answer import DEFAULT_URL
+
 ROOT = Path(__file__).parents[2]
-STAYING = ("postgres", "prefect", "worker", "worker-gpu", "dashboards")
+STAYING = ("postgres", "prefect", "worker", "worker-gpu", "dashboards", "model", "model-gpu")
 ENDING = ("migrate", "deployments")
 
 
@@ -45,7 +47,7 @@ class Service(Part):
     image: str
     build: str = ""
     init: bool = False
-    profiles: list[Literal["cpu", "gpu"]] = []
+    profiles: list[Literal["cpu", "gpu", "model", "model-gpu"]] = []
     entrypoint: list[str] = []
     command: list[str] = []
     working_dir: str = ""
@@ -55,6 +57,7 @@ class Service(Part):
     volumes: list[str] = []
     ports: list[str] = []
     shm_size: str = ""
+    network_mode: str = ""
     depends_on: dict[str, Dependency] = {}
     healthcheck: HealthCheck | None = None
     restart: Literal["no", "unless-stopped"] = "no"
@@ -116,6 +119,7 @@ def test_who_stays_says_whether_he_is_well_and_who_ends_is_waited_for(compose):
         ("worker", f"http://127.0.0.1:{WorkerWebserverSettings().port}/health"),
         ("worker-gpu", f"http://127.0.0.1:{WorkerWebserverSettings().port}/health"),
         ("dashboards", "http://127.0.0.1:8501/_stcore/health"),
+        ("model", f"{DEFAULT_URL}/health"),
     ],
 )
 def test_a_check_asks_where_the_service_answers(compose, name, address):
@@ -126,14 +130,30 @@ def test_a_check_asks_where_the_service_answers(compose, name, address):
     compile(code, name, "exec")
 
 
-def test_the_gpu_worker_differs_by_its_gpus_alone(compose):
-    cpu, gpu = compose.services["worker"], compose.services["worker-gpu"]
+@pytest.mark.parametrize(
+    ("name", "profile", "gpu_profile"), [("worker", "cpu", "gpu"), ("model", "model", "model-gpu")]
+)
+def test_what_computes_on_gpus_differs_by_them_alone(compose, name, profile, gpu_profile):
+    cpu, gpu = compose.services[name], compose.services[f"{name}-gpu"]
     (device,) = gpu.deploy["resources"]["reservations"]["devices"]
 
-    assert (cpu.profiles, gpu.profiles) == (["cpu"], ["gpu"])
+    assert (cpu.profiles, gpu.profiles) == ([profile], [gpu_profile])
     assert device.capabilities == ["gpu"]
-    assert cpu.model_copy(update={"profiles": ["gpu"], "deploy": gpu.deploy}) == gpu
-    assert not any(s.profiles for name, s in compose.services.items() if "worker" not in name)
+    assert cpu.model_copy(update={"profiles": [gpu_profile], "deploy": gpu.deploy}) == gpu
+
+
+def test_what_computes_is_started_by_its_profile_alone(compose):
+    computing = {"worker", "worker-gpu", "model", "model-gpu"}
+
+    assert {name for name, service in compose.services.items() if service.profiles} == computing
+
+
+def test_the_model_answers_where_the_pages_ask_and_nowhere_else(compose):
+    model = compose.services["model"]
+
+    assert model.network_mode == "service:dashboards"
+    assert (model.ports, model.secrets) == ([], ["reader_password"])
+    assert "ATLAS_MODEL_URL" not in compose.services["dashboards"].environment
 
 
 def test_the_worker_is_started_as_prefect_starts_one(compose):

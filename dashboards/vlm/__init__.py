@@ -1,0 +1,1 @@
+"""The model itself: prompts of one's own."""
