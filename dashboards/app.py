@@ -12,6 +12,7 @@ pages = [
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"
     ),
+    st.Page("heads/heads.py", title="Heads", icon=":material/visibility:", url_path="heads"),
     st.Page(
         "features/thresholds.py",
         title="Thresholds",

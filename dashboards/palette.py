@@ -1,5 +1,6 @@
 """The paper's colours, and one look for every chart."""
 
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -79,6 +80,11 @@ def _template(ink: str, grid: str, line: str, hover: str) -> go.layout.Template:
 
 LIGHT = _template(ink=INK, grid=GRID, line="#cfd3d9", hover="#ffffff")
 DARK = _template(ink="#e4e7eb", grid="#2b3037", line="#4a515b", hover="#22262d")
+
+
+def plain(text: object) -> str:
+    """Words of the data inside a chart, whose labels would take tags in them for HTML."""
+    return escape(str(text), quote=False)
 
 
 def draw(figure: go.Figure, key: str, **options: Any) -> Any:

@@ -33,7 +33,7 @@ def show_overlays(run_id: int, layer: int, feature: int) -> None:
         first = of_sample.iloc[0]
         with st.container(border=True):
             st.text(f"{first.question}  ({first.answer})")
-            _show_maps(of_sample)
+            show_maps(of_sample)
 
 
 def show_custom_prompts(run_id: int, layer: int, feature: int) -> None:
@@ -52,7 +52,7 @@ def show_custom_prompts(run_id: int, layer: int, feature: int) -> None:
             st.html(marked_text(first.tokens, first.activations))
             added = "" if pd.isna(first.added_at) else f" · added {first.added_at:%Y-%m-%d %H:%M}"
             st.caption(f"strongest activation {first.max_activation:.3g}{added}")
-            _show_maps(of_prompt)
+            show_maps(of_prompt)
 
 
 def _say_localisation(run_id: int) -> None:
@@ -68,7 +68,7 @@ def _say_localisation(run_id: int) -> None:
             )
 
 
-def _show_maps(maps: pd.DataFrame) -> None:
+def show_maps(maps: pd.DataFrame) -> None:
     """The picture, and how each head sees it."""
     first = maps.iloc[0]
     shown = {kind: maps[maps.kind == kind] for kind in KINDS if (maps.kind == kind).any()}

@@ -5,6 +5,7 @@
     one_feature      everything known of one feature
     attention_maps   where heads look
     paper_figures    what the paper's figures show
+    run_heads        which heads drive the features of a run, and one head in all of them
     ablations        what breaks without features, here and in the paper
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
@@ -58,6 +59,16 @@ from feature_atlas.dashboards.queries.paper_figures import (
     mean_cosines,
     selection_sweep,
 )
+from feature_atlas.dashboards.queries.run_heads import (
+    attribution_agreement,
+    features_of_head,
+    head_curves,
+    head_lifts,
+    head_overlays,
+    head_recurrence,
+    head_totals,
+    knockouts_of_head,
+)
 from feature_atlas.dashboards.queries.search_results import (
     features_found,
     unembedded_labels,
@@ -78,6 +89,7 @@ __all__ = [
     "adapted_by_layer",
     "adapted_cosines",
     "adapted_shifts",
+    "attribution_agreement",
     "control_effects",
     "cosine_cuts",
     "cosine_quantiles",
@@ -93,12 +105,19 @@ __all__ = [
     "feature_points",
     "features_between",
     "features_found",
+    "features_of_head",
     "firing_rates",
     "firing_shifts",
     "forward_checks",
     "funnel",
     "fvu_curves",
     "head_attributions",
+    "head_curves",
+    "head_lifts",
+    "head_overlays",
+    "head_recurrence",
+    "head_totals",
+    "knockouts_of_head",
     "labels_of",
     "localisation",
     "marked_features",

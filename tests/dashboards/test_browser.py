@@ -167,6 +167,23 @@ def test_a_search_is_a_link_and_its_words_are_data(page: Page) -> None:
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
+def test_what_is_chosen_on_a_page_is_in_its_address_and_a_copy_of_it_opens_the_same(
+    page: Page,
+) -> None:
+    visit(page, "/heads?run=1", "Heads")
+    page.get_by_role("radio", name="causal").click()
+    expect(page).to_have_url(re.compile("show=causal"))
+    for label, choice in (("Layer of the head", "0"), ("Head", "3")):
+        page.get_by_role("combobox", name=label, exact=False).last.click()
+        page.get_by_role("option", name=choice, exact=True).click()
+    expect(page.get_by_role("heading", name="Head L0H3", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("head=3.*head_layer=0"))
+
+    visit(page, page.url, "Head L0H3")
+
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
+
+
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:

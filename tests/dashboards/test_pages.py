@@ -7,14 +7,13 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.figures import FIGURES
 
 PAGES = [
-    *(
-        "overview.py",
-        "features/feature.py",
-        "ablation/ablation.py",
-        "vlm/try_it.py",
-        "dictionary/layers.py",
-    ),
+    "overview.py",
+    "features/feature.py",
+    "ablation/ablation.py",
+    "heads/heads.py",
     "features/thresholds.py",
+    "dictionary/layers.py",
+    "vlm/try_it.py",
 ]
 
 

@@ -1,0 +1,152 @@
+"""The page "Heads": heads over the run and one of them, against the rows that were loaded."""
+
+import pandas as pd
+import pytest
+
+from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.heads.run_charts import recurrence_map
+
+PAGE = "heads/heads.py"
+HOSTILE = '<a href="https://elsewhere.example">left</a> of'
+
+
+@pytest.fixture
+def run_id(full_atlas: str) -> int:
+    return int(queries.runs().run_id[0])
+
+
+@pytest.fixture
+def traced(full_atlas: str, written) -> pd.DataFrame:
+    """head_attribution with `drive`, above 0 where the head drives the feature."""
+    rows = written("head_attribution")
+    return rows.assign(drive=rows.score.where(rows.method == "B", -rows.score))
+
+
+def test_totals_are_over_the_traced_features(run_id, traced) -> None:
+    totals = queries.head_totals(run_id).set_index(["method", "head_layer", "head"])
+
+    expected = traced.groupby(["method", "head_layer", "head"])
+    assert totals.n_features.to_dict() == expected.size().to_dict()
+    assert totals.drive.to_dict() == pytest.approx(expected.drive.mean().to_dict())
+    # every first head was swapped for real and is a cause, every second is none
+    assert totals.loc["A", 0, 0][["n_patched", "n_causal"]].tolist() == [8, 8]
+    assert totals.loc["B", 0, 1][["n_patched", "n_causal"]].tolist() == [8, 0]
+    assert pd.isna(totals.exact_drive["A", 0, 2])
+
+
+def test_a_layers_curve_sums_its_heads(run_id, traced) -> None:
+    curves = queries.head_curves(run_id).set_index(["method", "head_layer"])
+
+    of_feature = traced.groupby(["method", "head_layer", "layer", "feature"]).drive.sum()
+    expected = of_feature.groupby(["method", "head_layer"]).mean()
+    assert curves.sum_drive.to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_heads_that_recur_come_by_group(run_id, written) -> None:
+    recurring = queries.head_recurrence(run_id, "B", 3)
+
+    assert len(recurring[["head_layer", "head"]].drop_duplicates()) == 3
+    of_all = recurring[recurring.grouped_by == "all"]
+    assert of_all.n_in_top_five.is_monotonic_decreasing
+    assert (of_all.n_in_top_five <= of_all.n_features).all()
+    relations = set(written("ablation", control_no=0, evaluation="vsr_relation").relation)
+    assert set(recurring.name[recurring.grouped_by == "relation"]) <= relations
+
+
+def test_a_heads_features_come_with_estimate_and_real_swap(run_id, traced) -> None:
+    features = queries.features_of_head(run_id, 0, 0)
+
+    expected = traced[(traced.head_layer == 0) & (traced["head"] == 0)]
+    assert len(features) == len(expected)
+    assert set(features.evidence) == {"causal"}
+    assert (features.exact_low < features.exact_drive).all()
+    assert features.mean_drive.is_monotonic_decreasing
+    assert features.label.notna().all()
+
+
+def test_a_heads_overlays_come_with_those_drawn_beside_it(run_id, written) -> None:
+    maps = queries.head_overlays(run_id, 0, 0, 5)
+
+    # a sample of each feature before the second of any
+    assert maps[["layer", "feature"]].drop_duplicates().shape[0] == 5
+    assert maps.groupby(["layer", "feature", "sample_id"]).kind.agg(set).eq({"top", "bottom"}).all()
+    lifts = queries.head_lifts(run_id, 0, 0).set_index("who")
+    own = written("overlay", head_layer=0, head=0).lift.dropna()
+    assert lifts.index.tolist() == ["this head", "weakest heads"]
+    assert (lifts.n_maps["this head"], lifts.lift["this head"]) == (len(own), own.mean())
+    assert queries.head_overlays(run_id, 0, 3, 5).empty  # drawn, but as a weakest one
+
+
+def test_knock_outs_come_with_their_controls(run_id) -> None:
+    knocked = queries.knockouts_of_head(run_id, 0, 1)
+
+    assert knocked.control_no.tolist() == [0, 1, 2] * 4  # two features, two parts
+    own = knocked[knocked.control_no == 0]
+    assert own.delta_accuracy.tolist() == pytest.approx([-0.25] * 4)
+    assert own.projection_delta.tolist() == pytest.approx([-1.0] * 4)
+    assert queries.knockouts_of_head(run_id, 0, 2).empty  # taken by controls alone
+
+
+def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_page) -> None:
+    app = open_page(PAGE, run=1, show="causal", method="A", over="within layers")
+
+    assert not app.exception
+    assert app.title[0].value == "Heads"
+    assert len(app.get("plotly_chart")) == 4
+    assert app.segmented_control(key="show").value == "causal"
+    recurring = next(table.value for table in app.dataframe if "link" in table.value)
+    assert recurring.link[0] == "/heads?run=1&head_layer=0&head=0"
+
+
+def test_a_head_has_its_page(full_atlas, open_page) -> None:
+    app = open_page(PAGE, run=1, head_layer=0, head=0)
+
+    assert not app.exception
+    assert app.title[0].value == "Head L0H0"
+    assert [heading.value for heading in app.subheader] == [
+        "Features that it drives", "Where it looks", "What breaks without it"
+    ]  # fmt: skip
+    assert not app.info
+    driven = app.dataframe[0].value
+    assert driven.link[0].startswith("/feature?run=1&layer=")
+
+    app.selectbox(key="head").set_value("3").run()
+
+    assert app.title[0].value == "Head L0H3"
+    said = " ".join(info.value for info in app.info)
+    assert "`overlay`" in said
+    assert "`head_knockout`" in said
+
+
+@pytest.mark.parametrize("address", [{"head_layer": "9", "head": "0"}, {"head": "<b>"}])
+def test_a_head_that_is_none_falls_back_on_all(full_atlas, open_page, address) -> None:
+    app = open_page(PAGE, run=1, **address)
+
+    assert not app.exception
+    assert app.title[0].value == "Heads"
+
+
+def test_a_run_without_traces_or_swaps_says_which_stage_leaves_them(
+    full_atlas, open_page, monkeypatch
+) -> None:
+    agreement, totals = queries.attribution_agreement(1), queries.head_totals(1)
+    monkeypatch.setattr(queries, "attribution_agreement", lambda run_id: agreement.iloc[:0])
+    unpatched = totals.assign(exact_drive=None)
+    monkeypatch.setattr(queries, "head_totals", lambda run_id: unpatched)
+
+    app = open_page(PAGE, show="exact patch")
+
+    assert not app.exception
+    assert len([info for info in app.info if "`exact_patch`" in info.value]) == 2
+
+    monkeypatch.setattr(queries, "head_totals", lambda run_id: totals.iloc[:0])
+    assert "`head_attribution`" in open_page(PAGE).info[0].value
+
+
+def test_relations_are_words_in_a_chart_not_links() -> None:
+    row = {"head_layer": 0, "head": 1, "n_features": 4, "n_in_top_five": 2, "share": 0.5}
+    names = [{"grouped_by": "all", "name": "all"}, {"grouped_by": "relation", "name": HOSTILE}]
+
+    figure = recurrence_map(pd.DataFrame([row | name for name in names]))
+
+    assert figure.data[0].x[1].startswith("&lt;a href=")
