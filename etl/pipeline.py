@@ -29,6 +29,7 @@ from feature_atlas.etl.stages.features.example import run_example
 from feature_atlas.etl.stages.features.firing_shift import run_firing_shift
 from feature_atlas.etl.stages.features.harvest import run_harvest
 from feature_atlas.etl.stages.features.neutral_prompt import run_neutral_prompt
+from feature_atlas.etl.stages.features.patch_activation import run_patch_activation
 from feature_atlas.etl.stages.features.sample_skill import run_sample_skill
 from feature_atlas.etl.stages.features.selection import run_selection
 from feature_atlas.etl.stages.features.visual_energy import run_visual_energy
@@ -71,6 +72,7 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question
     stage(run_example, run)  # 5.1  what they fire on
+    stage(run_patch_activation, run)  # 5.1  and where in their pictures
     stage(run_ablation, run)  # 5.3  what breaks without them
     stage(run_group_ablation, run)  # 5.3  and without several at once
     stage(run_steering, run)  # 5.3  and what adding them does

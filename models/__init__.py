@@ -24,6 +24,7 @@ from feature_atlas.models.features.example import Example
 from feature_atlas.models.features.feature_record import FeatureRecord
 from feature_atlas.models.features.firing_shift import FiringShift
 from feature_atlas.models.features.neutral_prompt import NeutralPrompt
+from feature_atlas.models.features.patch_activation import PatchActivation
 from feature_atlas.models.features.role_energy import RoleEnergy
 from feature_atlas.models.features.sample_skill import SampleSkill
 from feature_atlas.models.features.selection import Selection

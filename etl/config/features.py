@@ -192,6 +192,12 @@ class ExampleConfig(Section):
     )
     n_random: int = Field(5, gt=0, description="of a feature's samples, drawn at random")
     n_reservoir: int = Field(20, gt=0, description="random samples from which these are taken")
+    max_pictured: int = Field(
+        100,
+        ge=0,
+        description="features a layer whose samples also get a map of the picture's patches: "
+        "candidates first, then the adapted features with most energy",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "ExampleConfig":

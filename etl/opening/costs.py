@@ -172,6 +172,18 @@ def _passes(of: Arithmetic) -> Iterator[Work]:
     else:
         yield Work("harvest", of.forward(n_prompts), encoded)
     yield _neutral_prompts(of)
+    yield _patch_activation(of)
+
+
+def _patch_activation(of: Arithmetic) -> Work:
+    """The samples that adapted features show, each once, and its picture in as many layers."""
+    example, sizes = of.config.example, of.sizes
+    shown = 2 * example.max_pictured * (example.n_per_source + example.n_spread)  # of a layer
+    n_samples = min(shown * sizes.n_layers, sizes.n_base + sizes.n_train_statements)
+    in_a_layer = min(shown, n_samples)
+    return Work(
+        "patch_activation", of.forward(n_samples), of.encode(in_a_layer * sizes.image_tokens)
+    )
 
 
 def _neutral_prompts(of: Arithmetic) -> Work:

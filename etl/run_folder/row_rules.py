@@ -187,6 +187,24 @@ RULES: dict[str, dict[str, Rule]] = {
             lambda token, tokens: pc.less(token, pc.list_value_length(tokens)),
         ),
     },
+    "patch_activation": {
+        "grid": PICTURED["grid"],
+        "seen": PICTURED["seen"],
+        "patches": Rule(
+            "there are grid_rows * grid_columns patches",
+            ("patches", "grid_rows", "grid_columns"),
+            lambda patches, rows, columns: pc.equal(
+                pc.binary_length(patches),
+                pc.multiply(rows.cast(pa.int32()), columns.cast(pa.int32())),
+            ),
+        ),
+        "silent": Rule(
+            "patches are there if, and only if, max_activation is above 0",
+            ("max_activation", "patches"),
+            lambda most, patches: pc.equal(pc.greater(most, 0), pc.is_valid(patches)),
+            knows_missing=True,
+        ),
+    },
     "head_attribution": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_exact": {
         "head_below_feature": _part(("head_layer", "layer")),

@@ -5,12 +5,19 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from sqlalchemy import text
 
+from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.build import build_and_publish
 from feature_atlas.etl.commands.summary import print_summary
+from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.run_folder.artifacts import read_json, read_table
+from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
+from feature_atlas.etl.study import open_study
+from feature_atlas.vlm.token_roles import encode_prompts
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +27,7 @@ FILLED = (
         "selection",
         "role_energy",
         "example",
+        "patch_activation",
         "candidate",
         "neutral_prompt",
         "auto_interp",
@@ -95,6 +103,38 @@ def test_an_examples_strongest_token_carries_its_activation(tiny_run):
             row["max_activation"], rel=1e-3
         )
         assert len(row["tokens"]) == len(row["activations"])
+
+
+def test_patches_are_the_whole_models_own_image_tokens_encoded_by_saelens(tiny_run):
+    study = open_study(tiny_run.folder)
+    rows = read_table(tiny_run.folder, "patch_activation", "patch_activation").to_pylist()
+    shown = [row for row in rows if row["patches"]]
+    assert 0.02 < len(shown) / len(rows) <= 1
+    for row in shown[:: len(shown) // 12]:
+        sae = adapted_sae(study, "text", row["layer"])
+        sample, processor = sample_of(study, row["sample"]), study.vlm.processor
+        batch = encode_prompts(
+            processor,
+            [sample.question],
+            [open_image(sample.image)],
+            suffix=study.config.vlm.suffix,
+        )
+        with torch.no_grad():
+            whole = study.vlm.model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                **batch.processed,
+                output_hidden_states=True,
+            )
+            residual = whole.hidden_states[row["layer"] + 1][0]
+            codes = to_training_sae(sae).encode(sae.scale * residual).to_dense()
+        is_image = batch.input_ids[0] == study.vlm.model.config.image_token_id
+        expected = codes[is_image, row["feature"]].numpy()
+
+        assert len(expected) == row["grid_rows"] * row["grid_columns"]
+        assert row["max_activation"] == pytest.approx(expected.max(), rel=1e-3)
+        found = np.frombuffer(row["patches"], np.uint8) / 255 * row["max_activation"]
+        np.testing.assert_allclose(found, expected, atol=row["max_activation"] * 3e-3)
 
 
 def test_training_lowers_the_error_on_held_out_text(tiny_run):

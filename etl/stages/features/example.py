@@ -79,7 +79,7 @@ def run_example(run: Path) -> Stage:
     return run_stage(
         run,
         "example",
-        params=study.config.example.model_dump(),
+        params=study.config.example.model_dump(exclude={"max_pictured"}),
         reads=["harvest"],
         body=lambda output: _write(output, study),
     )
@@ -104,10 +104,10 @@ def _write(output: StageOutput, study: Study) -> None:
 
 
 def _kept_by_layer(study: Study, source: str) -> dict[int, Kept]:
-    return {layer: _kept(study, layer, source) for layer in study.layers}
+    return {layer: kept_samples(study, layer, source) for layer in study.layers}
 
 
-def _kept(study: Study, layer: int, source: str) -> Kept:
+def kept_samples(study: Study, layer: int, source: str) -> Kept:
     """The strongest samples of a layer's features, then those spread over its activations."""
     top = read_sums(study, layer).examples[source]
     reservoir = read_draws(study, layer).spread[source]

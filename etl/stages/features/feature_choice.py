@@ -51,6 +51,19 @@ def studied_features(study: Study) -> list[Feature]:
     return list(dict.fromkeys([*ablated, *turns]))
 
 
+def adapted_features(study: Study, at_most: int) -> dict[int, list[int]]:
+    """Adapted features by layer, so many of each: candidates first, then by their energy."""
+    candidates = {f for skill in study.config.harvest.skills for f in candidates_of(study, skill)}
+    energy = by_layer(study, "visual_energy", "visual_energy", "energy_question")
+    found = {}
+    for layer, adapted, strength in zip(study.layers, is_adapted(study), energy, strict=True):
+        features = np.flatnonzero(adapted)
+        is_other = [Feature(layer, int(feature)) not in candidates for feature in features]
+        order = np.lexsort((-strength[features], is_other))[:at_most]
+        found[layer] = sorted(features[order].tolist())
+    return found
+
+
 def by_layer_of(features: list[Feature]) -> dict[int, list[int]]:
     """Feature numbers grouped by layer, in order."""
     grouped: dict[int, list[int]] = {}

@@ -77,7 +77,7 @@ def run_harvest(run: Path) -> Stage:
         "harvest",
         params={
             **config.harvest.model_dump(exclude={"layers_at_once"}),
-            **config.example.model_dump(exclude={"n_spread", "n_random"}),
+            **config.example.model_dump(include={"n_per_source", "n_reservoir"}),
         },
         reads=["samples", "mean_image", "sample_skill", *adapt_stages(study, "text")],
         body=lambda output: _gather_and_write(output, study),

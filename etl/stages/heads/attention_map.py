@@ -1,19 +1,19 @@
 """One head's attention on one picture: its weights, and where its patches lie (paper 5.2, C.2)."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from feature_atlas.etl.stages.vlm.token_places import tokens_of
 from feature_atlas.etl.study import Study
 from feature_atlas.heads.localisation import OnObjects, object_patches, on_objects
 from feature_atlas.heads.overlay import ImageAttention, image_attention
 from feature_atlas.vlm.decoder_inputs import decoder_inputs
 from feature_atlas.vlm.head_probe import Head
 from feature_atlas.vlm.processor_geometry import Box, seen_box
-from feature_atlas.vlm.token_grid import TokenGrid, token_grid
+from feature_atlas.vlm.token_grid import TokenGrid
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
 
@@ -65,12 +65,6 @@ def place_of(study: Study, size: tuple[int, int], objects: Sequence[Box] | None 
     tokens = tokens_of(study, size)
     patches = None if objects is None else object_patches(objects, tokens.seen, *tokens.shape)
     return Place(tokens, patches)
-
-
-@lru_cache(maxsize=1024)
-def tokens_of(study: Study, size: tuple[int, int]) -> TokenGrid:
-    """Where the image tokens of a picture (width, height) lie; measured once for each size."""
-    return token_grid(study.vlm.model, study.vlm.processor, *size)
 
 
 def batch_attention(study: Study, batch: PromptBatch, heads: Sequence[Head]) -> ImageAttention:

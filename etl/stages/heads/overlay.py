@@ -27,12 +27,12 @@ from feature_atlas.etl.stages.heads.attention_map import (
     batch_attention,
     map_columns,
     place_of,
-    tokens_of,
 )
 from feature_atlas.etl.stages.heads.head_attribution import METHODS
 from feature_atlas.etl.stages.heads.head_drives import head_drives
 from feature_atlas.etl.stages.heads.localisation import Pair, localisation_columns, located_pairs
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
+from feature_atlas.etl.stages.vlm.token_places import tokens_of
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.overlay import ImageAttention, blend, choose_heads
 from feature_atlas.vlm.head_probe import Head

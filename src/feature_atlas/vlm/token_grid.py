@@ -6,6 +6,11 @@ cells are about as large as the smallest token, and
     w_cell = sum over tokens of w_token * area(token and cell) / area(token)
 
 so that weights keep their sum; what lies in padding, or has no place in the picture, is left out.
+What is no share of something, such as an activation, is averaged over the tokens that cover a cell,
+
+    a_cell = sum of a_token * s / sum of s over tokens,   s = area(token and cell) / area(token)
+
+so that of a view of the whole and a tile of it the finer one counts more.
 """
 
 from typing import NamedTuple
@@ -41,15 +46,30 @@ class TokenGrid(NamedTuple):
     """None: tokens are the cells, row by row."""
 
     def laid(self, weights: Float[np.ndarray, "... token"]) -> Float[np.ndarray, "... cell"]:
-        """Weights of tokens as weights of cells, row by row."""
-        if weights.shape[-1] != self.n_tokens:
+        """Weights of tokens as weights of cells, row by row; they keep their sum."""
+        self._require_as_many(weights)
+        return weights if self.shares is None else self._spread(weights, self.shares)
+
+    def averaged(self, values: Float[np.ndarray, "... token"]) -> Float[np.ndarray, "... cell"]:
+        """Values of tokens as values of cells, row by row; 0 where no token lies."""
+        self._require_as_many(values)
+        if self.shares is None:
+            return values
+        covered = self._spread(np.ones(self.n_tokens), self.shares)
+        mean = self._spread(values, self.shares) / np.where(covered > 0, covered, 1)
+        return mean.astype(values.dtype)
+
+    def _require_as_many(self, values: Float[np.ndarray, "... token"]) -> None:
+        if values.shape[-1] != self.n_tokens:
             raise UnknownGeometryError(
-                f"a prompt has {weights.shape[-1]} image tokens, and a picture of its size was "
+                f"a prompt has {values.shape[-1]} image tokens, and a picture of its size was "
                 f"given {self.n_tokens} when it was measured."
             )
-        if self.shares is None:
-            return weights
-        spread = np.einsum("...t,tr,tc->...rc", weights, self.shares.down, self.shares.across)
+
+    def _spread(
+        self, weights: Float[np.ndarray, "... token"], shares: Shares
+    ) -> Float[np.ndarray, "... cell"]:
+        spread = np.einsum("...t,tr,tc->...rc", weights, shares.down, shares.across)
         cells: Float[np.ndarray, "... cell"] = spread.reshape(*spread.shape[:-2], -1)
         return cells.astype(weights.dtype)
 

@@ -211,6 +211,31 @@ def test_weights_on_a_grid_keep_their_sum_and_lie_where_their_boxes_do() -> None
     np.testing.assert_allclose(cells, [[0.1, 0.2, 0.2, 0.1], [0, 1, 0, 0]])
 
 
+@pytest.mark.parametrize("name", PACKINGS)
+def test_activations_on_a_grid_are_means_of_the_tokens_that_lie_there(name: str) -> None:
+    placed = boxes_of(name, WIDTH, HEIGHT)
+    grid = grid_of(placed, WIDTH, HEIGHT)
+    values = np.random.default_rng(1).random((2, len(placed.boxes)))
+
+    found = grid.averaged(values)
+
+    if placed.whole is not None:  # tokens are cells, row by row
+        assert found is values
+        return
+    rows, columns = grid.shape
+    for cell in range(rows * columns):
+        row, column = divmod(cell, columns)
+        left, right = WIDTH * column / columns, WIDTH * (column + 1) / columns
+        top, bottom = HEIGHT * row / rows, HEIGHT * (row + 1) / rows
+        weights = np.zeros(len(placed.boxes))
+        for token, (x0, y0, x1, y1) in enumerate(placed.boxes):
+            if np.isfinite(x0):
+                width, height = min(x1, right) - max(x0, left), min(y1, bottom) - max(y0, top)
+                weights[token] = max(width, 0) * max(height, 0) / ((x1 - x0) * (y1 - y0))
+        expected = values @ weights / weights.sum() if weights.sum() > 0 else np.zeros(2)
+        np.testing.assert_allclose(found[:, cell], expected, rtol=1e-9, atol=1e-12)
+
+
 def test_the_parts_of_one_tile_are_the_cells_as_they_are() -> None:
     placed = boxes_of("gemma3", 60, 40)
     weights = np.random.default_rng(0).random((3, 4), np.float32)

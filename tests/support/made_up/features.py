@@ -120,3 +120,23 @@ def example(world: World) -> Columns:
         "quantile": pa.array([5 if rank == 3 else None for *_, rank in grid], pa.int16()),
         "draw": pa.array([{0: 1, 3: 0}.get(rank) for *_, rank in grid], pa.int16()),
     }
+
+
+def patch_activation(world: World) -> Columns:
+    chosen = np.flatnonzero(world.is_candidate)
+    # on the second of its pictures a feature is silent
+    grid = [(i, number) for i in chosen for number in range(2)]
+    n = len(grid)
+    return {
+        "layer": world.layer[[i for i, _ in grid]],
+        "feature": world.feature[[i for i, _ in grid]],
+        "sample": np.array([(i + number) % (N_SAMPLES // 2) for i, number in grid]),
+        "grid_rows": np.full(n, 2, np.int16),
+        "grid_columns": np.full(n, 3, np.int16),
+        "seen_left": np.zeros(n, np.float32),
+        "seen_top": np.full(n, -2, np.float32),
+        "seen_right": np.full(n, 48, np.float32),
+        "seen_bottom": np.full(n, 50, np.float32),
+        "max_activation": np.array([(4, 0)[number] for _, number in grid], np.float32),
+        "patches": [(bytes([0, 255, 51, 0, 0, 7]), None)[number] for _, number in grid],
+    }

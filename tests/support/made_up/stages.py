@@ -25,6 +25,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
             "neutral_prompt": skills.neutral_prompt(world),
         },
         "example": {"example": features.example(world)},
+        "patch_activation": {"patch_activation": features.patch_activation(world)},
         "auto_interp": {"auto_interp": meaning.auto_interp(world)},
         "head_attribution": {"head_attribution": heads.head_attribution(world)},
         "exact_patch": {

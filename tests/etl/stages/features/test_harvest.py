@@ -18,9 +18,10 @@ from feature_atlas.etl.config.features import ExampleConfig
 from feature_atlas.etl.inputs.samples import Sample, draw
 from feature_atlas.etl.run_folder.artifacts import StageOutput
 from feature_atlas.etl.stages.dictionary import encoders
-from feature_atlas.etl.stages.features import example, harvest, visual_energy
+from feature_atlas.etl.stages.features import example, harvest, patch_activation, visual_energy
 from feature_atlas.etl.stages.features import harvest_sums as gathered
 from feature_atlas.etl.stages.features.shift_counts import ShiftCounts
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.statistics.bootstrap_weights import poisson_weights
 from feature_atlas.toy.world import write_world
@@ -245,6 +246,31 @@ def test_examples_are_the_strongest_and_others(study: Study, source: str, split:
         mine = tokens.activations[is_text & (tokens.rows == row.row), row.feature]
         np.testing.assert_allclose(row.activations, mine, rtol=1e-3, atol=0.05)
         assert row.activations[row.max_token] == max(row.activations)
+
+
+def test_patches_carry_the_activations_of_dense_codes_on_image_tokens(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched(monkeypatch)
+    few = {layer: list(range(0, 1024, 40)) for layer in LAYERS}
+    monkeypatch.setattr(patch_activation, "adapted_features", lambda *_: few)
+    (study.run / "patch_activation").mkdir()
+    output = StageOutput(study.run / "patch_activation")
+    patch_activation._write(output, study)
+    rows = table(study, "patch_activation")
+    shown = table(study, "example")
+    of_few = shown[shown.feature.isin(few[1])]
+    keys = ["layer", "feature", "sample"]
+    assert sorted(rows[keys].values.tolist()) == sorted(of_few[keys].values.tolist())
+    assert output.warnings == []
+
+    assert rows.patches.notna().sum() > 30
+    for row in rows.sample(60, random_state=1).itertuples():
+        one = dense(study, [sample_of(study, row.sample)], row.layer)
+        expected = one.of([Role.IMAGE])[:, row.feature]
+        assert row.max_activation == pytest.approx(expected.max(), rel=1e-3, abs=1e-2)
+        found = np.frombuffer(row.patches or bytes(len(expected)), np.uint8)
+        np.testing.assert_allclose(found / 255 * row.max_activation, expected, atol=0.05)
 
 
 def test_the_same_is_gathered_of_all_layers_together_and_of_one_after_another(

@@ -26,9 +26,9 @@ from feature_atlas.etl.own_prompt import custom_overlay, run_model
 from feature_atlas.etl.own_prompt.custom_overlay import Asked, overlay_custom
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_rows, read_table, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.heads import attention_map
 from feature_atlas.etl.stages.heads import overlay as stage
 from feature_atlas.etl.stages.heads.overlay import overlaid_pictures
+from feature_atlas.etl.stages.vlm import token_places
 from feature_atlas.etl.study import Study, open_run, open_study
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.runs import RunName
@@ -195,9 +195,9 @@ def test_where_places_are_not_known_there_is_no_map_and_one_warning(
     def unknown(*_: object) -> None:
         raise UnknownGeometryError("the picture was mirrored.")
 
-    monkeypatch.setattr(attention_map, "token_grid", unknown)
+    monkeypatch.setattr(token_places, "token_grid", unknown)
     monkeypatch.setattr(stage, "top_samples", top_samples)
-    attention_map.tokens_of.cache_clear()
+    token_places.tokens_of.cache_clear()
     output = StageOutput(tmp_path)
 
     stage._write(output, study)
