@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from feature_atlas.dashboards.queries.database import cached, select
+from feature_atlas.dashboards.queries.database import cached, kept, select
 
 
-@cached
+@kept
 def example_samples(run_id: int, layer: int, n_samples: int) -> pd.DataFrame:
     """sample_id, question, answer: questions on which a layer's first features fire most, each
     about another picture."""
@@ -26,7 +26,7 @@ def example_samples(run_id: int, layer: int, n_samples: int) -> pd.DataFrame:
     )
 
 
-@cached
+@kept
 def sample(sample_id: int) -> pd.DataFrame:
     """At most one row: question, answer, sha256 and thumbnail of its picture."""
     return select(

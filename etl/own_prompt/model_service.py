@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -133,6 +133,8 @@ async def _body(request: Request) -> bytes:
                 if len(content) > MAX_BYTES:
                     raise _too_long()
             return bytes(content)
+    except ClientDisconnect:
+        raise RefusedError(400, "the picture did not come whole.") from None
     except TimeoutError:
         raise RefusedError(408, f"the picture did not come in {UPLOAD_SECONDS:g} s.") from None
 

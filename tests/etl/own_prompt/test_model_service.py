@@ -1,6 +1,7 @@
 """The service over real HTTP: answers, limits, and what it lets nobody do."""
 
 import io
+import socket
 import struct
 import threading
 import time
@@ -140,6 +141,23 @@ def test_a_length_that_is_not_stated_is_counted(client) -> None:
     )
 
     assert refused(answer)[0] == 413
+
+
+def test_who_leaves_before_the_picture_has_come_leaves_nothing_behind(random, monkeypatch) -> None:
+    monkeypatch.setattr(model_service, "UPLOAD_SECONDS", 0.3)
+    service = ModelService(random.model)
+    head = b"POST /activations?question=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n"
+    with served(service) as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with socket.create_connection(address) as leaves:
+            leaves.sendall(head + b"abc")
+            while not service.queue.is_busy:
+                time.sleep(0.01)
+        while service.queue.is_busy:
+            time.sleep(0.01)
+        with socket.create_connection(address) as waits:
+            waits.sendall(head + b"abc")
+            assert waits.recv(12) == b"HTTP/1.1 408"
 
 
 @pytest.mark.parametrize(

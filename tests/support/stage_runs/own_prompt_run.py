@@ -28,11 +28,13 @@ SILENT = 5
 class RandomStudy:
     """What a study is to prompts of one's own."""
 
-    def __init__(self, folder: Path, layers: tuple[int, ...]) -> None:
+    def __init__(self, folder: Path, layers: tuple[int, ...], device: str) -> None:
         self.inputs = {"sae_set": {"d_sae": D_SAE}}
-        self.run, self.layers, self.vlm = folder, list(layers), Vlm(*family("llava"))
+        self.run, self.layers = folder, list(layers)
+        model, processor = family("llava")
+        self.vlm = Vlm(model.to(device), processor)
         vlm = SimpleNamespace(suffix="answer yes or no", name="random-llava")
-        self.config = SimpleNamespace(device="cpu", vlm=vlm)
+        self.config = SimpleNamespace(device=device, vlm=vlm)
 
 
 class RandomRun(NamedTuple):
@@ -47,13 +49,16 @@ class RandomRun(NamedTuple):
 
 
 def random_run(
-    folder: Path, patch: pytest.MonkeyPatch, layers: tuple[int, ...] = LAYERS
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    layers: tuple[int, ...] = LAYERS,
+    device: str = "cpu",
 ) -> RandomRun:
     """Write what is known of it into the folder; its dictionaries stay in memory."""
     folder.mkdir(parents=True, exist_ok=True)
     write_inputs(folder, layers, D_SAE)
     torch.manual_seed(3)
-    saes = {layer: _sae() for layer in layers}
+    saes = {layer: _sae().to(device) for layer in layers}
     patch.setattr(run_model, "adapted_sae", lambda study, regime, layer: saes[layer])
     known = _known(len(layers))
     pictures = [_picture(folder / f"{number}.png", number) for number in range(2)]
@@ -74,7 +79,7 @@ def random_run(
     run_stage(
         folder, "samples", params={}, reads=[], body=lambda out: write_part(out, "image", image)
     )
-    return RandomRun(RunModel(RandomStudy(folder, layers)), saes, known, pictures)
+    return RandomRun(RunModel(RandomStudy(folder, layers, device)), saes, known, pictures)
 
 
 def _known(n_layers: int) -> dict[str, np.ndarray]:
