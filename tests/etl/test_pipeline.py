@@ -211,3 +211,32 @@ def test_a_run_folder_moved_elsewhere_loads_there(tiny_run, engine, tmp_path):
     with engine.connect() as connection:
         n_features = connection.execute(text("select count(*) from atlas.feature")).scalar()
     assert n_features == scalar(tiny_run, "select count(*) from atlas.feature")
+
+
+def test_a_prompt_of_the_run_fires_as_the_harvest_has_stored(tiny_run):
+    from feature_atlas.etl.own_prompt.prompt_activations import Asked, prompt_activations
+    from feature_atlas.etl.own_prompt.run_model import RunModel, run_study
+    from feature_atlas.etl.stages.features.feature_choice import Feature
+    from feature_atlas.etl.warehouse.runs import published_run
+
+    with tiny_run.engine.connect() as connection:
+        model = RunModel(run_study(tiny_run.home, published_run(connection, None)))
+        stored = connection.execute(text(STRONGEST)).all()
+    assert len(stored) > 5
+    for layer, feature, tokens, activations, question, sha256 in stored:
+        asked = Asked(model.picture(sha256), question, (layer,), also=(Feature(layer, feature),))
+        found = prompt_activations(model, asked)
+
+        words = [place for place, token in enumerate(found.tokens) if token.role != "image"]
+        assert [found.tokens[place].text for place in words] == tokens
+        (one,) = (one for one in found.features if one.feature == feature)
+        on = dict(zip(one.tokens, one.activations, strict=True))
+        laid = [on.get(place, 0.0) for place in words]
+        np.testing.assert_allclose(laid, activations, rtol=1e-4, atol=1e-4)
+
+
+STRONGEST = """
+select e.layer, e.feature, e.tokens, e.activations, s.question, i.sha256 from atlas.example e
+join atlas.sample s on s.id = e.sample_id join atlas.image i on i.id = s.image_id
+where e.rank = 0 and e.feature % 101 = 3 order by e.layer, e.feature limit 12
+"""
