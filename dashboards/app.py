@@ -12,6 +12,7 @@ pages = [
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"
     ),
+    st.Page("features/shift.py", title="Shift", icon=":material/compare_arrows:", url_path="shift"),
     st.Page("heads/heads.py", title="Heads", icon=":material/visibility:", url_path="heads"),
     st.Page(
         "features/thresholds.py",

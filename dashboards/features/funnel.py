@@ -5,9 +5,9 @@ from math import log10
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, ALL, OCR, SPATIAL
+from feature_atlas.dashboards.features.shift_charts import colour_of_skill
+from feature_atlas.dashboards.palette import ADAPTED, ALL, plain
 
-COLOURS = {"spatial": SPATIAL, "ocr": OCR}
 STEPS = {"all features": ALL, "adapted": ADAPTED}
 NAMES = {"spatial": "Spatial", "ocr": "OCR"}
 
@@ -29,7 +29,7 @@ def funnel_chart(steps: pd.DataFrame, skill: str) -> go.Figure:
             x=(rows.n_features - _START).clip(lower=0),
             y=rows.step,
             orientation="h",
-            marker_color=[STEPS.get(step, COLOURS[skill]) for step in rows.step],
+            marker_color=[STEPS.get(step, colour_of_skill(skill)) for step in rows.step],
             text=shares,
             textposition="outside",
             cliponaxis=False,
@@ -49,5 +49,8 @@ def funnel_chart(steps: pd.DataFrame, skill: str) -> go.Figure:
         autorange="reversed", showgrid=False, ticks="", showline=False, ticksuffix="  "
     )
     return figure.update_layout(
-        title=f"{NAMES.get(skill, skill)} features", height=215, bargap=0.3, uniformtext_minsize=12
+        title=f"{plain(NAMES.get(skill, skill))} features",
+        height=215,
+        bargap=0.3,
+        uniformtext_minsize=12,
     )

@@ -8,18 +8,10 @@ from matplotlib.figure import Figure
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.figures.canvas import Undrawable, new_figure
 from feature_atlas.dashboards.palette import ADAPTED, ALL, NEUTRAL, SKILLS
+from feature_atlas.dashboards.queries.skill_shifts import LEVELS
 
 PER_DECADE = 8
 """Bins of a firing rate per factor of ten."""
-
-LEVELS = (
-    ("per token (paper), Woolf", "odds_ratio", "odds_ratio"),
-    ("per token, images resampled", "odds_ratio", "odds_ratio_boot"),
-    ("per question", "question_odds_ratio", "question_odds_ratio"),
-    ("on question tokens alone", "role_odds_ratio", "role_odds_ratio"),
-    ("questions of one length", "matched_odds_ratio", "matched_odds_ratio"),
-)
-"""What a sceptic asks of an odds ratio: label, column of the ratio, columns of its interval."""
 
 N_RUG = 3000
 """Candidates drawn as single points per level."""
@@ -93,25 +85,26 @@ def draw_levels(panel: Axes, shifts: pd.DataFrame, skill: str) -> None:
         panel.axis("off")
         panel.text(0.5, 0.5, f"no adapted feature is a candidate for {_name(skill)}", ha="center")
         return
-    known = [level for level in LEVELS if candidates[f"{level[2]}_low"].notna().any()]
-    for place, (_, ratio, interval) in enumerate(known):
-        rows = candidates[candidates[f"{interval}_low"].notna()]
+    known = [x for x in LEVELS.values() if candidates[f"{x.interval}_low"].notna().any()]
+    for place, level in enumerate(known):
+        low_end = f"{level.interval}_low"
+        rows = candidates[candidates[low_end].notna()]
         spread = np.random.default_rng(place).uniform(-0.22, 0.22, len(rows))
         panel.scatter(
-            rows[ratio][:N_RUG], place + spread[:N_RUG], s=5, color=SKILLS[skill], alpha=0.35,
+            rows[level.ratio][:N_RUG], place + spread[:N_RUG], s=5, color=SKILLS[skill], alpha=0.35,
             linewidths=0, rasterized=True,
         )  # fmt: skip
-        low, middle, high = rows[ratio].quantile([0.25, 0.5, 0.75])
+        low, middle, high = rows[level.ratio].quantile([0.25, 0.5, 0.75])
         panel.plot([low, high], [place, place], color="black", linewidth=2)
         panel.plot(middle, place, "o", color="black", markersize=5)
-        above = int((rows[f"{interval}_low"] > 1).sum())
+        above = int((rows[low_end] > 1).sum())
         panel.text(
             1.01, place, f"{above:,} of {len(rows):,}", va="center", fontsize=9,
             transform=panel.get_yaxis_transform(),
         )  # fmt: skip
     panel.axvline(1, color=NEUTRAL, linewidth=1)
     panel.set(xscale="log", xlabel=f"odds ratio of firing, {_name(skill)} over other questions")
-    panel.set_yticks(range(len(known)), [label for label, *_ in known])
+    panel.set_yticks(range(len(known)), [level.meaning for level in known])
     panel.set_ylim(len(known) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
     panel.set_title(f"Odds ratios of the {len(candidates):,} candidates")

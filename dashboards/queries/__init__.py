@@ -6,6 +6,7 @@
     attention_maps   where heads look
     paper_figures    what the paper's figures show
     run_heads        which heads drive the features of a run, and one head in all of them
+    skill_shifts     which features one skill recruits
     ablations        what breaks without features, here and in the paper
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
@@ -73,6 +74,14 @@ from feature_atlas.dashboards.queries.search_results import (
     features_found,
     unembedded_labels,
 )
+from feature_atlas.dashboards.queries.skill_shifts import (
+    neutral_by_prompt,
+    shift_candidates,
+    shift_cloud,
+    shift_levels,
+    skill_funnel,
+    skills_of_run,
+)
 from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
 from feature_atlas.dashboards.queries.whole_run import (
     forward_checks,
@@ -124,6 +133,7 @@ __all__ = [
     "mean_cosines",
     "measurements",
     "modality_preferences",
+    "neutral_by_prompt",
     "neutral_prompts",
     "overlays",
     "published_results",
@@ -132,6 +142,11 @@ __all__ = [
     "sample",
     "selected_by_layer",
     "selection_sweep",
+    "shift_candidates",
+    "shift_cloud",
+    "shift_levels",
+    "skill_funnel",
+    "skills_of_run",
     "unembedded_labels",
     "visual_energies",
 ]

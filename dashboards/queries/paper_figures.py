@@ -157,25 +157,27 @@ def selection_sweep(
     )
 
 
-@cached
+@kept
 def firing_rates(run_id: int, skill: str, per_decade: int) -> pd.DataFrame:
     """split (skill, base), rate (lower end of a bin of the logarithm; NULL: never fires),
     n_features: all features of the run by their firing rate per token."""
     return select(
         """
-        SELECT split,
-               -- a rate of exactly 1 belongs to the last bin; least alone would take NULL for it
-               CASE WHEN rate > 0
-                    THEN power(10, least(floor(:per_decade * log(rate)), -1) / :per_decade)
-               END AS rate,
-               count(*) AS n_features
-        FROM atlas.firing_shift
-        CROSS JOIN LATERAL (VALUES
-            ('skill', fired_skill::float / nullif(tokens_skill, 0)),
-            ('base', fired_base::float / nullif(tokens_base, 0))
-        ) AS part (split, rate)
-        WHERE run_id = :run_id AND skill_id = (SELECT id FROM atlas.skill WHERE name = :skill)
-        GROUP BY 1, 2 ORDER BY 1, 2
+        SELECT split, power(10, step / :per_decade) AS rate, sum(n_features)::bigint AS n_features
+        FROM (
+            -- both at once, so that every feature is looked at once; NULL: never fires; a rate of
+            -- exactly 1 belongs to the last bin
+            SELECT floor(:per_decade * log(least(nullif(fired_skill, 0)::float / tokens_skill,
+                                                 0.999999))) AS step_skill,
+                   floor(:per_decade * log(least(nullif(fired_base, 0)::float / tokens_base,
+                                                 0.999999))) AS step_base,
+                   count(*) AS n_features
+            FROM atlas.firing_shift
+            WHERE run_id = :run_id AND skill_id = (SELECT id FROM atlas.skill WHERE name = :skill)
+            GROUP BY 1, 2
+        ) AS counted
+        CROSS JOIN LATERAL (VALUES ('skill', step_skill), ('base', step_base)) AS part (split, step)
+        GROUP BY split, step ORDER BY split, step
         """,
         run_id=run_id,
         skill=skill,

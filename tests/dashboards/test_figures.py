@@ -22,6 +22,7 @@ from feature_atlas.dashboards.figures import cosine_by_layer as cosines
 from feature_atlas.dashboards.figures import skill_shift as shift
 from feature_atlas.dashboards.figures import threshold_sweep as sweep
 from feature_atlas.dashboards.figures.canvas import Undrawable, house_style
+from feature_atlas.dashboards.queries.skill_shifts import LEVELS
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
@@ -230,10 +231,10 @@ def test_figure_9_draws_rates_and_odds_ratios_on_every_level(run, written) -> No
         )
     said = [text.get_text() for text in levels.texts]
     candidates = rows[is_candidate]
-    for text, (_, _, interval) in zip(said, shift.LEVELS, strict=True):
-        assert text == f"{(candidates[f'{interval}_low'] > 1).sum()} of 12"
+    for text, level in zip(said, LEVELS.values(), strict=True):
+        assert text == f"{(candidates[f'{level.interval}_low'] > 1).sum()} of 12"
     middles = [drawn.get_xdata()[0] for drawn in levels.lines if drawn.get_marker() == "o"]
-    expected = [candidates[ratio].median() for _, ratio, _ in shift.LEVELS]
+    expected = [candidates[level.ratio].median() for level in LEVELS.values()]
     assert middles == pytest.approx(expected)
     assert "10 of 12 candidates turned further" in words(figure)
 
@@ -263,7 +264,7 @@ def test_figure_10_shows_ocr_beside_spatial_features(run, written) -> None:
     assert len(points(panel, "spatial features")) == 8
     shifts = written("firing_shift", skill="ocr", feature=9)
     assert [text.get_text() for text in levels.texts] == [
-        f"{(shifts[f'{interval}_low'] > 1).sum()} of 2" for _, _, interval in shift.LEVELS
+        f"{(shifts[f'{level.interval}_low'] > 1).sum()} of 2" for level in LEVELS.values()
     ]
     assert "2 candidates, 0 of them spatial candidates too" in words(figure)
 

@@ -10,6 +10,7 @@ PAGES = [
     "overview.py",
     "features/feature.py",
     "ablation/ablation.py",
+    "features/shift.py",
     "heads/heads.py",
     "features/thresholds.py",
     "dictionary/layers.py",
