@@ -4,6 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.ablation.feature_doses import (
+    show_groups,
+    show_interventions,
+    show_steering,
+)
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS, forest
 from feature_atlas.dashboards.facts import show_facts
 from feature_atlas.dashboards.palette import draw
@@ -11,10 +16,19 @@ from feature_atlas.dashboards.palette import draw
 NUMBER = st.column_config.NumberColumn
 
 
-def show_ablation(run_id: int, layer: int, feature: int) -> None:
+def show_what_breaks(run: pd.Series, layer: int, feature: int) -> None:
+    """Its removal beside controls, other interventions, its groups, more of it."""
+    key = (run.run_id, layer, feature)
+    _show_ablation(*key)
+    show_interventions(*key)
+    show_groups(*key)
+    show_steering(*key)
+
+
+def _show_ablation(run_id: int, layer: int, feature: int) -> None:
     """Its removal on both sets of questions, with the controls."""
     st.subheader(
-        "What breaks without it",
+        "Removed, on both sets of questions",
         help="The decoder direction is projected out of the text tokens; accuracy after minus "
         "before, percentage points, 95 % bootstrap over images, exact McNemar (5.3, D). Controls "
         "are random features of the same layer, matched on firing and projection.",

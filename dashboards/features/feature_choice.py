@@ -1,8 +1,11 @@
 """Which feature a page shows: `?layer=&feature=` of the address, and the way to its neighbours."""
 
+import random
+
 import pandas as pd
 import streamlit as st
 
+from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.run_choice import quoted
 
 PAGE = "features/feature.py"
@@ -33,8 +36,8 @@ def survivors_of(marked: pd.DataFrame) -> pd.DataFrame:
     return marked[(marked.survives_spatial | marked.survives_ocr).astype(bool)]
 
 
-def show_neighbours(run_id: int, layer: int, feature: int, survivors: pd.DataFrame) -> None:
-    """Links to the survivors before and after this feature, in order of layer and feature."""
+def show_neighbours(run: pd.Series, layer: int, feature: int, survivors: pd.DataFrame) -> None:
+    """Links to the survivors before and after this feature, and to any that fires."""
     keys = list(zip(survivors.layer.tolist(), survivors.feature.tolist(), strict=True))
     before = [key for key in keys if key < (layer, feature)]
     after = [key for key in keys if key > (layer, feature)]
@@ -47,14 +50,31 @@ def show_neighbours(run_id: int, layer: int, feature: int, survivors: pd.DataFra
                 icon=f":material/arrow_{icon}:",
                 icon_position=side,
                 disabled=not found,
-                query_params=address(run_id, *found[0]) if found else None,
+                query_params=_address(run.run_id, *found[0]) if found else None,
                 help="The survivor before" if icon == "back" else "The survivor after",
             )
+        st.button(
+            "Random",
+            icon=":material/shuffle:",
+            type="tertiary",
+            help="Any feature of the run that fires on questions.",
+            on_click=_go_anywhere,
+            args=(run,),
+        )
 
 
-def address(run_id: int, layer: int, feature: int) -> dict[str, str]:
-    """Query parameters of a feature's deep link."""
-    return {"run": str(run_id), "layer": str(layer), "feature": str(feature)}
+def _go_anywhere(run: pd.Series) -> None:
+    layer = random.choice(list(run.layers))
+    found = queries.firing_feature_from(run.run_id, layer, random.randrange(run.d_sae))
+    if not found.empty:
+        st.query_params["layer"] = str(layer)
+        st.query_params["feature"] = str(found.feature.iloc[0])
+
+
+def _address(run_id: int, layer: int, feature: int) -> dict[str, str]:
+    """Query parameters of another feature's page, with the same sections open."""
+    key = {"run": str(run_id), "layer": str(layer), "feature": str(feature)}
+    return st.query_params.to_dict() | key
 
 
 def _show_widgets(run: pd.Series, layer: int, feature: int) -> None:

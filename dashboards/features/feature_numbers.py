@@ -14,7 +14,19 @@ ODDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 10_000]
 NUMBER = st.column_config.NumberColumn
 
 
-def show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
+def show_what_changed(run: pd.Series, layer: int, feature: int) -> None:
+    """Turning and seeing beside firing on skills and neutral prompts."""
+    key = (run.run_id, layer, feature)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _show_decoder_cosine(*key)
+        _show_visual_energy(*key, epsilon=run.config.get("selection", {}).get("epsilon"))
+    with right:
+        _show_firing_shift(*key)
+        _show_neutral_prompts(*key)
+
+
+def _show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
     """How far it turned, a row per regime."""
     st.subheader(
         "Turning",
@@ -69,7 +81,7 @@ def show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
     )
 
 
-def show_visual_energy(run_id: int, layer: int, feature: int, epsilon: float | None) -> None:
+def _show_visual_energy(run_id: int, layer: int, feature: int, epsilon: float | None) -> None:
     """Its energy by kind of token."""
     st.subheader(
         "Seeing",
@@ -86,7 +98,7 @@ def show_visual_energy(run_id: int, layer: int, feature: int, epsilon: float | N
         st.caption(_preference(row))
 
 
-def show_firing_shift(run_id: int, layer: int, feature: int) -> None:
+def _show_firing_shift(run_id: int, layer: int, feature: int) -> None:
     """Its odds of firing on each skill, with intervals."""
     st.subheader(
         "Firing on a skill",
@@ -116,7 +128,7 @@ def show_firing_shift(run_id: int, layer: int, feature: int) -> None:
         st.caption(f"A cell of the token table is 0 for {skills}: its ratio rests on the added ½.")
 
 
-def show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
+def _show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
     """Whether it fires without a word of its skill."""
     st.subheader(
         "Neutral prompts",

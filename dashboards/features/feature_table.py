@@ -9,10 +9,15 @@ import streamlit as st
 LINK = "link"
 
 
+def page_of(run_id: int, layer: int, feature: int) -> str:
+    """Address of a feature's page."""
+    return f"/feature?{urlencode({'run': run_id, 'layer': layer, 'feature': feature})}"
+
+
 def with_links(features: pd.DataFrame, run_id: int) -> pd.DataFrame:
     """The same rows led by the address of each feature's page."""
     links = [
-        f"/feature?{urlencode({'run': run_id, 'layer': layer, 'feature': feature})}"
+        page_of(run_id, layer, feature)
         for layer, feature in zip(features.layer, features.feature, strict=True)
     ]
     return features.assign(**{LINK: links})[[LINK, *features.columns]]

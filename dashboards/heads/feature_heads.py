@@ -1,8 +1,10 @@
 """Which heads drive one feature."""
 
+import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
 from feature_atlas.dashboards.heads.head_map import PARTS, head_map, top_heads
 from feature_atlas.dashboards.palette import draw
 
@@ -14,7 +16,17 @@ EVIDENCE = (
 )
 
 
-def show_heads(run_id: int, layer: int, feature: int) -> None:
+def show_what_drives(run: pd.Series, layer: int, feature: int) -> None:
+    """Heads by estimate and for real, then where they look."""
+    key = (run.run_id, layer, feature)
+    _show_heads(*key)
+    _show_exact_effects(*key)
+    _show_knockouts(*key)
+    show_overlays(*key)
+    show_custom_prompts(*key)
+
+
+def _show_heads(run_id: int, layer: int, feature: int) -> None:
     """Attribution per head by both methods, and the strongest heads."""
     st.subheader(
         "Heads that drive it",
@@ -30,7 +42,13 @@ def show_heads(run_id: int, layer: int, feature: int) -> None:
         )
         return
     part = st.segmented_control(
-        "Through", list(PARTS), default="score", format_func=PARTS.get, required=True, key="part"
+        "Through",
+        list(PARTS),
+        default="score",
+        format_func=PARTS.get,
+        required=True,
+        key="part",
+        bind="query-params",
     )
     left, right = st.columns([3, 2])
     with left:
@@ -60,3 +78,49 @@ def show_heads(run_id: int, layer: int, feature: int) -> None:
             },
         )
         st.caption(f"Means over {heads.n_samples.max()} top samples.")
+
+
+def _show_exact_effects(run_id: int, layer: int, feature: int) -> None:
+    """What swapping heads for real did, beside what was estimated."""
+    effects = queries.exact_effects(run_id, layer, feature)
+    if effects.empty:
+        return
+    st.markdown("**Swapped for real**")
+    st.dataframe(
+        effects.assign(
+            name=[f"L{row.head_layer}H{row.head}" for row in effects.itertuples()],
+            interval=[f"[{row.low:+.3g}, {row.high:+.3g}]" for row in effects.itertuples()],
+        ),
+        hide_index=True,
+        height=min(36 * (len(effects) + 1), 300),
+        column_order=[
+            *("name", "part", "method", "drive", "interval", "q_value", "is_causal"),
+            *("estimate", "estimate_fix", "why", "n_samples"),
+        ],
+        column_config={
+            "name": st.column_config.TextColumn("head"),
+            "part": st.column_config.TextColumn(help="qk: queries and keys; v; z: its output."),
+            "drive": NUMBER(format="%.3g", help="Raw residual units; above 0: it drives."),
+            "interval": st.column_config.TextColumn("95 %"),
+            "q_value": NUMBER("q", format="%.2g"),
+            "is_causal": st.column_config.CheckboxColumn("cause"),
+            "estimate": NUMBER("estimated", format="%.3g", help="Of the same swap."),
+            "estimate_fix": NUMBER("with fix", format="%.3g", help="Softmax computed anew."),
+            "why": st.column_config.TextColumn("chosen as"),
+            "n_samples": NUMBER("samples"),
+        },
+        placeholder="",
+    )
+
+
+def _show_knockouts(run_id: int, layer: int, feature: int) -> None:
+    """What the answers lose when its strongest heads are knocked out together."""
+    for row in queries.head_knockouts(run_id, layer, feature).itertuples():
+        control = "" if pd.isna(row.control_mean) else f"; controls {100 * row.control_mean:+.1f}"
+        st.text(
+            f"Knocked out together ({row.part}: {', '.join(row.heads)}): activation "
+            f"{row.activation_before:.3g} → {row.activation_after:.3g} "
+            f"({row.activation_corrupt:.3g} without the picture), accuracy "
+            f"{100 * row.delta_accuracy:+.1f} pp [{100 * row.delta_low:+.1f}, "
+            f"{100 * row.delta_high:+.1f}]{control}."
+        )

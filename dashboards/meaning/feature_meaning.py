@@ -1,31 +1,31 @@
-"""What one feature means: its descriptions with their scores, and the samples it fires on most."""
+"""What one feature is: its descriptions with their scores, reviews, and what it was before."""
 
-from html import escape
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.features.marked_text import marked_text
-from feature_atlas.dashboards.heads.attention_overlay import crisp
 from feature_atlas.dashboards.meaning.feature_reviews import show_reviews
 
-SOURCES = {"vqav2": "Questions (VQAv2)", "vsr": "Statements (VSR)"}
-N_RANKS = 6
-PER_ROW = 3
+
+def show_what_it_is(run: pd.Series, layer: int, feature: int) -> None:
+    """Descriptions side by side, what people say of them, and the feature that it started from."""
+    key = (run.run_id, layer, feature)
+    _show_descriptions(*key)
+    show_reviews(*key)
+    _show_base(*key)
 
 
-def show_descriptions(run_id: int, layer: int, feature: int) -> None:
-    """Every description with its scores; a reviewer's verdict first."""
+def _show_descriptions(run_id: int, layer: int, feature: int) -> None:
+    """Every description with its scores, that of the label first."""
     st.subheader(
-        "Description",
+        "Descriptions",
         help="Proposed from some top samples, scored on held-out ones (5.1, B). F1 is compared "
         "with another feature's description on the same samples; balanced accuracy 0.5 is chance. "
         "RAW: plain pictures; OVERLAY: with the attention of its heads drawn on.",
     )
     found = queries.descriptions(run_id, layer, feature)
-    show_reviews(run_id, layer, feature)
     if found.empty:
         st.info(
             "Not described: the stage `auto_interp` takes survivors first; raise "
@@ -94,47 +94,40 @@ def _says(row: Any) -> str:
     return "informative" if row.needs_picture else "informative, by its words"
 
 
-def show_examples(run_id: int, layer: int, feature: int) -> None:
-    """Its strongest samples with pictures and shaded tokens, a tab per data set."""
+def _show_base(run_id: int, layer: int, feature: int) -> None:
+    """The feature before it was adapted, beside what it became."""
     st.subheader(
-        "Top samples",
-        help="The samples on which it fires most, tokens shaded by activation (5.1, Fig. 3). "
-        "Full shade is the feature's strongest token on this page.",
+        "The base feature",
+        help="Adapted dictionaries keep the index: this is the same feature before the model saw "
+        "images. Its examples are not stored: the base dictionary was not run over these samples.",
     )
-    samples = queries.examples(run_id, layer, feature, N_RANKS)
-    if samples.empty:
-        st.info(
-            "No sample made it fire, or the stage `example` of `feature-atlas build` is missing."
-        )
-        return
-    strongest = float(samples.max_activation.max())
-    tabs = st.tabs([SOURCES.get(source, source) for source in samples.source.unique()])
-    for tab, (_, rows) in zip(tabs, samples.groupby("source", sort=False), strict=True):
-        with tab:
-            _show_samples(rows, strongest)
+    labels = queries.base_labels(run_id, layer, feature)
+    now = queries.feature(run_id, layer, feature).iloc[0]
+    turns = queries.decoder_cosines(run_id, layer, feature)
+    text = turns[turns.regime == "text"]
+    before, after = st.columns(2, border=True)
+    with before:
+        st.markdown("**Before: base dictionary**")
+        if labels.empty:
+            st.caption(
+                "No label of it was imported: `feature-atlas import neuronpedia FOLDER` takes "
+                "them from an export."
+            )
+        for label in labels.itertuples():
+            st.text(label.base_label)
+            st.text(f"{label.source} · {label.model or 'model not known'}")
+        _show_norm(text, "base_norm")
+    with after:
+        st.markdown("**After: this run**")
+        st.text("no label" if pd.isna(now.label) else now.label)
+        _show_norm(text, "adapted_norm")
+        for turn in text.itertuples():
+            st.text(
+                f"cosine with its base {turn.cosine:.3f}; closest base feature "
+                f"F{turn.best_base_feature} at {turn.best_base_cosine:.3f}"
+            )
 
 
-def _show_samples(samples: pd.DataFrame, strongest: float) -> None:
-    for begin in range(0, len(samples), PER_ROW):
-        columns = st.columns(PER_ROW, border=True)
-        # itertuples and zip: the last row may be shorter than the page is wide
-        for column, sample in zip(
-            columns, samples.iloc[begin : begin + PER_ROW].itertuples(), strict=False
-        ):
-            with column:
-                picture, text = st.columns([2, 3])
-                picture.image(crisp(sample.thumbnail), width="stretch")
-                with text:
-                    st.html(marked_text(sample.tokens, sample.activations, strongest))
-                    st.html(_details(sample))
-
-
-def _details(sample: Any) -> str:
-    facts = {"answer": sample.answer, "relation": sample.relation}
-    shown = " · ".join(
-        f"{name} <b>{escape(str(fact))}</b>" for name, fact in facts.items() if pd.notna(fact)
-    )
-    return (
-        f'<div style="font-size:0.85rem;color:#6b7178">{shown}<br>'
-        f"activation {sample.max_activation:.3g} · sample {escape(sample.external_id)}</div>"
-    )
+def _show_norm(turns: pd.DataFrame, column: str) -> None:
+    for norm in turns[column]:
+        st.text(f"length of its decoder row {norm:.2f}")

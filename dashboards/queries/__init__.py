@@ -2,7 +2,9 @@
 
     whole_run        runs, provenance, funnel
     many_features    the cloud of all features, a box of it, those that stand out
-    one_feature      everything known of one feature
+    one_feature      what one feature is, and what changed of it
+    feature_examples what it fires on
+    feature_causes   what drives it, what breaks without it
     attention_maps   where heads look
     paper_figures    what the paper's figures show
     run_heads        which heads drive the features of a run, and one head in all of them
@@ -29,6 +31,22 @@ from feature_atlas.dashboards.queries.attention_maps import (
     overlays,
 )
 from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL
+from feature_atlas.dashboards.queries.feature_causes import (
+    exact_effects,
+    groups_of,
+    head_attributions,
+    head_knockouts,
+    heads_in_short,
+    interventions,
+    removal_in_short,
+    steerings,
+)
+from feature_atlas.dashboards.queries.feature_examples import (
+    example_answers,
+    example_sources,
+    example_words,
+    examples,
+)
 from feature_atlas.dashboards.queries.many_features import (
     feature_bins,
     feature_points,
@@ -36,15 +54,16 @@ from feature_atlas.dashboards.queries.many_features import (
     marked_features,
 )
 from feature_atlas.dashboards.queries.one_feature import (
+    base_labels,
     decoder_cosines,
     descriptions,
-    examples,
     feature,
+    firing_feature_from,
     firing_shifts,
-    head_attributions,
     modality_preferences,
     neutral_prompts,
     reviews,
+    same_feature,
     visual_energies,
 )
 from feature_atlas.dashboards.queries.own_prompts import example_samples, labels_of, sample
@@ -99,6 +118,7 @@ __all__ = [
     "adapted_cosines",
     "adapted_shifts",
     "attribution_agreement",
+    "base_labels",
     "control_effects",
     "cosine_cuts",
     "cosine_quantiles",
@@ -107,7 +127,11 @@ __all__ = [
     "decoder_cosines",
     "descriptions",
     "energies_by_layer",
+    "exact_effects",
+    "example_answers",
     "example_samples",
+    "example_sources",
+    "example_words",
     "examples",
     "feature",
     "feature_bins",
@@ -115,17 +139,22 @@ __all__ = [
     "features_between",
     "features_found",
     "features_of_head",
+    "firing_feature_from",
     "firing_rates",
     "firing_shifts",
     "forward_checks",
     "funnel",
     "fvu_curves",
+    "groups_of",
     "head_attributions",
     "head_curves",
+    "head_knockouts",
     "head_lifts",
     "head_overlays",
     "head_recurrence",
     "head_totals",
+    "heads_in_short",
+    "interventions",
     "knockouts_of_head",
     "labels_of",
     "localisation",
@@ -137,8 +166,10 @@ __all__ = [
     "neutral_prompts",
     "overlays",
     "published_results",
+    "removal_in_short",
     "reviews",
     "runs",
+    "same_feature",
     "sample",
     "selected_by_layer",
     "selection_sweep",
@@ -147,6 +178,7 @@ __all__ = [
     "shift_levels",
     "skill_funnel",
     "skills_of_run",
+    "steerings",
     "unembedded_labels",
     "visual_energies",
 ]

@@ -1,8 +1,8 @@
-"""Everything known of one feature."""
+"""What one feature is, and what changed of it."""
 
 import pandas as pd
 
-from feature_atlas.dashboards.queries.database import cached, select
+from feature_atlas.dashboards.queries.database import MAX_ROWS, cached, select
 
 
 @cached
@@ -152,41 +152,50 @@ def reviews(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 
 @cached
-def examples(run_id: int, layer: int, feature: int, n_ranks: int) -> pd.DataFrame:
-    """source, rank, question, answer, relation, max_activation, tokens, activations, external_id,
-    thumbnail; the strongest `n_ranks` of each source."""
+def base_labels(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """base_label, model, method, source: what others say of the feature that it started from."""
     return select(
         """
-        SELECT e.source, e.rank, s.question, s.answer, s.relation, e.max_activation, e.tokens,
-               e.activations, s.external_id, i.thumbnail
-        FROM atlas.example e JOIN atlas.sample s ON s.id = e.sample_id
-        JOIN atlas.image i ON i.id = s.image_id
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature AND e.rank < :n_ranks
-          AND e.quantile IS NULL
-        ORDER BY e.source, e.rank
+        SELECT base_label, model, method, source FROM atlas.base_label_of_feature
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
-        n_ranks=n_ranks,
     )
 
 
 @cached
-def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
-    """method, head_layer, head, score, qk_fix, q, k, v, z, standard_error, n_samples; evidence of
-    view driving_head: causal, not confirmed, or screened."""
+def same_feature(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """run_id, slug, state, published_at, layer, feature, label, cosine, visual_energy, is_adapted,
+    survives_spatial, survives_ocr, spatial_odds_ratio, ablation_delta; a row per run that started
+    from the same base SAEs, the newest first."""
     return select(
         """
-        SELECT method, head_layer, head, score, qk_fix, q, k, v, z, a.standard_error, a.n_samples,
-               evidence
-        FROM atlas.head_attribution AS a
-        JOIN atlas.driving_head AS d
-            USING (run_id, layer, feature, method, head_layer, head)
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
-        ORDER BY method, head_layer, head
+        SELECT run_id, slug, state, published_at, layer, feature, label, cosine, visual_energy,
+               is_adapted, survives_spatial, survives_ocr, spatial_odds_ratio, ablation_delta
+        FROM atlas.feature_all_runs JOIN atlas.run ON run.id = run_id
+        WHERE sae_set_id = (SELECT sae_set_id FROM atlas.run WHERE id = :run_id)
+          AND layer = :layer AND feature = :feature
+        ORDER BY published_at DESC, run_id DESC LIMIT :max_rows
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
+        max_rows=MAX_ROWS,
+    )
+
+
+@cached
+def firing_feature_from(run_id: int, layer: int, start: int) -> pd.DataFrame:
+    """feature: the first of a layer, from `start` on and then from 0, that fires on questions."""
+    return select(
+        """
+        SELECT feature FROM atlas.feature_record
+        WHERE run_id = :run_id AND layer = :layer AND firing_rate > 0
+        ORDER BY feature < :start, feature LIMIT 1
+        """,
+        run_id=run_id,
+        layer=layer,
+        start=start,
     )

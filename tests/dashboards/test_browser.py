@@ -93,21 +93,27 @@ def visit(page: Page, address: str, title: str) -> None:
 
 
 def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> None:
-    visit(page, "/feature?run=1&layer=1&feature=0", "Layer 1, feature 0")
+    visit(page, "/feature?run=1&layer=1&feature=0&drives=true", "Layer 1, feature 0")
 
     marked = page.locator(".marked-text span[title='activation 9']").first
     expect(marked).to_have_text('left"of')
     assert "rgba(224, 142, 30" in marked.evaluate("e => getComputedStyle(e).backgroundColor")
     pictures = page.get_by_test_id("stImage").locator("img")
-    # 3 top samples per source, per overlay sample the picture with two heads, and with three heads
-    # that of the custom prompt
-    expect(pictures).to_have_count(6 + 3 * 3 + 4)
+    # 3 top samples, per overlay sample the picture with two heads, and with three heads that of the
+    # custom prompt
+    expect(pictures).to_have_count(3 + 3 * 3 + 4)
     page.wait_for_function(
         "[...document.querySelectorAll('[data-testid=stImage] img')]"
         ".every(i => i.complete && i.naturalWidth >= 240)"
     )
     expect(page.locator(".heatmaplayer .hm")).to_have_count(2)
     expect(page.get_by_text("asks for left of").first).to_be_visible()
+
+    page.get_by_text("The same feature in other runs").click()
+
+    expect(page.get_by_text("No other published run")).to_be_visible()
+    assert "runs=true" in page.url
+    assert "drives=true" in page.url
 
 
 def test_overview_leads_to_the_other_pages(page: Page) -> None:

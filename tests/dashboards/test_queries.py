@@ -172,27 +172,6 @@ def test_descriptions_come_best_first(run_id: int) -> None:
     assert queries.reviews(run_id, 0, 0).empty
 
 
-def test_examples_come_with_pictures_and_marked_tokens(run_id: int) -> None:
-    found = queries.examples(run_id, 0, 0, 2)
-
-    assert found.source.tolist() == ["vqav2", "vqav2", "vsr", "vsr"]
-    assert found.max_activation.tolist() == [9, 8, 9, 8]
-    first = found.iloc[0]
-    assert first.question == "Is the circle left of the square?"
-    assert first.tokens[3] == 'left"of'
-    assert first.activations[3] == 9
-    assert bytes(first.thumbnail).startswith(b"\x89PNG")
-
-
-def test_heads_come_with_both_methods(run_id: int) -> None:
-    heads = queries.head_attributions(run_id, 1, 0)
-
-    assert len(heads) == 2 * 2 * 4  # methods, layers up to its own, heads
-    assert heads[heads.method == "A"].score.tolist() == [-4, -3, -2, -1] * 2
-    assert heads[heads.method == "B"].score.tolist() == [4, 3, 2, 1] * 2
-    assert {*heads.evidence} <= {"causal", "not confirmed", "screened"}
-
-
 def test_overlays_come_with_their_grid_and_score(run_id: int) -> None:
     maps = queries.overlays(run_id, 0, 0)
 
@@ -257,4 +236,4 @@ def test_the_papers_tables_are_kept_as_printed(full_atlas: str) -> None:
 def test_another_run_has_none_of_these_rows(run_id: int) -> None:
     assert queries.feature_points(run_id + 1).empty
     assert queries.feature_bins(run_id + 1, 10).empty
-    assert queries.examples(run_id + 1, 0, 0, 6).empty
+    assert queries.examples(run_id + 1, 0, 0, "strongest", None, 6).empty

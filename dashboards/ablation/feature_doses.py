@@ -1,0 +1,153 @@
+"""Other ways to take a feature away, the groups it was removed with, and more of it (5.3)."""
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL, draw
+from feature_atlas.dashboards.table_under import table_under
+
+NUMBER = st.column_config.NumberColumn
+SHOWN_OF_KIND = {"layer": "vsr_all", "relation": "vsr_relation"}
+"""The questions that a group's curve is of: statements of its relation, or of every one."""
+
+
+def show_interventions(run_id: int, layer: int, feature: int) -> None:
+    """Every way in which the feature alone was removed, and every set of questions."""
+    found = queries.interventions(run_id, layer, feature)
+    if found.empty:
+        return
+    st.markdown("**Every intervention and set of questions**")
+    st.dataframe(
+        found.assign(
+            delta=100 * found.delta_accuracy,
+            interval=_intervals(found),
+            margin=[
+                f"{row.margin_delta:+.3g}"
+                + ("" if pd.isna(row.margin_low) else f" [{row.margin_low:+.2g}, "
+                   f"{row.margin_high:+.2g}]")
+                for row in found.itertuples()
+            ],
+        ),
+        hide_index=True,
+        column_order=[
+            *("intervention", "evaluation", "relation", "n_samples", "delta", "interval"),
+            *("q_value", "margin", "removed_norm"),
+        ],
+        column_config={
+            "n_samples": NUMBER("questions", format="localized"),
+            "delta": NUMBER("Δ, pp", format="%+.2f"),
+            "interval": st.column_config.TextColumn("95 %"),
+            "q_value": NUMBER("q", format="%.2g"),
+            "margin": st.column_config.TextColumn(
+                "Δ margin", help="Logit of the right answer over the wrong, mean, 95 %."
+            ),
+            "removed_norm": NUMBER("|Δx|/|x|", format="%.3f"),
+        },
+        placeholder="",
+    )  # fmt: skip
+
+
+def show_groups(run_id: int, layer: int, feature: int) -> None:
+    """The more features of its groups are removed together, the more is lost?"""
+    st.subheader(
+        "Removed together with others",
+        help="Spatial survivors of a layer, or of a relation, removed together, the strongest "
+        "first. Grey: as many matched features. The dotted line: where this feature joins.",
+    )
+    groups = queries.groups_of(run_id, layer, feature)
+    if groups.empty:
+        st.info(
+            "In no group: the stage `group_ablation` takes spatial survivors of layers and "
+            "relations with other survivors (`group_ablation` in the configuration)."
+        )
+        return
+    named = list(groups.groupby(["kind", "name"], sort=False))
+    for column, ((kind, name), rows) in zip(st.columns(max(2, len(named))), named, strict=False):
+        with column:
+            st.text(f"{kind} {name}: removed {int(rows.place.iloc[0])}. of its group")
+            wanted = rows[rows.evaluation == SHOWN_OF_KIND[kind]]
+            draw(_doses(rows if wanted.empty else wanted), f"doses_{kind}")
+    table_under(groups)
+
+
+def show_steering(run_id: int, layer: int, feature: int) -> None:
+    """What adding its direction does, beside what removing it did."""
+    st.subheader(
+        "More of it",
+        help="Its direction is added at each text token, in units of its mean activation where it "
+        "fires. Dotted: the change by removing it. A mirror image has the other sign.",
+    )
+    steered = queries.steerings(run_id, layer, feature)
+    if steered.empty:
+        st.info(
+            "Not steered: the stage `steering` takes the features whose removal hurts most "
+            "(`steering.max_features` in the configuration)."
+        )
+        return
+    draw(_strengths(steered), "steering")
+    table_under(steered)
+
+
+def _doses(rows: pd.DataFrame) -> go.Figure:
+    """Loss of accuracy by how many were removed, one line a set of questions, beside controls."""
+    figure = go.Figure()
+    for evaluation, of in rows.groupby("evaluation", sort=False):
+        figure.add_scatter(
+            x=of.n_features,
+            y=100 * of.delta_accuracy,
+            error_y={
+                "array": 100 * (of.delta_high - of.delta_accuracy),
+                "arrayminus": 100 * (of.delta_accuracy - of.delta_low),
+                "thickness": 1.4,
+                "width": 3,
+            },
+            mode="lines+markers",
+            name=evaluation,
+            line={"color": CAUSAL},
+            hovertemplate="%{x} features: %{y:+.1f} pp<extra></extra>",
+        )
+        figure.add_scatter(
+            x=of.n_features,
+            y=100 * of.control_mean.astype(float),
+            mode="lines+markers",
+            name="matched sets, mean",
+            line={"color": FAINT, "dash": "dash"},
+            hovertemplate="%{x} matched features: %{y:+.1f} pp<extra></extra>",
+        )
+    figure.add_vline(int(rows.place.iloc[0]), line={"dash": "dot", "width": 1, "color": NEUTRAL})
+    figure.update_xaxes(title_text="features removed together")
+    figure.update_yaxes(title_text="Δ accuracy, pp")
+    return figure.update_layout(height=300, legend={"x": 0, "xanchor": "left"})
+
+
+def _strengths(steered: pd.DataFrame) -> go.Figure:
+    figure = go.Figure()
+    for colour, (evaluation, of) in zip(
+        (CAUSAL, SPATIAL, NEUTRAL, FAINT), steered.groupby("evaluation", sort=False), strict=False
+    ):
+        figure.add_scatter(
+            x=of.alpha,
+            y=of.yes_margin_delta,
+            mode="lines+markers",
+            name=evaluation,
+            line={"color": colour},
+            customdata=of[["yes_rate_before", "yes_rate_after", "delta_accuracy"]],
+            hovertemplate="strength %{x:+g}: %{y:+.3g}<br>says yes %{customdata[0]:.0%} → "
+            "%{customdata[1]:.0%}<br>accuracy %{customdata[2]:+.1%}<extra></extra>",
+        )
+        figure.add_hline(
+            float(of.yes_margin_delta_removed.iloc[0]),
+            line={"dash": "dot", "width": 1.2, "color": colour},
+        )
+    figure.add_hline(0, line={"width": 1, "color": NEUTRAL})
+    figure.update_xaxes(title_text="strength, mean activations of the feature")
+    figure.update_yaxes(title_text="Δ logit of yes over no")
+    return figure.update_layout(height=320, legend={"x": 0, "xanchor": "left"})
+
+
+def _intervals(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]" for row in rows.itertuples()
+    ]
