@@ -24,6 +24,7 @@ from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
 from feature_atlas.etl.stages.ablation.steering import run_steering
 from feature_atlas.etl.stages.dictionary.adapt import adapt_streams, run_adapt
 from feature_atlas.etl.stages.dictionary.gate_check import run_gate_check
+from feature_atlas.etl.stages.features.activation_histogram import run_activation_histogram
 from feature_atlas.etl.stages.features.decoder_cosine import run_decoder_cosine
 from feature_atlas.etl.stages.features.example import run_example
 from feature_atlas.etl.stages.features.firing_shift import run_firing_shift
@@ -68,6 +69,7 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_decoder_cosine, run)  # 4.2  which features turned
     stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
     stage(run_visual_energy, run)  # 4.2  which see
+    stage(run_activation_histogram, run)  # and how strongly, on which kind of token
     stage(run_selection, run)  # 4.2  the adapted set
     stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question

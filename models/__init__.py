@@ -18,6 +18,7 @@ from feature_atlas.models.dictionary.gate_check import GateCheck
 from feature_atlas.models.dictionary.regime import Regime
 from feature_atlas.models.dictionary.sae_set import SaeSet
 from feature_atlas.models.dictionary.training_curve import TrainingCurve
+from feature_atlas.models.features.activation_histogram import ActivationHistogram
 from feature_atlas.models.features.candidate import Candidate
 from feature_atlas.models.features.decoder_cosine import DecoderCosine
 from feature_atlas.models.features.example import Example

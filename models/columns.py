@@ -8,7 +8,7 @@ In Postgres NaN sorts above every number, so an upper bound refuses NaN too.
 from math import inf
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Float, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Float, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, REAL
 from sqlalchemy.orm import MappedColumn, mapped_column
 
@@ -42,6 +42,11 @@ def measured_list(comment: str, *, low: float = -inf, high: float = inf) -> Mapp
 def count(comment: str) -> MappedColumn[Any]:
     """How many; never negative."""
     return mapped_column(BigInteger, comment=comment, info={"bounds": Bounds(0)})
+
+
+def counts(comment: str) -> MappedColumn[Any]:
+    """A list of how many; none is negative."""
+    return mapped_column(ARRAY(Integer), comment=comment, info={"bounds": Bounds(0)})
 
 
 def one_of(*values: str, comment: str, primary_key: bool = False) -> MappedColumn[Any]:
@@ -78,6 +83,8 @@ def _condition(column: Column[Any], declared: Bounds) -> str:
         return f"{name} IN ({', '.join(repr(value) for value in values)})"
     if isinstance(column.type, ARRAY):
         # the number stands left of ALL, so the comparisons are turned round
+        if not isinstance(column.type.item_type, Float):
+            return f"{low:g} <= ALL ({name})"
         lowest = "'-infinity' <" if low == -inf else f"{low:g} <="
         highest = "'infinity' >" if high == inf else f"{high:g} >="
         return f"{lowest} ALL ({name}) AND {highest} ALL ({name})"

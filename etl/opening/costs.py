@@ -27,6 +27,7 @@ from feature_atlas.etl.stages.dictionary.residual_plan import (
     needed_tokens,
     residual_plan,
 )
+from feature_atlas.features.activation_histogram import COUNTED, N_BINS
 from feature_atlas.vlm.token_roles import Role
 
 N_CANDIDATES = 200
@@ -239,7 +240,8 @@ def harvest_bytes(config: RunConfig) -> int:
     harvest, example = config.harvest, config.example
     draws = 12 * harvest.n_bootstrap + 40 * example.n_reservoir
     shifts = 4 * harvest.n_replicates * (len(harvest.skills) + 1)
-    return draws + shifts + 215 * example.n_per_source + 1400
+    strengths = 8 * len(COUNTED) * N_BINS
+    return draws + shifts + strengths + 215 * example.n_per_source + 1400
 
 
 def duration(seconds: float) -> str:

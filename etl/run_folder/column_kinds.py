@@ -78,7 +78,9 @@ def _number_kind(field: str, column: Column[Any]) -> pa.DataType | None:
         return None
     kind = column.type
     if isinstance(kind, ARRAY):
-        return pa.list_(pa.float64()) if _is_number(kind) else None
+        return {"numbers": pa.list_(pa.float64()), "whole numbers": pa.list_(pa.int64())}.get(
+            _item_kind(kind)[0]
+        )
     if isinstance(kind, Integer):
         return pa.int64()
     return pa.float64() if isinstance(kind, Float) else None
@@ -127,7 +129,7 @@ def _kind(name: str, column: Column[Any]) -> tuple[str, Any]:
         return "text", is_text
     kind = column.type
     if isinstance(kind, ARRAY):
-        words, fits = ("numbers", pa.types.is_floating) if _is_number(kind) else ("texts", is_text)
+        words, fits = _item_kind(kind)
         return f"lists of {words}", lambda t: is_list(t) and fits(t.value_type)
     if isinstance(kind, Boolean):
         return "true or false", pa.types.is_boolean
@@ -153,5 +155,10 @@ def is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _is_number(kind: ARRAY[Any]) -> bool:
-    return isinstance(kind.item_type, Float)
+def _item_kind(kind: ARRAY[Any]) -> tuple[str, Any]:
+    """Likewise of what lists hold."""
+    if isinstance(kind.item_type, Float):
+        return "numbers", pa.types.is_floating
+    if isinstance(kind.item_type, Integer):
+        return "whole numbers", pa.types.is_integer
+    return "texts", is_text

@@ -177,6 +177,16 @@ RULES: dict[str, dict[str, Rule]] = {
             ("matched_odds_ratio", "matched_odds_ratio_high"),
         ),
     },
+    "activation_histogram": {
+        "bins": Rule(
+            "there are 1 to 32 - first_bin counts",
+            ("n_tokens", "first_bin"),
+            lambda counts, first: pc.and_(
+                pc.greater(pc.list_value_length(counts), 0),
+                pc.less_equal(pc.add(pc.list_value_length(counts), first.cast(pa.int32())), 32),
+            ),
+        ),
+    },
     "candidate": NEUTRAL,
     "neutral_prompt": NEUTRAL,
     "example": {

@@ -106,20 +106,20 @@ def _verify_place(
 def _within_bounds(column: Column[Any], numbers: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Which numbers the column can hold and may hold, and the lowest and highest of these."""
     low, high, _ = bounds(column) or Bounds()
-    if isinstance(column.type, Integer):
-        width = _width(column)
+    item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
+    if isinstance(item, Integer):
+        width = _width(item)
         low, high = max(low, -(2**width)), min(high, 2**width - 1)
         return (numbers >= low) & (numbers <= high), low, high
-    item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
     with np.errstate(over="ignore"):  # too large for the column becomes infinite: refused
         stored: np.ndarray = numbers.astype(np.float32 if isinstance(item, REAL) else np.float64)
     return np.isfinite(stored) & (stored >= low) & (stored <= np.float32(high)), low, high
 
 
-def _width(column: Column[Any]) -> int:
-    if isinstance(column.type, SmallInteger):
+def _width(kind: Integer) -> int:
+    if isinstance(kind, SmallInteger):
         return 15
-    return 63 if isinstance(column.type, BigInteger) else 31
+    return 63 if isinstance(kind, BigInteger) else 31
 
 
 def _range(low: float, high: float) -> str:

@@ -28,6 +28,7 @@ FILLED = (
         "role_energy",
         "example",
         "patch_activation",
+        "activation_histogram",
         "candidate",
         "neutral_prompt",
         "auto_interp",
@@ -135,6 +136,27 @@ def test_patches_are_the_whole_models_own_image_tokens_encoded_by_saelens(tiny_r
         assert row["max_activation"] == pytest.approx(expected.max(), rel=1e-3)
         found = np.frombuffer(row["patches"], np.uint8) / 255 * row["max_activation"]
         np.testing.assert_allclose(found, expected, atol=row["max_activation"] * 3e-3)
+
+
+def test_histograms_count_every_token_on_which_a_feature_fires(tiny_run):
+    counted = """
+        SELECT {names} FROM (
+            SELECT layer, feature,
+                coalesce(sum(n_tokens) FILTER (WHERE role = 'image'), 0) AS image,
+                coalesce(sum(n_tokens) FILTER (WHERE role <> 'image'), 0) AS text,
+                max(high) FILTER (WHERE role <> 'image') AS high,
+                max(low) FILTER (WHERE role <> 'image') AS low
+            FROM atlas.activation_bin GROUP BY layer, feature
+        ) AS counted
+        FULL JOIN atlas.visual_energy AS energy USING (layer, feature) WHERE {condition}
+    """
+    fired = "coalesce(image, 0) = fired_image AND coalesce(text, 0) = fired_question"
+    strongest = "max_activation >= low AND max_activation < high OR fired_question = 0"
+
+    n = scalar(tiny_run, counted.format(names="count(*)", condition=f"{fired} AND ({strongest})"))
+
+    assert n == scalar(tiny_run, "select count(*) from atlas.feature")
+    assert scalar(tiny_run, "select sum(fired_image) from atlas.visual_energy") > 10_000
 
 
 def test_training_lowers_the_error_on_held_out_text(tiny_run):

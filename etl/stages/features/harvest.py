@@ -69,7 +69,7 @@ PROMPTS_PER_PART = 4096
 
 
 def run_harvest(run: Path) -> Stage:
-    """Leaves one file of sums, one of draws and one of shifts per layer."""
+    """Leaves a file each of sums, draws, counts and shifts per layer."""
     study = open_study(run)
     config = study.config
     return run_stage(
@@ -172,6 +172,8 @@ def _add(
     if part.condition != "real":
         gathered.draws.replicates[part.condition].add(codes, batch.image, seed)
         return
+    for strengths in gathered.counts.strength.values():
+        strengths.add(codes, roles)
     add_counts(gathered.shift, codes, roles, batch.text, study, part.split)
     for source, examples in gathered.sums.examples.items():
         examples.add(codes, batch.sample, batch.image)

@@ -19,6 +19,7 @@ from feature_atlas.etl.stages.features.shift_counts import ShiftCounts, empty_co
 from feature_atlas.etl.stages.features.skills import SPLITS as SOURCES
 from feature_atlas.etl.stages.features.skills import STATEMENTS
 from feature_atlas.etl.study import Study
+from feature_atlas.features.activation_histogram import ActivationCounts
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.example_spread import SpreadExamples
 from feature_atlas.features.role_energy import NormSums
@@ -45,11 +46,19 @@ class LayerDraws(NamedTuple):
     """By source: vqav2, vsr."""
 
 
+class LayerCounts(NamedTuple):
+    """Whole numbers of one layer; large, and read by one stage."""
+
+    strength: dict[str, ActivationCounts]
+    """Under condition real."""
+
+
 class LayerHarvest(NamedTuple):
     """Everything that one pass gathers about one layer."""
 
     sums: LayerSums
     draws: LayerDraws
+    counts: LayerCounts
     shift: ShiftCounts
     """How often features fire on a skill's questions and on others."""
 
@@ -81,6 +90,9 @@ def empty_sums(study: Study, d_sae: int, split: str, condition: str) -> LayerHar
         LayerDraws(
             {name: EnergyReplicates.empty(n_replicates, d_sae, device) for name in draws},
             {name: SpreadExamples.empty(d_sae, n_drawn, device) for name in sources},
+        ),
+        LayerCounts(
+            {name: ActivationCounts.empty(d_sae, device) for name in energies if name == "real"}
         ),
         empty_counts(study, d_sae, split) if condition == "real" else ShiftCounts({}, {}),
     )
@@ -151,6 +163,13 @@ def read_draws(study: Study, layer: int) -> LayerDraws:
         {name: EnergyReplicates(*parts) for name, parts in replicates},
         {name: SpreadExamples(*parts) for name, parts in spread},
     )
+
+
+def read_strengths(study: Study, layer: int) -> ActivationCounts:
+    """How strongly the features of a finished pass fired."""
+    stored = read_arrays(study.run, "harvest", f"counts.{layer}")
+    ((_, parts),) = _stored(stored, "strength", ActivationCounts._fields)
+    return ActivationCounts(*parts)
 
 
 def _stored(

@@ -88,6 +88,19 @@ def role_energy(world: World) -> Columns:
     }
 
 
+def activation_histogram(world: World) -> Columns:
+    """Of every feature: weak on the picture, strong on the question."""
+    roles, n = ("image", "question"), 2 * world.n
+    kind = np.tile([0, 1], world.n)
+    return {
+        "layer": np.repeat(world.layer, 2),
+        "feature": np.repeat(world.feature, 2),
+        "role": [roles[k] for k in kind],
+        "first_bin": np.where(kind == 0, 8, 12).astype(np.int16),
+        "n_tokens": [np.array([40, 0, 6 + i % 5, 1], np.int32) for i in range(n)],
+    }
+
+
 def selection(world: World) -> Columns:
     return {
         **world.keys(),

@@ -17,6 +17,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
             "visual_energy": features.visual_energy(world),
             "role_energy": features.role_energy(world),
         },
+        "activation_histogram": {"activation_histogram": features.activation_histogram(world)},
         "selection": {"selection": features.selection(world)},
         "firing_shift": {"firing_shift": skills.firing_shift(world)},
         "sample_skill": {"sample_skill": skills.sample_skill(world)},
