@@ -29,6 +29,8 @@ from feature_atlas.etl.stages.features.decoder_cosine import run_decoder_cosine
 from feature_atlas.etl.stages.features.example import run_example
 from feature_atlas.etl.stages.features.firing_shift import run_firing_shift
 from feature_atlas.etl.stages.features.harvest import run_harvest
+from feature_atlas.etl.stages.features.logit_effect import run_logit_effect
+from feature_atlas.etl.stages.features.nearest_feature import run_nearest_feature
 from feature_atlas.etl.stages.features.neutral_prompt import run_neutral_prompt
 from feature_atlas.etl.stages.features.patch_activation import run_patch_activation
 from feature_atlas.etl.stages.features.sample_skill import run_sample_skill
@@ -67,9 +69,11 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     for stream in adapt_streams(open_study(run)):  # 4.1  dictionaries meet their models
         stage(run_adapt, run, stream)
     stage(run_decoder_cosine, run)  # 4.2  which features turned
+    stage(run_nearest_feature, run)  # and which features are near to which
     stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
     stage(run_visual_energy, run)  # 4.2  which see
     stage(run_activation_histogram, run)  # and how strongly, on which kind of token
+    stage(run_logit_effect, run)  # and which tokens their directions write
     stage(run_selection, run)  # 4.2  the adapted set
     stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question

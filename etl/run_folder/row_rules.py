@@ -84,6 +84,15 @@ AS_MANY = Rule(
     lambda tokens, numbers: pc.equal(pc.list_value_length(tokens), pc.list_value_length(numbers)),
 )
 
+
+def _of_one_length(*fields: str) -> Rule:
+    def holds(*lists: pa.Array) -> pa.Array:
+        first, *others = (pc.list_value_length(one) for one in lists)
+        return reduce(pc.and_, [pc.equal(first, other) for other in others])
+
+    return Rule(f"{', '.join(fields)} are lists of one length", fields, holds)
+
+
 NEUTRAL = {
     "samples": _part(("n_fired", "n_samples"), ("n_fired_mean_image", "n_samples")),
     "shuffled": _part(("n_fired_shuffled_image", "n_samples")),
@@ -187,6 +196,11 @@ RULES: dict[str, dict[str, Rule]] = {
             ),
         ),
     },
+    "logit_effect": {
+        end: _of_one_length(*(f"{end}_{name}" for name in ("token_ids", "tokens", "effects")))
+        for end in ("top", "bottom")
+    },
+    "nearest_feature": {"as_many": _of_one_length("features", "cosines")},
     "candidate": NEUTRAL,
     "neutral_prompt": NEUTRAL,
     "example": {

@@ -29,6 +29,8 @@ FILLED = (
         "example",
         "patch_activation",
         "activation_histogram",
+        "logit_effect",
+        "nearest_feature",
         "candidate",
         "neutral_prompt",
         "auto_interp",
@@ -157,6 +159,36 @@ def test_histograms_count_every_token_on_which_a_feature_fires(tiny_run):
 
     assert n == scalar(tiny_run, "select count(*) from atlas.feature")
     assert scalar(tiny_run, "select sum(fired_image) from atlas.visual_energy") > 10_000
+
+
+def test_what_features_write_and_resemble_is_that_of_the_saved_weights(tiny_run):
+    from sae_lens import SAE
+
+    study = open_study(tiny_run.folder)
+    adapted = tiny_run.folder / "adapt-prompts" / "sae" / "text" / "layer_2"
+    decoder = SAE.load_from_disk(adapted).W_dec.detach().double().numpy()
+    unit = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
+    model, tokenizer = study.vlm.model, study.vlm.processor.tokenizer
+    head = model.lm_head.weight.detach().double().numpy()[: len(tokenizer)]
+    through = head * model.get_decoder().norm.weight.detach().double().numpy()
+    effects = unit @ (through - through.mean(0)).T
+
+    rows = read_table(tiny_run.folder, "logit_effect", "logit_effect").to_pylist()
+    rows = [row for row in rows if row["layer"] == 2]
+    assert len(rows) > 200
+    for row in rows[::20]:
+        own = np.sort(effects[row["feature"]])
+        np.testing.assert_allclose(row["top_effects"], own[::-1][:10], atol=1e-5)
+        np.testing.assert_allclose(row["bottom_effects"], own[:10], atol=1e-5)
+        written = effects[row["feature"], row["top_token_ids"]]
+        np.testing.assert_allclose(written, row["top_effects"], atol=1e-5)
+        assert row["top_tokens"] == [tokenizer.decode([i]) for i in row["top_token_ids"]]
+    near = read_table(tiny_run.folder, "nearest_feature", "nearest_feature").to_pylist()
+    for row in [row for row in near if row["layer"] == 2][::50]:
+        cosines = unit @ unit[row["feature"]]
+        others = np.delete(cosines, row["feature"])
+        np.testing.assert_allclose(row["cosines"], np.sort(others)[::-1][:8], atol=1e-5)
+        np.testing.assert_allclose(cosines[row["features"]], row["cosines"], atol=1e-5)
 
 
 def test_training_lowers_the_error_on_held_out_text(tiny_run):

@@ -101,6 +101,32 @@ def activation_histogram(world: World) -> Columns:
     }
 
 
+def logit_effect(world: World) -> Columns:
+    """Of every feature the same ten and ten tokens, some of them awkward."""
+    words = ["left", " right", 'a"b', "{é}", "\\", "\n", "<script>", "", "yes", "no"]
+    effects = np.linspace(2, 0.2, len(words), dtype=np.float32)
+    columns: Columns = {"layer": world.layer, "feature": world.feature}
+    for end, sign in (("top", 1), ("bottom", -1)):
+        ids = np.arange(len(words), dtype=np.int32) + (end == "bottom") * len(words)
+        columns |= {
+            f"{end}_token_ids": [ids] * world.n,
+            f"{end}_tokens": [words] * world.n,
+            f"{end}_effects": [sign * effects] * world.n,
+        }
+    return columns
+
+
+def nearest_feature(world: World) -> Columns:
+    """The features that come next in the layer, each less near."""
+    near = (world.feature[:, None] + np.arange(1, 9)) % world.d_sae
+    return {
+        "layer": world.layer,
+        "feature": world.feature,
+        "features": list(near.astype(np.int32)),
+        "cosines": [np.linspace(0.9, 0.2, 8, dtype=np.float32)] * world.n,
+    }
+
+
 def selection(world: World) -> Columns:
     return {
         **world.keys(),

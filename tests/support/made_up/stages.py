@@ -18,6 +18,8 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
             "role_energy": features.role_energy(world),
         },
         "activation_histogram": {"activation_histogram": features.activation_histogram(world)},
+        "logit_effect": {"logit_effect": features.logit_effect(world)},
+        "nearest_feature": {"nearest_feature": features.nearest_feature(world)},
         "selection": {"selection": features.selection(world)},
         "firing_shift": {"firing_shift": skills.firing_shift(world)},
         "sample_skill": {"sample_skill": skills.sample_skill(world)},
