@@ -50,6 +50,7 @@ def functions(path: Path, text: str) -> dict[str, int]:
 
 def test_no_folder_holds_too_many_files(files: dict[Path, str]):
     sizes = Counter(str(path.parent) for path in files)
+    del sizes["migrations/versions"]  # a history: what is published is not put together again
 
     assert over(FILES_IN_A_FOLDER, sizes) == {}
 
