@@ -14,8 +14,12 @@ from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import Engine, text
+from stage_runs.own_prompt_run import RandomRun, random_run
+from stage_runs.served_model import served
 
 import feature_atlas.dashboards
+from feature_atlas.etl.own_prompt.model_service import ModelService
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -32,7 +36,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(loaded_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def random(loaded_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RandomRun]:
+    """A random model, in the place of the one that the run was built with."""
+    with loaded_engine.connect() as connection, pytest.MonkeyPatch.context() as patch:
+        slug = connection.scalar(text("SELECT slug FROM atlas.current_run"))
+        yield random_run(tmp_path_factory.mktemp("runs") / str(slug), patch)
+
+
+@pytest.fixture(scope="module")
+def model_url(random: RandomRun) -> Iterator[str]:
+    with served(ModelService(random.model)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(
+    loaded_url: str, model_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Address of the dashboards, started from another folder as a user would."""
     app = Path(feature_atlas.dashboards.__file__).parent / "app.py"
     with socket.socket() as free:
@@ -45,7 +65,7 @@ def server(loaded_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             *(sys.executable, "-m", "streamlit", "run", str(app)),
             *(part for name, value in options.items() for part in (f"--server.{name}", str(value))),
         ],
-        env={**os.environ, "ATLAS_DATABASE_URL": loaded_url},
+        env={**os.environ, "ATLAS_DATABASE_URL": loaded_url, "ATLAS_MODEL_URL": model_url},
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -201,3 +221,27 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
         except (URLError, OSError):
             time.sleep(0.2)
     raise TimeoutError(f"Streamlit did not answer at {address} in {PATIENCE / 1000:.0f} s.")
+
+
+def test_ones_own_picture_is_tried_by_clicking(page: Page, random: RandomRun) -> None:
+    visit(page, "/try", "Try it")
+    expect(
+        page.get_by_text("has no picture")
+    ).to_be_visible()  # none of the made-up run's has a file
+
+    page.set_input_files("input[type=file]", str(random.pictures[0]))
+    page.get_by_role("textbox", name="Question").fill("is the red circle left ?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is the red circle left ?  →")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"question=is\+the\+red\+circle\+left"))
+
+    picture = page.locator(".js-plotly-plot .nsewdrag").first
+    box = picture.bounding_box()
+    assert box is not None
+    # 56 x 28 pixels; the middle square is cut into 2 x 2 patches, of which this is the last
+    picture.click(position={"x": box["width"] * 35 / 56, "y": box["height"] * 21 / 28})
+    expect(page).to_have_url(re.compile(r"token=3(&|$)"))
+
+    table = page.get_by_test_id("stDataFrame").first
+    table.click(position={"x": 17, "y": 35 * 3 + 17})
+    expect(page).to_have_url(re.compile(r"feature=[01]%2F\d+"))
