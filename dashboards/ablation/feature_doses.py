@@ -5,7 +5,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL, draw
+from feature_atlas.dashboards.ablation.steering import steering_curves
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, draw
 from feature_atlas.dashboards.table_under import table_under
 
 NUMBER = st.column_config.NumberColumn
@@ -86,7 +87,7 @@ def show_steering(run_id: int, layer: int, feature: int) -> None:
             "(`steering.max_features` in the configuration)."
         )
         return
-    draw(_strengths(steered), "steering")
+    draw(steering_curves(steered), "steering")
     table_under(steered)
 
 
@@ -120,31 +121,6 @@ def _doses(rows: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text="features removed together")
     figure.update_yaxes(title_text="Δ accuracy, pp")
     return figure.update_layout(height=300, legend={"x": 0, "xanchor": "left"})
-
-
-def _strengths(steered: pd.DataFrame) -> go.Figure:
-    figure = go.Figure()
-    for colour, (evaluation, of) in zip(
-        (CAUSAL, SPATIAL, NEUTRAL, FAINT), steered.groupby("evaluation", sort=False), strict=False
-    ):
-        figure.add_scatter(
-            x=of.alpha,
-            y=of.yes_margin_delta,
-            mode="lines+markers",
-            name=evaluation,
-            line={"color": colour},
-            customdata=of[["yes_rate_before", "yes_rate_after", "delta_accuracy"]],
-            hovertemplate="strength %{x:+g}: %{y:+.3g}<br>says yes %{customdata[0]:.0%} → "
-            "%{customdata[1]:.0%}<br>accuracy %{customdata[2]:+.1%}<extra></extra>",
-        )
-        figure.add_hline(
-            float(of.yes_margin_delta_removed.iloc[0]),
-            line={"dash": "dot", "width": 1.2, "color": colour},
-        )
-    figure.add_hline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_xaxes(title_text="strength, mean activations of the feature")
-    figure.update_yaxes(title_text="Δ logit of yes over no")
-    return figure.update_layout(height=320, legend={"x": 0, "xanchor": "left"})
 
 
 def _intervals(rows: pd.DataFrame) -> list[str]:

@@ -5,7 +5,13 @@ import plotly.graph_objects as go
 
 from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL
 
-EVALUATIONS = {"vsr_relation": "statements of its relation (VSR)", "vqa_yes_no": "VQA yes / no"}
+EVALUATIONS = {
+    "vsr_relation": "statements of its relation (VSR)",
+    "vsr_other": "statements of other relations",
+    "vsr_all": "statements of every relation (VSR)",
+    "vqa_yes_no": "VQA yes / no",
+    "vsr_paper": "all statements of its relation, the paper's way",
+}
 COLOURS = {"vsr_relation": CAUSAL, "vqa_yes_no": SPATIAL}
 
 

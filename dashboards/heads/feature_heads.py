@@ -6,6 +6,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
 from feature_atlas.dashboards.heads.head_map import PARTS, head_map, top_heads
+from feature_atlas.dashboards.heads.head_table import OPEN, head_link
 from feature_atlas.dashboards.palette import draw
 
 NUMBER = st.column_config.NumberColumn
@@ -55,14 +56,17 @@ def _show_heads(run_id: int, layer: int, feature: int) -> None:
         draw(head_map(heads, part), "head_map")
     with right:
         st.markdown(f"**Top {N_TOP} heads of each method**")
+        strongest = top_heads(heads, N_TOP)
+        links = [head_link(run_id, row.head_layer, row.head) for row in strongest.itertuples()]
         st.dataframe(
-            top_heads(heads, N_TOP),
+            strongest.assign(link=links),
             hide_index=True,
             column_order=[
-                *("name", "rank_A", "score_A", "standard_error_A", "evidence_A"),
+                *("link", "name", "rank_A", "score_A", "standard_error_A", "evidence_A"),
                 *("rank_B", "score_B", "standard_error_B", "evidence_B", "in_both"),
             ],
             column_config={
+                "link": OPEN,
                 "name": st.column_config.TextColumn("head", help="Layer and query head, 0-based."),
                 "rank_A": NUMBER("A #", format="%d", width=44),
                 "score_A": NUMBER("A score", format="%.3g", help="q + k, raw residual units."),

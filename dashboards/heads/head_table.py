@@ -5,16 +5,21 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
+OPEN = st.column_config.LinkColumn(
+    "open", display_text=":material/open_in_new:", width=56, help="The head's page."
+)
 NUMBER = st.column_config.NumberColumn
+
+
+def head_link(run_id: int, head_layer: int, head: int) -> str:
+    """The address of a head's page."""
+    return f"/heads?{urlencode({'run': run_id, 'head_layer': head_layer, 'head': head})}"
 
 
 def head_table(recurrence: pd.DataFrame, run_id: int) -> None:
     """Rows of `queries.head_recurrence`, one a head."""
     rows = recurrence.assign(
-        link=[
-            f"/heads?{urlencode({'run': run_id, 'head_layer': x.head_layer, 'head': x.head})}"
-            for x in recurrence.itertuples()
-        ],
+        link=[head_link(run_id, x.head_layer, x.head) for x in recurrence.itertuples()],
         name=[f"L{x.head_layer}H{x.head}" for x in recurrence.itertuples()],
     )
     st.dataframe(
@@ -22,9 +27,7 @@ def head_table(recurrence: pd.DataFrame, run_id: int) -> None:
         hide_index=True,
         column_order=["link", "name", "n_in_top_five", "n_features", "share"],
         column_config={
-            "link": st.column_config.LinkColumn(
-                "open", display_text=":material/open_in_new:", width=56, help="The head's page."
-            ),
+            "link": OPEN,
             "name": st.column_config.TextColumn("head"),
             "n_in_top_five": NUMBER("in the top five of", help="Features."),
             "n_features": NUMBER("traced"),

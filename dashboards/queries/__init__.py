@@ -10,6 +10,7 @@
     run_heads        which heads drive the features of a run, and one head in all of them
     skill_shifts     which features one skill recruits
     ablations        what breaks without features, here and in the paper
+    groups_and_steering  several features removed together, one added, other ways to remove
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
     own_prompts      the run's pictures, and labels of some features
@@ -46,6 +47,13 @@ from feature_atlas.dashboards.queries.feature_examples import (
     example_sources,
     example_words,
     examples,
+)
+from feature_atlas.dashboards.queries.groups_and_steering import (
+    dose_responses,
+    group_members,
+    group_removals,
+    other_interventions,
+    steering_summaries,
 )
 from feature_atlas.dashboards.queries.many_features import (
     feature_bins,
@@ -126,6 +134,7 @@ __all__ = [
     "custom_prompts",
     "decoder_cosines",
     "descriptions",
+    "dose_responses",
     "energies_by_layer",
     "exact_effects",
     "example_answers",
@@ -145,6 +154,8 @@ __all__ = [
     "forward_checks",
     "funnel",
     "fvu_curves",
+    "group_members",
+    "group_removals",
     "groups_of",
     "head_attributions",
     "head_curves",
@@ -164,6 +175,7 @@ __all__ = [
     "modality_preferences",
     "neutral_by_prompt",
     "neutral_prompts",
+    "other_interventions",
     "overlays",
     "published_results",
     "removal_in_short",
@@ -178,6 +190,7 @@ __all__ = [
     "shift_levels",
     "skill_funnel",
     "skills_of_run",
+    "steering_summaries",
     "steerings",
     "unembedded_labels",
     "visual_energies",

@@ -135,13 +135,13 @@ def groups_of(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 @cached
 def steerings(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """evaluation, relation, alpha, length, n_samples, yes_margin_delta, yes_margin_delta_removed,
-    delta_accuracy, delta_low, delta_high, q_value, yes_rate_before, yes_rate_after,
-    mirror_correlation; by evaluation and strength."""
+    margin_delta, margin_low, margin_high, delta_accuracy, delta_low, delta_high, q_value,
+    yes_rate_before, yes_rate_after, mirror_correlation; by evaluation and strength."""
     return select(
         """
         SELECT evaluation, relation, alpha, length, n_samples, yes_margin_delta,
-               yes_margin_delta_removed, delta_accuracy, delta_low, delta_high, q_value,
-               yes_rate_before, yes_rate_after, mirror_correlation
+               yes_margin_delta_removed, margin_delta, margin_low, margin_high, delta_accuracy,
+               delta_low, delta_high, q_value, yes_rate_before, yes_rate_after, mirror_correlation
         FROM atlas.steering
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
         ORDER BY evaluation DESC, alpha
