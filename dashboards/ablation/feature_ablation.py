@@ -48,7 +48,7 @@ def _show_ablation(run_id: int, layer: int, feature: int) -> None:
         draw(forest(effects.assign(name="removed"), controls.assign(name="removed")), "forest")
     with right:
         for effect in effects.itertuples():
-            st.markdown(f"**{effect.on}**")
+            st.text(effect.on)
             show_facts(
                 {
                     "Δ accuracy": f"{effect.delta:+.1f} pp {effect.interval}",

@@ -125,7 +125,7 @@ def _show_firing_shift(run_id: int, layer: int, feature: int) -> None:
     )
     if shifts.has_zero_cell.any():
         skills = ", ".join(shifts.skill[shifts.has_zero_cell])
-        st.caption(f"A cell of the token table is 0 for {skills}: its ratio rests on the added ½.")
+        st.text(f"A cell of the token table is 0 for {skills}: its ratio rests on the added ½.")
 
 
 def _show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
@@ -146,7 +146,7 @@ def _show_neutral_prompts(run_id: int, layer: int, feature: int) -> None:
         return
     for skill, rows in prompts.groupby("skill", sort=False):
         word = "survives" if rows.survives.iloc[0] else "does not survive"
-        st.markdown(f"As a candidate for **{skill}** it **{word}**.")
+        st.text(f"As a candidate for {skill} it {word}.")
         st.dataframe(
             rows.assign(
                 real=_of(rows.n_fired, rows.n_samples),

@@ -50,5 +50,5 @@ def commands(run_id: int, layer: int, feature: int) -> str:
 
 def _show_newest(newest: pd.Series) -> None:
     with st.container(border=True):
-        st.caption(f"Reviewed {newest.created_at:%d %b %Y} by {newest.reviewer}: {newest.verdict}")
+        st.text(f"Reviewed {newest.created_at:%d %b %Y} by {newest.reviewer}: {newest.verdict}")
         st.text(" · ".join(text for text in (newest.description, newest.note) if pd.notna(text)))

@@ -143,6 +143,11 @@ def test_a_skill_of_ones_own_is_a_name_like_any_other(
     candidates = next(table.value for table in app.dataframe if "link" in table.value)
     assert candidates.feature.tolist() == [9, 9]
     assert all(OWN not in element.value for element in (*app.markdown, *app.caption))
+
+    app = open_page("features/feature.py", run=1, layer=0, feature=9, changed="true")
+
+    assert not app.exception
+    assert all("elsewhere" not in element.value for element in (*app.markdown, *app.caption))
     st.cache_data.clear()
     st.cache_resource.clear()
 
