@@ -17,9 +17,11 @@ These are locally weighted conformal p values (Lei et al. 2018), with which Benj
 its rate (Bates et al. 2023). The choice of 4 is one between reach and trust. The neighbours' own
 share cannot fall below 1 / (NEIGHBOURS + 1), which no correction over a million features accepts;
 all layers' scores reach 1 / (refit features + 1), so that about 1 / q (20 at 5 %) features that
-turned beyond every refit feature are found, however large the dictionary. A Pareto tail fitted to
-the scores would reach further, but in simulated worlds without any turned feature it found one in a
-fifth of them instead of a twentieth, and where 2 % of the null were outliers it lost nearly all.
+turned beyond every refit feature are found, however large the dictionary, and every refit feature
+that turned as far asks for as many more: with 2 % of 4,096 turned nothing was found in three of
+1,500 simulated worlds, and 98 % of them in most. A Pareto tail fitted to the scores would reach
+further, but in worlds without any turned feature it found one in a fifth of them instead of a
+twentieth, and where 2 % of the null were outliers it lost nearly all.
 """
 
 from collections.abc import Iterator, Sequence
