@@ -1,25 +1,32 @@
-"""The flow, end to end, on the shipped tiny world and a real Postgres."""
+"""The flow, end to end, on the shipped tiny world and a real Postgres.
+
+All tests of the tiny run are here: it takes a minute, and a file's tests run on one worker.
+"""
 
 import io
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fact_checksums import run_facts
 from rich.console import Console
 from sqlalchemy import text
 
 from feature_atlas.dictionary.sae_lens_form import to_training_sae
-from feature_atlas.etl.build import build_and_publish
+from feature_atlas.etl.build import Share, build_and_publish, build_share, publish_built
 from feature_atlas.etl.commands.summary import print_summary
 from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.run_folder.artifacts import read_json, read_table
+from feature_atlas.etl.run_folder.patience import NotDone
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import open_study
 from feature_atlas.vlm.token_roles import encode_prompts
 
 pytestmark = pytest.mark.slow
+LOST = ("steering", "group_ablation", "head_knockout")
 
 FILLED = (
     *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
@@ -294,3 +301,36 @@ select e.layer, e.feature, e.tokens, e.activations, s.question, i.sha256 from at
 join atlas.sample s on s.id = e.sample_id join atlas.image i on i.id = s.image_id
 where e.rank = 0 and e.feature % 101 = 3 order by e.layer, e.feature limit 12
 """
+
+
+@pytest.fixture
+def half_built(tiny_run, tmp_path, fresh_url, monkeypatch) -> Path:
+    """The small run as others left it, before some of its stages, and an empty database."""
+    monkeypatch.setenv("ATLAS_DATABASE_URL", fresh_url)
+    copy = tmp_path / "runs" / tiny_run.folder.name
+    shutil.copytree(tiny_run.folder, copy)
+    (copy / "manifest.json").unlink()
+    for stage in LOST:
+        shutil.rmtree(copy / stage)
+    yield tmp_path
+    open_study.cache_clear()
+
+
+def test_what_is_missing_is_built_and_the_same_facts_are_published(tiny_run, half_built, fresh_url):
+    said = Console(record=True, width=200, file=io.StringIO())
+    with pytest.raises(NotDone, match="stage group_ablation has not finished"):
+        publish_built(tiny_run.config, half_built, said)
+
+    build_share(tiny_run.config, half_built, said, Share.said("2/3"))
+    slug = publish_built(tiny_run.config, half_built, said)
+
+    assert run_facts(fresh_url, slug) == run_facts(tiny_run.url, slug)
+    shown = said.export_text()
+    assert f"process 2 of 3 builds {slug}, with all others that do" in shown
+    assert f"every stage of {slug} is done. Publish it with --merge" in shown
+    assert f"run {slug} published" in shown
+
+
+def test_what_nobody_began_is_not_published(tiny_run, tmp_path):
+    with pytest.raises(RuntimeError, match="has not been begun: build it with --shard first"):
+        publish_built(tiny_run.config, tmp_path, Console(file=io.StringIO()))
