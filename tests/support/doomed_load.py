@@ -3,23 +3,20 @@
 A load tells its steps, and may kill itself at one.
 """
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from stage_runs.starter import STARTER
 
 from feature_atlas.etl.warehouse import addition, publish
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
-
-STARTER = multiprocessing.get_context("forkserver")  # imports once, then starts in an instant
-STARTER.set_forkserver_preload(
-    [f"feature_atlas.{name}" for name in ("etl.warehouse.load", "etl.warehouse.addition")]
-)
 
 INSIDE_PUBLISH = ("_attach", "move_samples", "move_rows", "_flip")
 
@@ -35,9 +32,7 @@ class Death(NamedTuple):
     """Time from its start to its end."""
 
 
-def start_load(
-    folder: Path, url: str, *, die_at: str = ""
-) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+def start_load(folder: Path, url: str, *, die_at: str = "") -> tuple[BaseProcess, Connection]:
     """A load that runs; it has begun when this returns."""
     told, tells = STARTER.Pipe(duplex=False)
     process = STARTER.Process(target=_load, args=(folder, url, tells, die_at))
@@ -47,9 +42,7 @@ def start_load(
     return process, told
 
 
-def wait_for_death(
-    process: multiprocessing.process.BaseProcess, told: Connection, begin: float
-) -> Death:
+def wait_for_death(process: BaseProcess, told: Connection, begin: float) -> Death:
     """How it ended; everything that it told comes first."""
     process.join()
     step = "begin"

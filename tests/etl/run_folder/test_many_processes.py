@@ -1,7 +1,5 @@
 """Processes that run one stage together, and are killed."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from random import Random
@@ -9,6 +7,7 @@ from random import Random
 import pytest
 from bare_run import write_inputs
 from stage_runs import squaring
+from stage_runs.squaring import start
 
 from feature_atlas.etl.run_folder.artifacts import read_arrays, require_stage
 
@@ -18,14 +17,10 @@ EXPECTED = [number**2 for number in squaring.NUMBERS]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    write_inputs(tmp_path)
-    return tmp_path
-
-
-def start(run: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, squaring.__file__, run], stdout=subprocess.PIPE, text=True
-    )
+    run = tmp_path / "run"
+    run.mkdir()
+    write_inputs(run)
+    return run
 
 
 def begun(run: Path) -> list[int]:
@@ -47,41 +42,48 @@ def require_whole(run: Path, n_killed: int) -> None:
     assert names == {"inputs.json", "begun.txt", "squares"}
 
 
-def test_two_share_the_shards(run):
-    both = [start(run), start(run)]
+def test_two_share_the_shards(run, tmp_path):
+    said = [tmp_path / "one.txt", tmp_path / "other.txt"]
+    both = [start(run, file) for file in said]
 
-    said = [process.communicate()[0] for process in both]
+    for process in both:
+        process.join()
 
-    assert [process.returncode for process in both] == [0, 0]
+    assert [process.exitcode for process in both] == [0, 0]
     require_whole(run, n_killed=0)
-    assert any("waiting for stage squares, which process" in one for one in said)
+    waiting = "waiting for stage squares, which process"
+    assert any(waiting in file.read_text() for file in said)
 
 
 @pytest.mark.parametrize("which", ["leader", "helper"])
-def test_one_goes_on_when_the_other_is_killed(which, run):
-    leader = start(run)
+def test_one_goes_on_when_the_other_is_killed(which, run, tmp_path):
+    leader = start(run, tmp_path / "leader.txt")
     wait_until_begun(run, 1)
-    helper = start(run)
+    helper = start(run, tmp_path / "helper.txt")
     wait_until_begun(run, 6)
     killed, left = (leader, helper) if which == "leader" else (helper, leader)
 
     killed.kill()
-    killed.wait()
+    killed.join()
+    left.join()
 
-    assert left.wait() == 0
+    assert left.exitcode == 0
     require_whole(run, n_killed=1)
 
 
-def test_a_stage_that_is_killed_again_and_again_ends_the_same(run):
+def test_a_stage_that_is_killed_again_and_again_ends_the_same(run, tmp_path):
     dice, n_killed = Random(), 0
     for _ in range(3):
-        process = start(run)
+        process = start(run, tmp_path / "killed.txt")
         wait_until_begun(run, len(begun(run)) + 1)
         time.sleep(dice.uniform(0, 3 * squaring.SECONDS))
         process.kill()
-        process.wait()
+        process.join()
         n_killed += 1
 
-    assert start(run).wait() == 0
+    last = start(run, tmp_path / "last.txt")
+    last.join()
+
+    assert last.exitcode == 0
     require_whole(run, n_killed)
     assert require_stage(run, "squares")["warnings"] == []
