@@ -3,9 +3,14 @@
 `engine`: a database of its own with the newest schema, empty.
 `loaded_engine`: a database with one published synthetic run (`tests/support/run_folder.py`), shared
 by the session; only read it.
+
+Random inputs are the same every time, so that no test fails by chance; ATLAS_SEED=<any number>
+draws others.
 """
 
 import os
+import random
+import zlib
 
 # two workers on two cores; and two threads of one small product only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,7 +21,10 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import pytest
+import torch
 from databases import SETTINGS, create_database, temporary_database
 from pretended_device import register
 from run_folder import write_run_folder
@@ -26,6 +34,11 @@ from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.models.session import make_engine
+
+SEED = os.environ.get("ATLAS_SEED")
+hypothesis.settings.register_profile("alike", derandomize=True, database=None)
+if SEED is None:
+    hypothesis.settings.load_profile("alike")
 
 register()  # torch counts its devices when it first runs backwards, in whatever test that is
 
@@ -101,6 +114,24 @@ def loaded_engine(loaded_url: str) -> Iterator[Engine]:
     engine = make_engine(loaded_url)
     yield engine
     engine.dispose()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    seed_all(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    seed_all(item)  # again: a fixture that others share may have drawn, and only for the first
+
+
+def seed_all(item: pytest.Item) -> None:
+    """A test's numbers follow from its name, whatever ran before it."""
+    seed = zlib.crc32(f"{SEED} {item.nodeid}".encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (generators of tests draw from it)
+    torch.default_generator.manual_seed(seed)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

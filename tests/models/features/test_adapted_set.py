@@ -16,7 +16,7 @@ from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.features.selection import adapted_set, threshold_sweep
 from feature_atlas.models.session import make_engine, make_reader_engine
 
-random = np.random.default_rng()
+random = np.random.Generator(np.random.get_bit_generator())  # seeded for each test
 LAYERS, D_SAE = (0, 1, 3), 60
 EPSILONS = (0.0, 1e-3, float(np.float32(1e-3)), 0.1, 0.25, 5.0)
 QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.3, 1 / 3, 0.7, 1.0)

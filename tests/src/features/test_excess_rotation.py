@@ -13,7 +13,7 @@ import pytest
 from feature_atlas.features import excess_rotation as module
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 
-random = np.random.default_rng()
+random = np.random.Generator(np.random.get_bit_generator())  # seeded for each test
 
 
 class World:

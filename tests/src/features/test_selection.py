@@ -15,7 +15,7 @@ from feature_atlas.features.selection import (
     turned_by_vision,
 )
 
-random = np.random.default_rng()
+random = np.random.Generator(np.random.get_bit_generator())  # seeded for each test
 
 
 def test_adapted_by_hand() -> None:

@@ -18,7 +18,7 @@ from feature_atlas.statistics.uncertainty import (
     woolf_interval,
 )
 
-random = np.random.default_rng()
+random = np.random.Generator(np.random.get_bit_generator())  # seeded for each test
 
 
 def test_odds_ratio_by_hand_with_a_half_in_every_cell() -> None:

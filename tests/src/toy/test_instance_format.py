@@ -13,7 +13,7 @@ from feature_atlas.toy.scene import COLOURS, SHAPES, Scene, Sign, Thing, random_
 
 @pytest.fixture
 def scenes() -> list[Scene]:
-    random = Random()
+    random = Random(4)
     return [random_scene(random) for _ in range(30)]
 
 

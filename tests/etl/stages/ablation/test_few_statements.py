@@ -44,7 +44,7 @@ def write_sparse_statements(folder: Path, dice: Random) -> None:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     world = tmp_path_factory.mktemp("sparse-world")
     write_world(world, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=60)
-    write_sparse_statements(world / "vsr", Random())
+    write_sparse_statements(world / "vsr", Random(4))
 
     def relation_of(_study: Study, feature: Feature) -> str:
         return ABOUT.get(feature, NONE)
