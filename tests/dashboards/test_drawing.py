@@ -158,7 +158,7 @@ def test_a_box_down_to_the_lowest_line_takes_in_energy_zero() -> None:
     low, high = chosen_box({"box": [{"x": [0.2, 0.4], "y": [0.05, 3.0]}]}, floor=0.1)[1]
 
     assert low == 0
-    assert high == pytest.approx(3.0)
+    assert high == pytest.approx(3.0, rel=1e-5)  # a little above: the line itself is in
 
 
 def test_clicked_points_are_a_box_around_them() -> None:

@@ -60,7 +60,8 @@ def test_llama_scope_files_give_the_gate_of_its_training(tmp_path):
 
     codes = encode(load_llama_scope(tmp_path, k=5), x)
 
-    torch.testing.assert_close(codes.values, gate.topk(5).values.relu())
+    expected = gate.topk(5).values.relu()
+    torch.testing.assert_close(codes.values, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_llama_scope_files_give_the_k_and_scale_they_state(tmp_path):

@@ -245,7 +245,8 @@ def test_tokens_on_which_fewer_than_k_features_fire_are_certified(most_are):
 
     assert encoder.fallbacks == 0
     expected = gates(encoder, x).relu().float()
-    torch.testing.assert_close(dense(codes), expected, rtol=1e-5, atol=1e-4)
+    # 64 products of size 10 are added, and 1e-6 of a sum of their sizes is 6e-4
+    torch.testing.assert_close(dense(codes), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_rounding_that_conspires_against_a_feature_does_not_hide_it():

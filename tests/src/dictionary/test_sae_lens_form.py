@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from random_sae import some_sae
+from random_sae import clear_of_ties, some_sae
 
 from feature_atlas.dictionary.gate import Threshold, TopK
 from feature_atlas.dictionary.sae import Sae, decode, encode, unit_directions
@@ -16,18 +16,20 @@ from feature_atlas.dictionary.sae_lens_form import (
 
 
 def test_encoding_is_that_of_saelens_training_sae_in_the_normalised_space():
-    sae, x = some_sae(), torch.randn(50, 12)
+    sae = some_sae()
+    x = clear_of_ties(sae, torch.randn(50, 12))
     theirs = to_training_sae(sae).encode(sae.scale * x)
     ours = torch.zeros_like(theirs).scatter_(1, encode(sae, x).indices, encode(sae, x).values)
 
-    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_the_folded_sae_is_read_by_saelens_with_the_same_reconstruction(tmp_path):
     from sae_lens import SAE
     from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
-    sae, x = some_sae(), torch.randn(30, 12)
+    sae = some_sae()
+    x = clear_of_ties(sae, torch.randn(30, 12))
     exported = TopKSAE(
         TopKSAEConfig(
             d_in=12, d_sae=40, k=5, apply_b_dec_to_input=False, normalize_activations="none"
@@ -38,21 +40,23 @@ def test_the_folded_sae_is_read_by_saelens_with_the_same_reconstruction(tmp_path
 
     loaded = SAE.load_from_disk(tmp_path)
 
-    torch.testing.assert_close(loaded(x), decode(sae, encode(sae, x)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loaded(x), decode(sae, encode(sae, x)), rtol=1e-4, atol=1e-4)
 
 
 def test_reading_a_folded_sae_back_gives_the_same_codes(tmp_path):
     from sae_lens import SAE
     from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
-    sae, x = some_sae(), torch.randn(30, 12)
+    sae = some_sae()
+    x = clear_of_ties(sae, torch.randn(30, 12))
     exported = TopKSAE(TopKSAEConfig(d_in=12, d_sae=40, k=5, apply_b_dec_to_input=False))
     exported.load_state_dict(folded(sae))
     exported.save_model(tmp_path)
 
     back = from_sae_lens(SAE.load_from_disk(tmp_path), scale=sae.scale)
 
-    torch.testing.assert_close(encode(back, x).values, encode(sae, x).values)
+    values = encode(sae, x).values
+    torch.testing.assert_close(encode(back, x).values, values, rtol=1e-4, atol=1e-4)
     assert torch.equal(encode(back, x).indices, encode(sae, x).indices)
     torch.testing.assert_close(unit_directions(back), unit_directions(sae))
 

@@ -56,8 +56,19 @@ def dense(base: Sae, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Ten
     return loss.detach(), {name: value.grad for name, value in own.items()}
 
 
+def where_float32_can_tell(base: Sae, z: torch.Tensor) -> torch.Tensor:
+    """Tokens on which neither a place among the k largest nor a sign hangs on rounding."""
+    compared = z.double() @ base.w_enc.double() + base.b_enc.double()
+    if base.gate.sees_norms:
+        compared *= base.w_dec.double().norm(dim=1)
+    last, next_one = compared.topk(K + 1).values[:, -2:].relu().unbind(1)
+    has_place = (last - next_one > 1e-4) | (last == 0)
+    return z[has_place & (compared.abs() > 1e-5).all(1)]
+
+
 def test_loss_and_every_gradient_are_those_of_the_dense_formula(base: Sae):
-    z = torch.randn(200, D_MODEL)
+    z = where_float32_can_tell(base, torch.randn(200, D_MODEL))
+    assert len(z) > 180
     trainable = to_training_sae(base)
     assert isinstance(trainable, SparseTopK)
 
@@ -68,7 +79,7 @@ def test_loss_and_every_gradient_are_those_of_the_dense_formula(base: Sae):
     assert output.loss.item() == pytest.approx(loss.item(), rel=1e-6)
     for name, expected in gradients.items():
         found = getattr(trainable, name).grad
-        torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
     assert (output.feature_acts.to_dense() > 0).sum(1).min() < K, "relu has nothing to do"
     assert trainable.W_dec.grad[:5].abs().max() == 0
     assert trainable.W_enc.grad[:, :5].abs().max() == 0

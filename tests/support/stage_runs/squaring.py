@@ -6,10 +6,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
-from stage_runs.starter import STARTER
 
 from feature_atlas.etl.run_folder import shards
 from feature_atlas.etl.run_folder.artifacts import StageOutput, run_stage
+from stage_runs.starter import STARTER
 
 NUMBERS = list(range(12))
 SECONDS = 0.3
