@@ -1,10 +1,12 @@
 """The model's own chat template: how a question becomes a prompt (paper 3.1)."""
 
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
-from transformers import ProcessorMixin
+
+if TYPE_CHECKING:  # importing transformers' classes takes some seconds
+    from transformers import ProcessorMixin
 
 DATE = "26 Jul 2024"
 """What a chat template that writes a date writes: today's would change every activation daily."""
@@ -12,7 +14,7 @@ _ANSWER = "atlas answer"
 _QUESTION = "atlas question"
 
 
-def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) -> str:
+def render_prompt(processor: "ProcessorMixin", question: str, *, has_image: bool) -> str:
     """One user turn in the model's own chat template, ending with the assistant header."""
     try:
         return _rendered(processor, [_turn("user", question, has_image)], ends=True)
@@ -23,7 +25,7 @@ def render_prompt(processor: ProcessorMixin, question: str, *, has_image: bool) 
         ) from error
 
 
-def chat_template(processor: ProcessorMixin) -> str:
+def chat_template(processor: "ProcessorMixin") -> str:
     """The template that prompts are written with; the processor's, or else the tokenizer's."""
     template = processor.chat_template or processor.tokenizer.chat_template
     if isinstance(template, dict):
@@ -37,7 +39,7 @@ def chat_template(processor: ProcessorMixin) -> str:
     return str(template)
 
 
-def require_assistant_header(processor: ProcessorMixin) -> None:
+def require_assistant_header(processor: "ProcessorMixin") -> None:
     """The prompt ends where the answer begins: yes and no are read off its last token.
 
     A template writes the header when it is asked to (`add_generation_prompt`), or has none of its
@@ -78,7 +80,7 @@ def _turn(role: str, text: str, has_image: bool) -> dict[str, Any]:
     return {"role": role, "content": [*content, {"type": "text", "text": text}]}
 
 
-def _rendered(processor: ProcessorMixin, turns: list[dict[str, Any]], *, ends: bool) -> str:
+def _rendered(processor: "ProcessorMixin", turns: list[dict[str, Any]], *, ends: bool) -> str:
     template = chat_template(processor)
     dated = {"date_string": DATE} if "date_string" in template else {}
     return processor.tokenizer.apply_chat_template(  # type: ignore[no-any-return]

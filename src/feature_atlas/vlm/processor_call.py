@@ -5,13 +5,15 @@ tokenizer is listened to, so that every token can be traced to its characters.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
-from transformers import BatchEncoding, PreTrainedTokenizerBase, ProcessorMixin
+
+if TYPE_CHECKING:  # importing transformers' classes takes some seconds
+    from transformers import BatchEncoding, PreTrainedTokenizerBase, ProcessorMixin
 
 
 class Processed(NamedTuple):
@@ -28,22 +30,22 @@ class Processed(NamedTuple):
 class _Listener:
     """A tokenizer that remembers what it was asked and where each token lies."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self.tokenizer = tokenizer
         self.texts: list[str] = []
         self.offsets: Any = None
 
-    def __call__(self, text: list[str] | None = None, **settings: Any) -> BatchEncoding:
+    def __call__(self, text: list[str] | None = None, **settings: Any) -> "BatchEncoding":
         encoded = self.tokenizer(text, **{**settings, "return_offsets_mapping": True})
         self.texts, self.offsets = list(text or []), encoded.pop("offset_mapping")
-        return cast(BatchEncoding, encoded)
+        return cast("BatchEncoding", encoded)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tokenizer, name)
 
 
 def call_processor(
-    processor: ProcessorMixin, texts: Sequence[str], images: Sequence[Image.Image] | None
+    processor: "ProcessorMixin", texts: Sequence[str], images: Sequence[Image.Image] | None
 ) -> Processed:
     """Tensors of prompts with one picture each, or none; the template has written BOS already."""
     tokenizer = processor.tokenizer
@@ -70,12 +72,12 @@ _SETTINGS = {
 }
 
 
-def _needs_pictures(processor: ProcessorMixin) -> bool:
+def _needs_pictures(processor: "ProcessorMixin") -> bool:
     """PaliGemma's refuses text alone, which its model takes."""
     return type(processor).__name__ == "PaliGemmaProcessor"
 
 
-def image_token_id(processor: ProcessorMixin) -> int:
+def image_token_id(processor: "ProcessorMixin") -> int:
     """Id of the token in whose place a picture's features stand."""
     known = getattr(processor.tokenizer, "image_token_id", None)
     if known is None:
@@ -83,7 +85,7 @@ def image_token_id(processor: ProcessorMixin) -> int:
     return int(known)
 
 
-def require_processor(processor: ProcessorMixin) -> None:
+def require_processor(processor: "ProcessorMixin") -> None:
     """A processor that can make prompts of one picture and one question, padded."""
     name, tokenizer = type(processor).__name__, getattr(processor, "tokenizer", None)
     if tokenizer is None or getattr(processor, "image_processor", None) is None:

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Int
 from PIL import Image
 from torch import Tensor
-from transformers import ProcessorMixin
 
 from feature_atlas.vlm.chat_template import common_start, render_prompt
 from feature_atlas.vlm.image_rows import ImageFeatures
 from feature_atlas.vlm.processor_call import Processed, call_processor, image_token_id
+
+if TYPE_CHECKING:  # importing transformers' classes takes some seconds
+    from transformers import ProcessorMixin
 
 
 class Role(IntEnum):
@@ -71,7 +73,7 @@ class PromptBatch(NamedTuple):
 
 
 def encode_prompts(
-    processor: ProcessorMixin,
+    processor: "ProcessorMixin",
     questions: Sequence[str],
     images: Sequence[Image.Image] | None = None,
     *,
@@ -108,7 +110,7 @@ def encode_prompts(
 
 
 def _require_placeholder(
-    processor: ProcessorMixin, texts: Sequence[str], *, has_image: bool
+    processor: "ProcessorMixin", texts: Sequence[str], *, has_image: bool
 ) -> None:
     """A template without the placeholder, or a question that holds one, would go unnoticed."""
     for text in texts:
@@ -123,7 +125,7 @@ def _require_placeholder(
 
 
 def _with_one_bos(
-    processor: ProcessorMixin, texts: Sequence[str], images: Sequence[Image.Image] | None
+    processor: "ProcessorMixin", texts: Sequence[str], images: Sequence[Image.Image] | None
 ) -> Processed:
     """The processor's tensors; where template and processor both write BOS, the processor's."""
     made = call_processor(processor, texts, images)
@@ -148,7 +150,7 @@ def _n_bos(made: Processed, bos: int) -> Int[Tensor, " batch"]:
     return ((made.tensors["input_ids"] == bos) & (made.tensors["attention_mask"] == 1)).sum(1)
 
 
-def _bos(processor: ProcessorMixin) -> int | None:
+def _bos(processor: "ProcessorMixin") -> int | None:
     """None: this tokenizer has no such token, as Qwen's."""
     return cast(int | None, processor.tokenizer.bos_token_id)
 
