@@ -14,6 +14,9 @@ from feature_atlas.models.secret import secret
 
 READER = "atlas_reader"
 
+WRITER = "atlas_writer"
+"""Adds reviews and changes nothing else."""
+
 READER_PATH = "atlas, public"
 """Where the reader looks for names without a schema; extensions lie in public."""
 
@@ -84,6 +87,47 @@ def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
         cursor.close()
 
     return engine
+
+
+def make_writer_engine(url: str) -> Engine:
+    """Connections that add reviews, as the role atlas_writer; never as the owner or a reader.
+
+    That role logs in itself where the server asks for no password, or with ATLAS_WRITER_PASSWORD;
+    with the owner's address and password he steps down to it. PermissionError: none of these did.
+    """
+    engine = make_engine(url)
+    event.listen(engine, "do_connect", _log_in_as_writer)
+
+    @event.listens_for(engine, "connect")
+    def become_writer(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(f"SET ROLE {WRITER}")
+        except psycopg.Error as error:
+            raise PermissionError(
+                f"may not write as {WRITER} ({str(error).splitlines()[0]}): `feature-atlas "
+                "migrate` makes that role; on a server with passwords set ATLAS_WRITER_PASSWORD "
+                "for it and for the pages (docs/commands.md)."
+            ) from None
+        cursor.execute("SET statement_timeout = '30s'")
+        connection.commit()
+        cursor.close()
+
+    return engine
+
+
+def _log_in_as_writer(
+    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: dict[str, Any]
+) -> DBAPIConnection | None:
+    """A connection as the writer; None where the address itself has to do."""
+    password = secret("ATLAS_WRITER_PASSWORD")
+    if password is None and "password" in parameters:
+        return None
+    own = {"user": WRITER} if password is None else {"user": WRITER, "password": password}
+    try:
+        return dialect.connect(*arguments, **parameters | own)
+    except psycopg.OperationalError:  # no such role, or it may not enter
+        return None
 
 
 def _log_in_as_reader(

@@ -13,7 +13,7 @@ def show_what_it_is(run: pd.Series, layer: int, feature: int) -> None:
     """Descriptions side by side, what people say of them, and the feature that it started from."""
     key = (run.run_id, layer, feature)
     _show_descriptions(*key)
-    show_reviews(*key)
+    show_reviews(*key, label=queries.feature(*key).label.iloc[0])
     _show_base(*key)
 
 

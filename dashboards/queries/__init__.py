@@ -31,7 +31,7 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
-from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL
+from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget
 from feature_atlas.dashboards.queries.feature_causes import (
     exact_effects,
     groups_of,
@@ -117,6 +117,12 @@ from feature_atlas.dashboards.queries.whole_run import (
     runs,
 )
 
+
+def forget_labels() -> None:
+    """A label was reviewed: ask anew whatever shows labels."""
+    forget(feature, reviews, same_feature, marked_features, features_between, features_found)
+
+
 __all__ = [
     "MAX_ROWS",
     "TTL",
@@ -151,6 +157,7 @@ __all__ = [
     "firing_feature_from",
     "firing_rates",
     "firing_shifts",
+    "forget_labels",
     "forward_checks",
     "funnel",
     "fvu_curves",

@@ -42,6 +42,12 @@ def cached(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
     return st.cache_data(query, ttl=TTL, show_spinner=False)
 
 
+def forget(*asked: Any) -> None:
+    """Ask these queries anew: something that they read was written."""
+    for query in asked:
+        query.clear()
+
+
 def kept(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
     """The query of a published run's own numbers, which are costly to sum and stay as they are."""
     return st.cache_data(query, ttl=KEPT_TTL, max_entries=200, show_spinner=False)

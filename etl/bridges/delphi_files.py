@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feature_atlas.etl.run_folder.storable_text import fault_of
 from feature_atlas.etl.run_folder.strict_json import parse_strictly
+from feature_atlas.models.storable_text import fault_of
 
 SCORERS = ("detection", "fuzz")
 """Scorers whose examples are said to fire or not; others score something else."""

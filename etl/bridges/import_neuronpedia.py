@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 
 from feature_atlas.etl.bridges.json_lines import Line, read_lines
 from feature_atlas.etl.labels.base_label import Label, Written, write_labels
-from feature_atlas.etl.run_folder.storable_text import fault_of
 from feature_atlas.etl.warehouse.staging import Connection
+from feature_atlas.models.storable_text import fault_of
 
 PATTERNS = ("explanations*/batch-*.jsonl.gz", "explanations*/batch-*.jsonl")
 

@@ -172,17 +172,15 @@ def reingest(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database schema to this version; ATLAS_READER_PASSWORD becomes its readers'."""
+    """Bring the schema to this version; give readers and writer the passwords that are set."""
     with plain_errors():
         from feature_atlas.etl.warehouse.migrate import open_atlas
-        from feature_atlas.etl.warehouse.reader_password import set_reader_password
-        from feature_atlas.models.secret import secret
+        from feature_atlas.etl.warehouse.role_password import set_passwords
 
         engine = open_atlas()
         console.print("schema is up to date")
-        if password := secret("ATLAS_READER_PASSWORD"):
-            set_reader_password(engine, password)
-            console.print("atlas_reader logs in with ATLAS_READER_PASSWORD")
+        for variable, role in set_passwords(engine).items():
+            console.print(f"{role} logs in with {variable}")
 
 
 @app.command()

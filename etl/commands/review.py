@@ -44,8 +44,9 @@ def review_feature(
 ) -> None:
     """Say what you think of a feature's label. Earlier verdicts are kept; the newest counts."""
     with plain_errors():
-        from feature_atlas.etl.labels.review import Judgement, add_reviews, label_now, read_place
+        from feature_atlas.etl.labels.review import add_reviews, label_now, read_place
         from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.models.meaning.judgement import Judgement
 
         layer, number = read_place(feature)
         engine = open_atlas()

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feature_atlas.etl.run_folder.storable_text import fault_of
+from feature_atlas.models.storable_text import fault_of
 
 Object = dict[str, Any]
 

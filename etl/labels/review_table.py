@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.labels.review import Judgement, Reviewed, add_reviews, reviewed_run
+from feature_atlas.etl.labels.review import Reviewed, add_reviews, reviewed_run
+from feature_atlas.models.meaning.judgement import Judgement
 
 TOLD = ("run", "layer", "feature", "label", "label_source", "f1", "informative", "asked")
 """What the reviewer is told."""

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from math import isfinite
 from typing import Any
 
-from feature_atlas.etl.run_folder.storable_text import fault_of
+from feature_atlas.models.storable_text import fault_of
 
 
 def parse_strictly(content: bytes) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.models import SCHEMA
 from feature_atlas.models.base import fact_tables
-from feature_atlas.models.session import READER, make_engine
+from feature_atlas.models.session import READER, WRITER, make_engine
 
 LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
 _alembic_is_not_thread_safe = Lock()
@@ -158,7 +158,7 @@ def _guard_facts(connection: Connection) -> None:
 
 
 def _grant(connection: Connection) -> None:
-    """What the reader may see; a function is everybody's until that is taken back."""
+    """What reader and writer may do; a function is everybody's until that is taken back."""
     functions = ", ".join(_functions(connection))
     if functions:
         connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
@@ -167,3 +167,5 @@ def _grant(connection: Connection) -> None:
         connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {READER}")
         if functions:
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {READER}")
+    if connection.scalar(text("SELECT to_regrole(:name)"), {"name": WRITER}) is not None:
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER}")

@@ -69,6 +69,7 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
     assert headings(app) == [
         "Layer 1, feature 0",
         "Descriptions",
+        "Reviews",
         "The base feature",
         "Turning",
         "Seeing",

@@ -7,11 +7,11 @@ import pyarrow as pa
 import torch
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
-from feature_atlas.etl.run_folder.storable_text import fault_of
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.selection import by_layer
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.features.logit_effect import Extremes, logit_effect
+from feature_atlas.models.storable_text import fault_of
 from feature_atlas.vlm.unembedding import unembedding
 
 N_TOKENS = 10

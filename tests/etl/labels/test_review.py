@@ -11,10 +11,11 @@ from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
 from feature_atlas.etl.commands.cli import app
-from feature_atlas.etl.labels.review import Judgement, add_reviews, read_place
+from feature_atlas.etl.labels.review import add_reviews, read_place
 from feature_atlas.etl.labels.review_table import export_reviews, import_reviews
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models import AutoInterp
+from feature_atlas.models.meaning.judgement import Judgement
 
 
 @pytest.fixture

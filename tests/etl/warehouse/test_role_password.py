@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.postgres.embedded import EmbeddedPostgres
-from feature_atlas.etl.warehouse.reader_password import set_reader_password
-from feature_atlas.models.session import make_engine, make_reader_engine
+from feature_atlas.etl.warehouse.role_password import set_password
+from feature_atlas.models.session import make_engine, make_reader_engine, make_writer_engine
 from feature_atlas.models.user_sql import run_user_sql
 
 PASSWORD = 'it\'s_"quoted"_日本語'
@@ -75,7 +75,7 @@ def test_another_password_opens_nothing(wrong: str, server: URL, migrated: Engin
 
 def test_a_short_password_is_refused(migrated: Engine):
     with pytest.raises(ValueError, match=r"has 5 characters, expected 12 or more"):
-        set_reader_password(migrated, "guess")
+        set_password(migrated, "ATLAS_READER_PASSWORD", "guess")
 
 
 def test_the_password_is_kept_as_a_hash(migrated: Engine):
@@ -84,3 +84,20 @@ def test_the_password_is_kept_as_a_hash(migrated: Engine):
         (stored,) = connection.exec_driver_sql(query).one()
 
     assert stored.startswith("SCRAM-SHA-256$")
+
+
+def test_the_writers_password_lets_pages_of_a_reader_write(
+    server: URL, migrated: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    set_password(migrated, "ATLAS_WRITER_PASSWORD", "another_password")
+    pages = as_reader(server, PASSWORD)
+    with pytest.raises(PermissionError, match="set ATLAS_WRITER_PASSWORD"):
+        make_writer_engine(pages).connect()
+
+    monkeypatch.setenv("ATLAS_WRITER_PASSWORD", "another_password")
+    writer = make_writer_engine(pages)
+    with writer.connect() as connection:
+        users = connection.exec_driver_sql("SELECT session_user, current_user").one()
+    writer.dispose()
+
+    assert tuple(users) == ("atlas_writer", "atlas_writer")

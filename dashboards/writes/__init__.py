@@ -1,0 +1,1 @@
+"""What the pages write: reviews, and nothing else."""
