@@ -104,7 +104,9 @@ def dose_curves(removals: pd.DataFrame) -> go.Figure:
                 + "</extra>",
             )
     figure.add_hline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_xaxes(title_text="features removed together")
+    figure.update_xaxes(
+        title_text="features removed together", tickvals=sorted(removals.n_features.unique())
+    )
     figure.update_yaxes(title_text="Δ accuracy, pp (below 0: hurts)", row=1, col=1)
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(height=380, legend={"y": 1.1, "x": 0, "xanchor": "left"})

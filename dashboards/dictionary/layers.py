@@ -108,8 +108,9 @@ def show_reconstruction(curves: pd.DataFrame, regimes: list[str]) -> None:
         draw(final_curve(shown), "final_fvu")
     table_under(shown)
     st.markdown("**Over layers, after training** (start: before it)")
+    ends = final_values(curves)
     st.dataframe(
-        final_values(curves).reindex(regimes).reset_index(names="regime"),
+        ends[ends.index.isin(regimes)].reset_index(names="regime"),
         hide_index=True,
         column_config={
             name: st.column_config.NumberColumn(format="%.3f")
