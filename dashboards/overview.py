@@ -54,6 +54,15 @@ COLUMNS = {
     ),
 }
 
+WAYS_ON = {
+    "features/shift.py": "Whom does a skill recruit?",
+    "heads/heads.py": "Which heads drive features?",
+    "ablation/ablation.py": "What breaks without them?",
+    "dictionary/layers.py": "How did each layer adapt?",
+    "features/thresholds.py": "What at other thresholds?",
+}
+"""Pages about the whole run, each one question."""
+
 
 def _forward(checks: pd.DataFrame) -> str:
     """How far the passes that everything was taken from are from the model's own."""
@@ -144,9 +153,9 @@ def show_selection(run_id: int, selection: Any, cloud: pd.DataFrame) -> None:
 
 
 def show_ways_on(run_id: int) -> None:
-    """Pages about the whole run, each one question."""
+    """Links to the pages about the whole run."""
     with st.container(horizontal=True):
-        for page, question in (("dictionary/layers.py", "How did each layer adapt?"),):
+        for page, question in WAYS_ON.items():
             st.page_link(page, label=question, query_params={"run": str(run_id)})
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.palette import ADAPTED, FAINT, NEUTRAL, SKILLS, draw
+from feature_atlas.dashboards.palette import ADAPTED, FAINT, NEUTRAL, SKILLS, draw, plain
 
 ODDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 10_000]
 NUMBER = st.column_config.NumberColumn
@@ -224,7 +224,7 @@ def _odds_ratios(shifts: pd.DataFrame) -> go.Figure:
             name=f"per {level[:-1]}",
             marker={"size": 9, "symbol": symbol, "line": {"width": 1.6},
                     "color": [SKILLS.get(skill, NEUTRAL) for skill in shifts.skill]},
-            customdata=list(zip(shifts.skill, low, high, strict=True)),
+            customdata=list(zip(shifts.skill.map(plain), low, high, strict=True)),
             hovertemplate="%{customdata[0]}: %{x:.2f} [%{customdata[1]:.2f}, %{customdata[2]:.2f}]"
             f"<extra>{level}</extra>",
         )  # fmt: skip
@@ -233,7 +233,8 @@ def _odds_ratios(shifts: pd.DataFrame) -> go.Figure:
         type="log", title_text="odds ratio (above 1: fires more)", tickvals=ODDS, ticktext=ODDS
     )
     figure.update_yaxes(
-        tickvals=[-place for place in range(len(shifts))], ticktext=shifts.skill.tolist(),
+        tickvals=[-place for place in range(len(shifts))],
+        ticktext=shifts.skill.map(plain).tolist(),
         showgrid=False, ticks="", showline=False, range=[0.6 - len(shifts), 0.5],
     )  # fmt: skip
     return figure.update_layout(height=120 + 44 * len(shifts), margin={"t": 30})
