@@ -15,6 +15,7 @@ from feature_atlas.dashboards.features.feature_choice import (
 )
 from feature_atlas.dashboards.features.feature_numbers import show_what_changed
 from feature_atlas.dashboards.features.feature_summary import show_summary
+from feature_atlas.dashboards.features.feature_writes import show_what_it_writes
 from feature_atlas.dashboards.features.other_runs import show_other_runs
 from feature_atlas.dashboards.heads.feature_heads import show_what_drives
 from feature_atlas.dashboards.meaning.feature_examples import show_when_it_fires
@@ -24,6 +25,7 @@ from feature_atlas.dashboards.run_choice import choose_run
 SECTIONS = {
     "what": ("What it is: descriptions, reviews, the base feature", show_what_it_is),
     "fires": ("When it fires: examples, words, answers", show_when_it_fires),
+    "writes": ("What it writes: tokens, nearest features", show_what_it_writes),
     "changed": ("What changed: turning, seeing, skills, neutral prompts", show_what_changed),
     "drives": ("What drives it: heads, and where they look", show_what_drives),
     "breaks": ("What breaks: removal, groups, steering", show_what_breaks),

@@ -49,10 +49,10 @@ def what_breaks(removal: pd.DataFrame) -> str:
     on = "VSR statements" if pd.isna(row.relation) else f"statements of “{row.relation}”"
     verdict = "" if pd.isna(row.q_value) else f" (q = {row.q_value:.2g})"
     said = f"Without it accuracy changes by {_points(row.delta_vsr)} on {on}{verdict}"
-    if pd.notna(row.delta_vqa):
-        said += f" and by {_points(row.delta_vqa)} on general questions"
     if pd.notna(row.control_mean):
-        said += f"; without a matched control by {_points(row.control_mean)} on these statements"
+        said += f", without a matched control by {_points(row.control_mean)}"
+    if pd.notna(row.delta_vqa):
+        said += f"; on general questions by {_points(row.delta_vqa)}"
     return f"{said}."
 
 

@@ -4,7 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.features.strength_histogram import strength_histogram
 from feature_atlas.dashboards.meaning.example_cards import show_cards
+from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.table_under import table_under
 
 KINDS = {
     "strongest": "The samples on which it fires most.",
@@ -27,6 +30,15 @@ def show_when_it_fires(run: pd.Series, layer: int, feature: int) -> None:
         f"It fires on {record.firing_rate:.3%} of the questions' text tokens; adaptation saw it "
         f"fire on {record.n_firings:,} tokens."
     )
+    bins = queries.activation_bins(*key)
+    if bins.empty:
+        st.caption(
+            "No histogram of its activations: the stage `activation_histogram` counts features "
+            "that fire; runs of before have none."
+        )
+    else:
+        draw(strength_histogram(bins), "activations")
+        table_under(bins)
     stored = queries.example_sources(*key)
     if stored.empty:
         st.info(
@@ -60,7 +72,10 @@ def _show_examples(key: tuple[int, int, int], stored: pd.DataFrame) -> None:
             key="source",
             bind="query-params",
         )
-    st.caption(f"{KINDS[kind]} Tokens are shaded by activation, full at the strongest shown.")
+    st.caption(
+        f"{KINDS[kind]} Tokens are shaded by activation, full at the strongest "
+        "shown; the veiled picture is clear where the feature fires on it."
+    )
     shown = _shown()
     found = queries.examples(*key, kind, None if source == EVERY else source, shown + 1)
     if found.empty:

@@ -4,6 +4,7 @@
     many_features    the cloud of all features, a box of it, those that stand out
     one_feature      what one feature is, and what changed of it
     feature_examples what it fires on
+    feature_writes   how strongly it fires, what it writes
     feature_causes   what drives it, what breaks without it
     attention_maps   where heads look
     paper_figures    what the paper's figures show
@@ -47,6 +48,11 @@ from feature_atlas.dashboards.queries.feature_examples import (
     example_sources,
     example_words,
     examples,
+)
+from feature_atlas.dashboards.queries.feature_writes import (
+    activation_bins,
+    logit_effects,
+    near_features,
 )
 from feature_atlas.dashboards.queries.groups_and_steering import (
     dose_responses,
@@ -120,7 +126,8 @@ from feature_atlas.dashboards.queries.whole_run import (
 
 def forget_labels() -> None:
     """A label was reviewed: ask anew whatever shows labels."""
-    forget(feature, reviews, same_feature, marked_features, features_between, features_found)
+    forget(feature, reviews, same_feature, near_features)
+    forget(marked_features, features_between, features_found)
 
 
 __all__ = [
@@ -128,6 +135,7 @@ __all__ = [
     "TTL",
     "ablation_summaries",
     "ablations",
+    "activation_bins",
     "adapted_by_layer",
     "adapted_cosines",
     "adapted_shifts",
@@ -176,10 +184,12 @@ __all__ = [
     "knockouts_of_head",
     "labels_of",
     "localisation",
+    "logit_effects",
     "marked_features",
     "mean_cosines",
     "measurements",
     "modality_preferences",
+    "near_features",
     "neutral_by_prompt",
     "neutral_prompts",
     "other_interventions",

@@ -36,15 +36,20 @@ def examples(
     run_id: int, layer: int, feature: int, kind: str, source: str | None, n: int
 ) -> pd.DataFrame:
     """source, rank, quantile, draw, question, answer, relation, max_activation, tokens,
-    activations, external_id, thumbnail; the first `n` of a kind (`KINDS`), of all sources or one.
+    activations, external_id, thumbnail, width, height; grid_rows, grid_columns, seen_left,
+    seen_top, seen_right, seen_bottom, patch_activation, patches (NULL: silent on the picture; all
+    of them: not stored); the first `n` of a kind (`KINDS`), of all sources or one.
     """
     which, order = KINDS[kind]
     return select(
         f"""
         SELECT e.source, e.rank, e.quantile, e.draw, s.question, s.answer, s.relation,
-               e.max_activation, e.tokens, e.activations, s.external_id, i.thumbnail
+               e.max_activation, e.tokens, e.activations, s.external_id, i.thumbnail, i.width,
+               i.height, p.grid_rows, p.grid_columns, p.seen_left, p.seen_top, p.seen_right,
+               p.seen_bottom, p.max_activation AS patch_activation, p.patches
         FROM atlas.example e JOIN atlas.sample s ON s.id = e.sample_id
         JOIN atlas.image i ON i.id = s.image_id
+        LEFT JOIN atlas.patch_activation p USING (run_id, layer, feature, sample_id)
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature AND {which}
           AND (CAST(:source AS text) IS NULL OR e.source = :source)
         ORDER BY {order} LIMIT :n

@@ -119,9 +119,9 @@ def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> N
     expect(marked).to_have_text('left"of')
     assert "rgba(224, 142, 30" in marked.evaluate("e => getComputedStyle(e).backgroundColor")
     pictures = page.get_by_test_id("stImage").locator("img")
-    # 3 top samples, per overlay sample the picture with two heads, and with three heads that of the
-    # custom prompt
-    expect(pictures).to_have_count(3 + 3 * 3 + 4)
+    # 3 top samples and where the feature fires on one, per overlay sample the picture with two
+    # heads, and with three heads that of the custom prompt
+    expect(pictures).to_have_count(3 + 1 + 3 * 3 + 4)
     page.wait_for_function(
         "[...document.querySelectorAll('[data-testid=stImage] img')]"
         ".every(i => i.complete && i.naturalWidth >= 240)"

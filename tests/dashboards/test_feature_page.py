@@ -8,7 +8,7 @@ import pytest
 from feature_atlas.dashboards import queries
 
 PAGE = "features/feature.py"
-SECTIONS = ("what", "fires", "changed", "drives", "breaks", "runs")
+SECTIONS = ("what", "fires", "writes", "changed", "drives", "breaks", "runs")
 OPEN = dict.fromkeys(SECTIONS, "true")
 HOSTILE = (
     "<script>alert(1)</script> ![x](http://elsewhere.example/x.png) "
@@ -59,7 +59,7 @@ def test_sections_ask_only_while_they_are_open(full_atlas, open_page, monkeypatc
     app = open_page(PAGE, layer=1, feature=0, changed="true")
     assert asked == ["firing_shifts"]
     assert app.query_params["changed"] == "true"
-    assert [box.proto.expanded for box in app.expander][:3] == [False, False, True]
+    assert [box.proto.expanded for box in app.expander][:4] == [False, False, False, True]
 
 
 def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> None:
@@ -71,6 +71,8 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
         "Descriptions",
         "Reviews",
         "The base feature",
+        "Tokens",
+        "Nearest features",
         "Turning",
         "Seeing",
         "Firing on a skill",
@@ -88,13 +90,20 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
     assert "Knocked out together (" in texts(app)
 
 
-def test_a_section_says_what_to_run_for_what_was_not_measured(full_atlas, open_page) -> None:
+def test_a_section_says_what_to_run_for_what_was_not_measured(
+    full_atlas, open_page, monkeypatch
+) -> None:
+    for name in ("activation_bins", "logit_effects", "near_features"):  # runs of before have none
+        empty = getattr(queries, name)(9, 9, 9)
+        monkeypatch.setattr(queries, name, lambda *key, empty=empty: empty)
+
     app = open_page(PAGE, layer=0, feature=40, **OPEN)
 
     assert not app.exception
-    advice = " ".join(info.value for info in app.info)
+    advice = " ".join(said.value for said in (*app.info, *app.caption))
     stages = ("auto_interp", "example", "head_attribution", "overlay", "ablation", "steering")
-    for stage in (*stages, "group_ablation"):
+    stages += ("group_ablation", "activation_histogram", "logit_effect", "nearest_feature")
+    for stage in stages:
         assert f"`{stage}`" in advice
     assert "only adapted candidates" in advice
     assert "not described yet" in html(app)
@@ -147,7 +156,19 @@ def test_examples_are_the_kind_of_the_address(full_atlas, open_page, address, ac
 
     bodies = [element.proto.body for element in app.get("html")]
     cards = [body for body in bodies if "<br>activation " in body][3:]
-    assert [float(card.split("<br>activation ")[1].split()[0]) for card in cards] == activations
+    assert [
+        float(card.split("<br>activation ")[1].split()[0].strip(",")) for card in cards
+    ] == activations
+
+
+def test_a_card_shows_where_in_the_picture_it_fires(full_atlas, open_page) -> None:
+    app = open_page(PAGE, layer=0, feature=0)
+
+    # of the three strongest: stored, not stored, silent
+    shown = html(app)
+    assert shown.count("activation 9, 4 on the picture") == 1
+    assert shown.count("activation 9 · vsr") == 1
+    assert shown.count("activation 8, silent on the picture") == 1
 
 
 def test_more_examples_are_a_click_and_an_address(full_atlas, open_page) -> None:
@@ -243,9 +264,28 @@ def test_text_of_data_is_never_markup(full_atlas, open_page, monkeypatch) -> Non
 
 ASKED = (
     *("feature", "descriptions", "examples", "example_words", "example_answers", "base_labels"),
-    *("overlays", "custom_prompts", "removal_in_short", "interventions", "groups_of", "steerings"),
+    *(
+        "logit_effects",
+        "near_features",
+        "overlays",
+        "custom_prompts",
+        "removal_in_short",
+        "interventions",
+        "groups_of",
+        "steerings",
+    ),
 )
 HOSTILE_COLUMNS = (
-    *("label", "description", "question", "answer", "relation", "word", "external_id", "name"),
+    *(
+        "label",
+        "description",
+        "question",
+        "answer",
+        "relation",
+        "word",
+        "token",
+        "external_id",
+        "name",
+    ),
     *("base_label", "model", "explainer"),
 )

@@ -102,6 +102,42 @@ def test_interventions_and_strengths_are_those_of_the_feature_alone(run_id: int,
     assert queries.steerings(run_id, 0, 1).empty
 
 
+def test_bins_have_the_edges_of_their_numbers(run_id: int, written) -> None:
+    bins = queries.activation_bins(run_id, 0, 3)
+
+    image = bins[bins.role == "image"]
+    stored = written("activation_histogram", layer=0, feature=3, role="image").iloc[0]
+    assert image.n_tokens.tolist() == list(stored.n_tokens)
+    assert image.bin.tolist() == [8, 9, 10, 11]
+    # bin 8 begins at 2^(8/2 - 6), bin 9 at 1.5 times that, bin 10 at twice
+    assert image.low.tolist() == [0.25, 0.375, 0.5, 0.75]
+    assert image.high.tolist() == [0.375, 0.5, 0.75, 1.0]
+
+
+def test_logits_come_by_side_with_their_tokens(run_id: int, written) -> None:
+    effects = queries.logit_effects(run_id, 1, 5)
+
+    stored = written("logit_effect", layer=1, feature=5).iloc[0]
+    for side in ("top", "bottom"):
+        rows = effects[effects.side == side]
+        assert rows.token.tolist() == list(stored[f"{side}_tokens"])
+        assert rows.token_id.tolist() == list(stored[f"{side}_token_ids"])
+        assert rows.effect.tolist() == pytest.approx(stored[f"{side}_effects"])
+    assert effects.side[0] == "top"
+
+
+def test_near_features_come_with_their_labels_and_turns(run_id: int, written) -> None:
+    near = queries.near_features(run_id, 1, 1)
+
+    stored = written("nearest_feature", layer=1, feature=1).iloc[0]
+    assert near.feature.tolist() == list(stored.features)
+    assert near.cosine.tolist() == pytest.approx(stored.cosines)
+    turns = written("decoder_cosine", regime="text", layer=1).set_index("feature").cosine
+    assert near.own_cosine.tolist() == pytest.approx(turns[near.feature].tolist())
+    # features 0 to 3 survive and are described
+    assert near.label.notna().tolist() == [feature < 4 for feature in near.feature]
+
+
 def test_the_same_feature_is_looked_for_in_runs_of_the_same_base(run_id: int) -> None:
     found = queries.same_feature(run_id, 1, 2)
 
