@@ -20,6 +20,7 @@ pages = [
         icon=":material/sliders:",
         url_path="thresholds",
     ),
+    st.Page("runs/compare.py", title="Compare", icon=":material/difference:", url_path="compare"),
     st.Page("dictionary/layers.py", title="Layers", icon=":material/layers:", url_path="layers"),
     st.Page("vlm/try_it.py", title="Try it", icon=":material/science:", url_path="try"),
 ]

@@ -8,9 +8,8 @@ from streamlit.delta_generator import DeltaGenerator
 from feature_atlas.dashboards import queries
 
 
-def choose_run(where: DeltaGenerator) -> pd.Series:
-    """The row of `queries.runs` that the address asks for, with the widget drawn in `where`;
-    stops the page where there is none."""
+def published_runs() -> pd.DataFrame:
+    """`queries.runs` by run_id; stops the page where there are none, and says what to do."""
     try:
         runs = queries.runs()
     except (RuntimeError, OperationalError, ProgrammingError) as error:
@@ -24,7 +23,13 @@ def choose_run(where: DeltaGenerator) -> pd.Series:
             icon=":material/inbox:",
         )
         st.stop()
-    runs = runs.set_index("run_id", drop=False)
+    return runs.set_index("run_id", drop=False)
+
+
+def choose_run(where: DeltaGenerator) -> pd.Series:
+    """The row of `queries.runs` that the address asks for, with the widget drawn in `where`;
+    stops the page where there is none."""
+    runs = published_runs()
     last = st.session_state.get("run")
     asked = st.query_params.get("run", str(last if last in runs.index else runs.index[0]))
     if not asked.isdecimal() or int(asked) not in runs.index:
@@ -36,6 +41,12 @@ def choose_run(where: DeltaGenerator) -> pd.Series:
         st.stop()
     _show_choice(where, runs, int(asked))
     return runs.loc[int(asked)]
+
+
+def run_in_words(run: pd.Series) -> str:
+    """Its name, and when it was published."""
+    superseded = "" if run.state == "published" else " · superseded"
+    return f"{run.slug} · {run.published_at:%d %b %Y %H:%M}{superseded}"
 
 
 def quoted(asked: str) -> str:
@@ -62,10 +73,7 @@ def _show_choice(where: DeltaGenerator, runs: pd.DataFrame, run_id: int) -> None
     where.selectbox(
         "Run",
         runs.index.tolist(),
-        format_func=lambda run: (
-            f"{runs.slug[run]} · {runs.published_at[run]:%d %b %Y %H:%M}"
-            + ("" if runs.state[run] == "published" else " · superseded")
-        ),
+        format_func=lambda run: run_in_words(runs.loc[run]),
         key="run_widget",
         on_change=_follow_widget,
         width=460,

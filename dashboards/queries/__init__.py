@@ -12,13 +12,14 @@
     skill_shifts     which features one skill recruits
     ablations        what breaks without features, here and in the paper
     groups_and_steering  several features removed together, one added, other ways to remove
+    two_runs         every feature before and after
+    run_series       features over many runs: when they turned
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
     own_prompts      the run's pictures, and labels of some features
 
-Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. All but `runs` and
-`published_results` ask about one run, so that Postgres touches only that run's partitions. Answers
-are kept for a minute.
+Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. Most ask about one
+run or two, so that Postgres touches only those runs' partitions. Answers are kept for a minute.
 """
 
 from feature_atlas.dashboards.queries.ablations import (
@@ -103,6 +104,12 @@ from feature_atlas.dashboards.queries.run_heads import (
     head_totals,
     knockouts_of_head,
 )
+from feature_atlas.dashboards.queries.run_series import (
+    sets_by_run,
+    trajectories,
+    turned_at,
+    turned_when,
+)
 from feature_atlas.dashboards.queries.search_results import (
     features_found,
     unembedded_labels,
@@ -116,6 +123,18 @@ from feature_atlas.dashboards.queries.skill_shifts import (
     skills_of_run,
 )
 from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
+from feature_atlas.dashboards.queries.two_runs import (
+    change_spread,
+    drift_kinds,
+    drift_reports,
+    drifted,
+    metric_bins,
+    metric_points,
+    movers,
+    pairs_between,
+    surprises,
+    transitions,
+)
 from feature_atlas.dashboards.queries.whole_run import (
     forward_checks,
     funnel,
@@ -141,6 +160,7 @@ __all__ = [
     "adapted_shifts",
     "attribution_agreement",
     "base_labels",
+    "change_spread",
     "control_effects",
     "cosine_cuts",
     "cosine_quantiles",
@@ -149,6 +169,9 @@ __all__ = [
     "decoder_cosines",
     "descriptions",
     "dose_responses",
+    "drift_kinds",
+    "drift_reports",
+    "drifted",
     "energies_by_layer",
     "exact_effects",
     "example_answers",
@@ -188,12 +211,16 @@ __all__ = [
     "marked_features",
     "mean_cosines",
     "measurements",
+    "metric_bins",
+    "metric_points",
     "modality_preferences",
+    "movers",
     "near_features",
     "neutral_by_prompt",
     "neutral_prompts",
     "other_interventions",
     "overlays",
+    "pairs_between",
     "published_results",
     "removal_in_short",
     "reviews",
@@ -202,6 +229,7 @@ __all__ = [
     "sample",
     "selected_by_layer",
     "selection_sweep",
+    "sets_by_run",
     "shift_candidates",
     "shift_cloud",
     "shift_levels",
@@ -209,6 +237,11 @@ __all__ = [
     "skills_of_run",
     "steering_summaries",
     "steerings",
+    "surprises",
+    "trajectories",
+    "transitions",
+    "turned_at",
+    "turned_when",
     "unembedded_labels",
     "visual_energies",
 ]

@@ -8,8 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.addressed import addressed
 from feature_atlas.dashboards.run_choice import quoted
-from feature_atlas.dashboards.vlm.addressed import addressed
 
 N_SAMPLES = 100
 """Questions of the run to choose from; the address may name any other."""

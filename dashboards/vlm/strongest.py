@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.addressed import remember
 from feature_atlas.dashboards.features.feature_table import feature_table
-from feature_atlas.dashboards.vlm.addressed import remember
 from feature_atlas.dashboards.vlm.model_answer import Answer
 
 COLUMNS: dict[str, Any] = {

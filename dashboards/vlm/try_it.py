@@ -11,10 +11,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from feature_atlas.dashboards.addressed import addressed, remember
 from feature_atlas.dashboards.features.marked_text import marked_text
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.run_choice import choose_run
-from feature_atlas.dashboards.vlm.addressed import addressed, remember
 from feature_atlas.dashboards.vlm.model_answer import (
     Answer,
     ModelAwayError,

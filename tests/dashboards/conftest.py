@@ -6,10 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
+from databases import create_database
+from made_up.series import write_series
 from run_folder import read_rows
 from streamlit.testing.v1 import AppTest
 
 import feature_atlas.dashboards
+from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.models.session import make_engine
 
 APP = Path(feature_atlas.dashboards.__file__).parent / "app.py"
 
@@ -24,6 +28,29 @@ def full_atlas(loaded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def empty_atlas(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an atlas with a schema and no run; pages and queries read it."""
     yield from _pointed_at(fresh_url, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def series_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Run folders of `write_series`: three runs of one shape, and one of another."""
+    return write_series(tmp_path_factory.mktemp("series"))
+
+
+@pytest.fixture(scope="session")
+def series_url(postgres_url: str, template_database: str, series_folders: list[Path]) -> str:
+    """Address of a database with these runs, numbered from 1; only read it."""
+    url = create_database(postgres_url, "series", template_database)
+    engine = make_engine(url)
+    for folder in series_folders:
+        ingest(folder, engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def series_atlas(series_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an atlas with several runs; pages and queries read it."""
+    yield from _pointed_at(series_url, monkeypatch)
 
 
 @pytest.fixture

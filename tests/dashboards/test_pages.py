@@ -13,6 +13,7 @@ PAGES = [
     "features/shift.py",
     "heads/heads.py",
     "features/thresholds.py",
+    "runs/compare.py",
     "dictionary/layers.py",
     "vlm/try_it.py",
 ]

@@ -141,7 +141,7 @@ def test_a_picture_of_the_run_is_named_by_its_hash_and_shown_with_its_features(
     app = open_page(PAGE)
 
     assert not app.exception
-    (number,) = [box.value for box in app.selectbox if box.key == "try_sample"]
+    (number,) = [box.value for box in app.selectbox if box.key == "sample_choice"]
     sample = queries.sample(int(number)).iloc[0]
     assert stub.asked == [
         {"question": [sample.question], "by": ["activation"], "sha256": [sample.sha256]}
@@ -175,7 +175,7 @@ def test_everything_in_the_address_is_asked_and_shown(stub, open_page) -> None:
     assert strongest.times_usual.iloc[0] == 4.0  # where it is most unusual
     assert on_token.activation.tolist() == [1.0]
     chosen = {box.key: box.value for box in app.selectbox}
-    assert (chosen["try_feature"], chosen["try_token"]) == ("1/0", "1")
+    assert (chosen["feature_choice"], chosen["token_choice"]) == ("1/0", "1")
 
 
 def test_a_weak_feature_of_the_address_is_asked_for_by_name(stub, open_page) -> None:

@@ -36,4 +36,4 @@ def remember(name: str, option: str) -> None:
 
 
 def _key(name: str) -> str:
-    return f"try_{name}"
+    return f"{name}_choice"

@@ -1,0 +1,1 @@
+"""Runs beside one another, and how a run was made."""
