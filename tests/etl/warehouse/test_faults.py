@@ -38,7 +38,7 @@ BOUNDARIES = ["copy begins", "record ends", "_flip", "publish ends"]
 if ASKED:
     BOUNDARIES += ["verify begins", "verify ends", "copy ends", "index begins", "index ends"]
     BOUNDARIES += [name for name in INSIDE_PUBLISH if name != "_flip"]
-SIZE = {"layers": tuple(range(8)), "d_sae": 512 if ASKED is None else 2048}
+SIZE = {"layers": tuple(range(4)), "d_sae": 512 if ASKED is None else 4096}
 
 died_in: Counter[str] = Counter()
 
