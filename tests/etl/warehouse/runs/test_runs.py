@@ -45,7 +45,9 @@ def test_the_list_says_what_each_run_is(kept: Engine, folders: list[Path]):
     assert (newest["slug"], newest["state"]) == (folders[2].name, "published")
     assert newest["parent"] == run_id(kept, folders[1])
     assert (newest["SAEs"], newest["features"]) == ("tiny-scope", 128)
-    assert (newest["code"], newest["measurements"], newest["added"]) == ("0123456789ab", 20, 0)
+    measured = json.loads((folders[2] / "manifest.json").read_text())["measurements"]
+    assert (newest["code"], newest["added"]) == ("0123456789ab", 0)
+    assert newest["measurements"] == len(measured) > 0
     assert oldest["slug"] == folders[3].name
 
 
