@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Column, Table
+from sqlalchemy import ARRAY, Column, Table
 
 from feature_atlas.etl.run_folder.manifest import FileEntry
 from feature_atlas.etl.run_folder.run_files import open_table_file, unreadable
@@ -18,8 +18,14 @@ from feature_atlas.models import Base
 from feature_atlas.models.base import SCHEMA, fact_tables
 
 FACTS = tuple(fact_tables())
-DENSE = tuple(t.name for t in FACTS if t.dialect_options["postgresql"]["partition_by"])
-"""Facts about every feature: a row each, a partition per run."""
+PARTITIONED = tuple(t.name for t in FACTS if t.dialect_options["postgresql"]["partition_by"])
+"""Facts about every feature, or nearly: a partition per run, which publishing attaches whole."""
+DENSE = tuple(
+    t.name
+    for t in FACTS
+    if t.name in PARTITIONED and not any(isinstance(c.type, ARRAY) for c in t.columns)
+)
+"""Of these, the ones with a row for each and of fixed width."""
 SPARSE = tuple(t.name for t in FACTS if t.name not in DENSE)
 """Facts about some features, samples or heads."""
 WHAT = ("image", "sample")  # what the facts refer to, by local numbers

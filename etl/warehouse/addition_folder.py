@@ -30,13 +30,13 @@ from feature_atlas.etl.run_folder.manifest import (
     read_manifest,
 )
 from feature_atlas.etl.run_folder.provenance import code_version
-from feature_atlas.etl.run_folder.table_rows import SPARSE, WHAT
+from feature_atlas.etl.run_folder.table_rows import PARTITIONED, SPARSE, WHAT
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
 
 FIRST = ("forward_check", "gate_check", "training_curve", "role_energy")
 """Sparse tables of what a run starts from."""
 
-ADDABLE = (*(table for table in SPARSE if table not in FIRST), "firing_shift")
+ADDABLE = (*(t for t in SPARSE if t not in (*FIRST, *PARTITIONED)), "firing_shift")
 """Tables that a published run can get rows for; it has the others from its first publication."""
 
 

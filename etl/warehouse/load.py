@@ -4,7 +4,7 @@
     copy      into tables of the run's own, in the schema atlas_staging
     index     keys, and the CHECK that makes attaching them instant
     record    the wide row of every feature, built from those tables
-    publish   one transaction: dense tables become partitions, sparse rows move over, the run is
+    publish   one transaction: partitions are attached, other rows move over, the run is
               published, the one before it superseded
 
 One loader at a time holds a run's lock. A killed one leaves only staging tables, which the next
@@ -23,7 +23,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import Manifest, read_run_manifest
-from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT
+from feature_atlas.etl.run_folder.table_rows import DENSE, PARTITIONED, SPARSE, WHAT
 from feature_atlas.etl.warehouse.database_errors import plain_database_errors
 from feature_atlas.etl.warehouse.feature_record import build_record
 from feature_atlas.etl.warehouse.loader_lock import loader_lock
@@ -125,9 +125,9 @@ def _prepare(load: Load) -> Ids:
 
 
 def _index(load: Load) -> None:
-    for number, table in enumerate(DENSE):
+    for number, table in enumerate(PARTITIONED):
         index_staged(load, table)
-        load.progress("index", number + 1, len(DENSE))
+        load.progress("index", number + 1, len(PARTITIONED))
 
 
 def _give_up(load: Load) -> None:

@@ -1,21 +1,23 @@
 """Publish a loaded run in one short transaction: readers see all of it or nothing.
 
-Part of the loader (`load.py`). Dense tables become partitions, sparse rows move over, the run
-is published, the one before it superseded.
+Part of the loader (`load.py`). Partitions are attached, other rows move over, the run is published,
+the one before it superseded.
 """
 
 from psycopg import sql
 
-from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT, table_of
+from feature_atlas.etl.run_folder.table_rows import PARTITIONED, SPARSE, WHAT, table_of
 from feature_atlas.etl.warehouse.registry import lock_registry
 from feature_atlas.etl.warehouse.staging import Load, in_atlas
 from feature_atlas.models.base import SCHEMA
 
+MOVED = tuple(table for table in SPARSE if table not in PARTITIONED)
+"""Tables whose rows move over."""
 PUBLISH_LOCK = 0x7075626C6973  # "publis": one publication at a time in a database
 
 
 def publish(load: Load) -> None:
-    """All or nothing: no row of a dense table moves; attaching looks up what they refer to.
+    """All or nothing: no row of a partition moves; attaching looks up what they refer to.
 
     No lock that a reader could meet: only other loaders wait, for as long as this takes.
     """
@@ -24,17 +26,17 @@ def publish(load: Load) -> None:
         load.run("SELECT pg_advisory_xact_lock({})", sql.Literal(PUBLISH_LOCK))
         # attaching locks what the facts refer to, in another order than those who fill the registry
         lock_registry(load.connection)
-        for table in (*DENSE, "feature_record"):
+        for table in (*PARTITIONED, "feature_record"):
             _attach(load, table)
         move_samples(load)
-        for table in SPARSE:
+        for table in MOVED:
             move_rows(load, table)
-        for table in (*WHAT, *SPARSE):
+        for table in (*WHAT, *MOVED):
             load.run("DROP TABLE {}", load.staged(table))
         _flip(load)
     load.progress("publish", 1, 1)
     with load.connection.transaction():
-        for table in (*WHAT, *SPARSE):
+        for table in (*WHAT, *MOVED):
             load.run("ANALYZE {}", in_atlas(table))
 
 

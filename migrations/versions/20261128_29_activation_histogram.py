@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", "role", name=op.f("pk__activation_histogram")),
         schema="atlas",
         comment="how strongly a feature fires on each kind of token (4.2)",
+        postgresql_partition_by="LIST (run_id)",
     )
     op.create_index(op.f("ix__activation_histogram__measurement_id"), "activation_histogram", ["measurement_id"], unique=False, schema="atlas", postgresql_using="brin")
 

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", name=op.f("pk__logit_effect")),
         schema="atlas",
         comment="which tokens a feature's direction makes likelier, and less likely (4.2)",
+        postgresql_partition_by="LIST (run_id)",
     )
     op.create_index(op.f("ix__logit_effect__measurement_id"), "logit_effect", ["measurement_id"], unique=False, schema="atlas", postgresql_using="brin")
     op.create_table(
@@ -59,6 +60,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "layer", "feature", name=op.f("pk__nearest_feature")),
         schema="atlas",
         comment="which features of its layer write nearly the same direction (4.2)",
+        postgresql_partition_by="LIST (run_id)",
     )
     op.create_index(op.f("ix__nearest_feature__measurement_id"), "nearest_feature", ["measurement_id"], unique=False, schema="atlas", postgresql_using="brin")
 

@@ -17,7 +17,10 @@ class NearestFeature(Base):
     __tablename__ = "nearest_feature"
     __table_args__ = (
         CheckConstraint("cardinality(features) = cardinality(cosines)", name="as_many"),
-        {"comment": "which features of its layer write nearly the same direction (4.2)"},
+        {
+            "comment": "which features of its layer write nearly the same direction (4.2)",
+            "postgresql_partition_by": "LIST (run_id)",
+        },
     )
 
     run_id: Mapped[run_key]

@@ -11,7 +11,7 @@ from loading import contents, count, states
 from run_folder import replace_value, write_run_folder
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.run_folder.table_rows import DENSE
+from feature_atlas.etl.run_folder.table_rows import PARTITIONED
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.publish import publish
 from feature_atlas.etl.warehouse.staging import Load
@@ -128,7 +128,7 @@ def test_dense_rows_lie_in_partitions_with_the_keys_of_their_table(
         ).all()
 
     assert [row[0] for row in partitions] == [
-        f"{table}_run_{run}" for table in sorted([*DENSE, "feature_record"])
+        f"{table}_run_{run}" for table in sorted([*PARTITIONED, "feature_record"])
     ]
     for name, n_references, are_valid, n_primary, n_expected in partitions:
         assert (n_references, are_valid, n_primary) == (n_expected, True, 1), name
