@@ -18,6 +18,7 @@ from feature_atlas.etl.config.causes import (
 )
 from feature_atlas.etl.config.features import (
     AdaptConfig,
+    ExampleConfig,
     HarvestConfig,
     NeutralConfig,
     SelectionConfig,
@@ -56,6 +57,7 @@ SIZES: dict[str, Any] = {
     "harvest": HarvestConfig(skills=("spatial", "ocr"), n_control=1000),
     "selection": SelectionConfig(min_odds_ratio=2.0),  # a quarter fewer candidates to ask
     "neutral": NeutralConfig(n_samples=6, n_reply_tokens=24),
+    "example": ExampleConfig(max_pictured=16),
     "auto_interp": InterpConfig(max_features=40),
     "head_attribution": AttributionConfig(max_features=16),
     "exact_patch": ExactPatchConfig(n_top=5, n_random=3, n_samples=6, n_full_features=3),
