@@ -22,6 +22,7 @@ pages = [
     ),
     st.Page("runs/compare.py", title="Compare", icon=":material/difference:", url_path="compare"),
     st.Page("dictionary/layers.py", title="Layers", icon=":material/layers:", url_path="layers"),
+    st.Page("runs/runs.py", title="Runs", icon=":material/history:", url_path="runs"),
     st.Page("vlm/try_it.py", title="Try it", icon=":material/science:", url_path="try"),
 ]
 st.navigation(pages, position="top").run()

@@ -60,6 +60,7 @@ WAYS_ON = {
     "ablation/ablation.py": "What breaks without them?",
     "dictionary/layers.py": "How did each layer adapt?",
     "features/thresholds.py": "What at other thresholds?",
+    "runs/runs.py": "How was the run made?",
 }
 """Pages about the whole run, each one question."""
 
@@ -72,7 +73,7 @@ def _forward(checks: pd.DataFrame) -> str:
 
 
 def show_headline(run: pd.Series) -> None:
-    """What was studied, and where every number comes from."""
+    """What was studied; where every number comes from is on the page Runs."""
     show_facts(
         {
             "Vision-language model": run.vlm,
@@ -84,21 +85,6 @@ def show_headline(run: pd.Series) -> None:
             "Code": f"{run.code_version[:12]}{' + uncommitted changes' if run.dirty else ''}",
         }
     )
-    with st.expander("Provenance: what was measured, when, with which settings"):
-        st.dataframe(
-            queries.measurements(run.run_id),
-            hide_index=True,
-            column_config={
-                "seconds": st.column_config.NumberColumn(format="%.1f"),
-                "peak_gb": st.column_config.NumberColumn("peak GB", format="%.1f"),
-                "card_gb": st.column_config.NumberColumn("card GB", format="%.1f"),
-                "rows": st.column_config.NumberColumn(format="localized"),
-                "params": st.column_config.TextColumn("settings", width="large"),
-                "started_at": st.column_config.DatetimeColumn("started", format="D MMM HH:mm:ss"),
-            },
-        )
-        st.caption("The whole configuration of the run")
-        st.json(run.config, expanded=False)
 
 
 def show_funnel(run_id: int) -> None:
@@ -157,6 +143,11 @@ def show_ways_on(run_id: int) -> None:
     with st.container(horizontal=True):
         for page, question in WAYS_ON.items():
             st.page_link(page, label=question, query_params={"run": str(run_id)})
+        st.page_link(
+            "runs/compare.py",
+            label="What changed since the run before?",
+            query_params={"b": str(run_id)},
+        )
 
 
 def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
@@ -170,7 +161,7 @@ def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
     if survivors.empty:
         st.info(
             "No candidate survived the neutral prompts in this run. Its thresholds are in "
-            "Provenance above; a run with more questions has more power."
+            "configuration, on the page Runs; a run with more questions has more power."
         )
         return
     spatial_first = _in_points(survivors).sort_values(

@@ -12,6 +12,7 @@
     skill_shifts     which features one skill recruits
     ablations        what breaks without features, here and in the paper
     groups_and_steering  several features removed together, one added, other ways to remove
+    run_health       how runs were made, what they warn of, where a number comes from
     two_runs         every feature before and after
     run_series       features over many runs: when they turned
     thresholds       the adapted set at any thresholds
@@ -104,6 +105,15 @@ from feature_atlas.dashboards.queries.run_heads import (
     head_totals,
     knockouts_of_head,
 )
+from feature_atlas.dashboards.queries.run_health import (
+    empty_tables,
+    forward_checks_by_layer,
+    gate_checks,
+    ledger,
+    origins,
+    partition_sizes,
+    run_warnings,
+)
 from feature_atlas.dashboards.queries.run_series import (
     sets_by_run,
     trajectories,
@@ -172,6 +182,7 @@ __all__ = [
     "drift_kinds",
     "drift_reports",
     "drifted",
+    "empty_tables",
     "energies_by_layer",
     "exact_effects",
     "example_answers",
@@ -190,8 +201,10 @@ __all__ = [
     "firing_shifts",
     "forget_labels",
     "forward_checks",
+    "forward_checks_by_layer",
     "funnel",
     "fvu_curves",
+    "gate_checks",
     "group_members",
     "group_removals",
     "groups_of",
@@ -206,6 +219,7 @@ __all__ = [
     "interventions",
     "knockouts_of_head",
     "labels_of",
+    "ledger",
     "localisation",
     "logit_effects",
     "marked_features",
@@ -218,12 +232,15 @@ __all__ = [
     "near_features",
     "neutral_by_prompt",
     "neutral_prompts",
+    "origins",
     "other_interventions",
     "overlays",
     "pairs_between",
+    "partition_sizes",
     "published_results",
     "removal_in_short",
     "reviews",
+    "run_warnings",
     "runs",
     "same_feature",
     "sample",

@@ -55,21 +55,21 @@ def show_two_runs(runs: pd.DataFrame) -> None:
 
 
 def choose_pair(runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The runs `?a=` and `?b=`; by default the newest run, and the one of its shape before it."""
+    """The runs `?a=` and `?b=`; by default the newest run, and the one of its
+    shape before it."""
     names = {str(run_id): run_in_words(run) for run_id, run in runs.iterrows()}
-    alike = like(runs, runs.iloc[0]).index
-    default = alike[-2] if len(alike) > 1 else alike[-1]
-    chosen = []
-    for name, label, run, column in zip(
-        ("a", "b"), ("Before", "After"), (default, runs.index[0]), st.columns(2), strict=True
-    ):
-        with column:
-            number = addressed(
-                label, list(names), name, names.__getitem__, list(names).index(str(run))
-            )
-        remember(name, number)  # a copied address stays on these when a newer run comes
-        chosen.append(runs.loc[int(number)])
-    return chosen[0], chosen[1]
+    left, right = st.columns(2)
+    with right:
+        b = addressed("After", list(names), "b", names.__getitem__)
+    after = runs.loc[int(b)]
+    alike = like(runs, after).index.tolist()
+    before = str(alike[max(alike.index(after.run_id) - 1, 0)])
+    with left:
+        a = addressed("Before", list(names), "a", names.__getitem__, list(names).index(before))
+    # a copied address stays on these when a newer run comes
+    remember("a", a)
+    remember("b", b)
+    return runs.loc[int(a)], after
 
 
 def _show_funnels(before: int, after: int) -> None:

@@ -14,6 +14,7 @@ PAGES = [
     "heads/heads.py",
     "features/thresholds.py",
     "runs/compare.py",
+    "runs/runs.py",
     "dictionary/layers.py",
     "vlm/try_it.py",
 ]
