@@ -30,8 +30,6 @@ def like(runs: pd.DataFrame, run: pd.Series) -> pd.DataFrame:
 
 def caution(before: pd.Series, after: pd.Series) -> str | None:
     """What a reader of the comparison must know; None: nothing."""
-    if before.run_id == after.run_id:
-        return "Both are the same run: nothing changed."
     if before.sae_set != after.sae_set:
         return (
             f"They start from different base SAEs, {before.sae_set} and {after.sae_set}. Index by "

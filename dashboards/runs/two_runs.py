@@ -39,6 +39,12 @@ ANY = "any metric"
 def show_two_runs(runs: pd.DataFrame) -> None:
     """Everything that changed from the run `?a=` to the run `?b=`."""
     before, after = choose_pair(runs)
+    if before.run_id == after.run_id:
+        st.info(
+            "Both are the same run: nothing changed. Choose another above; `feature-atlas build` "
+            "with another checkpoint or seed makes one."
+        )
+        st.stop()
     reason = why_not(before, after)
     if reason:
         st.warning(reason)
