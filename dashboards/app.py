@@ -7,6 +7,9 @@ from feature_atlas.dashboards.palette import ICON
 st.set_page_config(page_title="Feature atlas", page_icon=ICON, layout="wide")
 pages = [
     st.Page("overview.py", title="Overview", icon=":material/scatter_plot:", default=True),
+    st.Page(
+        "features/explore.py", title="Explore", icon=":material/filter_alt:", url_path="explore"
+    ),
     st.Page("features/feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
     st.Page("meaning/search.py", title="Search", icon=":material/search:", url_path="search"),
     st.Page(

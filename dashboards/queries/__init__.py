@@ -1,6 +1,7 @@
 """Every question the dashboards ask of the database: one function, one SELECT, one DataFrame.
 
     whole_run        runs, provenance, funnel
+    explore          the features of a run by any number, page by page
     many_features    the cloud of all features, a box of it, those that stand out
     one_feature      what one feature is, and what changed of it
     feature_examples what it fires on

@@ -8,6 +8,7 @@ from feature_atlas.dashboards.figures import FIGURES
 
 PAGES = [
     "overview.py",
+    "features/explore.py",
     "features/feature.py",
     "ablation/ablation.py",
     "features/shift.py",
