@@ -61,9 +61,12 @@ def movers(before: int, after: int, scheme: str, camp_before: str, camp_after: s
     return select(
         _with_labels(
             f"""
-            SELECT layer, feature, {_both_values()} FROM {_PAIR}
-              AND {_camp("old", scheme)} = :camp_before AND {_camp("new", scheme)} = :camp_after
-            ORDER BY new.cosine, layer, feature LIMIT :max_rows
+            SELECT * FROM (
+                SELECT layer, feature, {_both_values()} FROM {_PAIR}
+                  AND {_camp("old", scheme)} = :camp_before AND {_camp("new", scheme)} = :camp_after
+                OFFSET 0  -- else the planner walks the whole index of cosines for the first few
+            ) AS moved
+            ORDER BY cosine_after, layer, feature LIMIT :max_rows
             """,
             "cosine_after, layer, feature",
         ),
