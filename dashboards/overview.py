@@ -55,7 +55,7 @@ COLUMNS = {
 }
 
 WAYS_ON = {
-    "features/explore.py": "Which features have these numbers?",
+    "features/explore.py": "Which features are like this?",
     "features/shift.py": "Whom does a skill recruit?",
     "heads/heads.py": "Which heads drive features?",
     "ablation/ablation.py": "What breaks without them?",

@@ -1,180 +1,194 @@
-"""Which features have these numbers: filter, sort and turn pages over all features of a run."""
+"""Which features are like this? Any filters, any order, as table, charts, SQL, file and link."""
 
-from io import BytesIO
+from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
+from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.addressed import addressed
 from feature_atlas.dashboards.features.explore_address import (
-    MAX_WORDS,
-    address_of,
-    place_in_words,
-    place_of,
-    view_of,
+    FIRST,
+    parse_place,
+    parse_sort,
+    write_filter,
+    write_place,
+)
+from feature_atlas.dashboards.features.explore_charts import bins_chart, layers_chart
+from feature_atlas.dashboards.features.explore_filters import (
+    ask_filters,
+    set_filters,
+    show_presets,
 )
 from feature_atlas.dashboards.features.feature_table import feature_table
-from feature_atlas.dashboards.palette import SPATIAL, draw
-from feature_atlas.dashboards.queries import explore
-from feature_atlas.dashboards.queries.explore import Between, Place, View
+from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.queries.explore import Filter, Place, View
+from feature_atlas.dashboards.queries.explore_columns import Column, columns_of
 from feature_atlas.dashboards.run_choice import choose_run
+from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
-PRESETS = {
-    "Adapted and turned by vision": View(sets=("is_adapted", "is_turned_by_vision")),
-    "Spatial survivors": View(
-        sets=("survives_spatial",), sort="spatial_odds_ratio", descending=True
-    ),
-    "OCR survivors": View(sets=("survives_ocr",), sort="ocr_odds_ratio", descending=True),
-}
-"""Views to begin from."""
+N_ROWS = 50
+N_SAVED = 100_000
+N_BINS = 60
+LOG = ("visual_energy", "energy_", "odds_ratio", "firing_rate", "n_firings", "q_value")
+"""What lies over many powers of ten, by parts of its name."""
 
 
-def go_to(view: View, after: Place | None = None) -> None:
-    """Put a view into the address; everything on the page follows it."""
-    run = st.query_params["run"]
-    st.query_params.from_dict({"run": run, **address_of(view)})
-    if after is not None:
-        st.query_params["after"] = place_in_words(after)
+def ask_view(run_id: int, columns: dict[str, Column]) -> View:
+    """Words, filters and order, from the address."""
+    words = typed_words(st.query_params.get("q", ""))
+    st.session_state["explore_words"] = words
+    st.text_input(
+        "Words", key="explore_words", on_change=_remember_words, max_chars=MAX_CHARACTERS,
+        placeholder='in descriptions, questions and tokens: left of · "to the left" · -red',
+        help="As in the search: all words, in any form; the thousand best features stay.",
+    )  # fmt: skip
+    filters = ask_filters(columns)
+    sort, descending = _ask_sort(columns)
+    return View(run_id, filters, words, sort, descending)
 
 
-def read_address() -> tuple[View, Place | None]:
-    """The view and where its page begins; stops the page at an address that says neither."""
+def _remember_words() -> None:
+    st.query_params["q"] = typed_words(st.session_state["explore_words"])
+    st.query_params.pop("after", None)
+
+
+def _ask_sort(columns: dict[str, Column]) -> tuple[Column, bool]:
     try:
-        found = view_of(st.query_params), place_of(st.query_params.get("after", ""))
+        sort, descending = parse_sort(st.query_params.get("sort", FIRST), columns)
     except ValueError as error:
-        st.error(f"The address cannot be followed. {error}")
-        st.stop()
-    return found
+        st.error("The address asks for an order that there is not.")
+        st.text(str(error))
+        sort, descending = columns[FIRST], False
+    numbers = [name for name, one in columns.items() if not one.is_flag]
+    st.session_state["sort_by"], st.session_state["largest"] = sort.name, descending
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Sort by", numbers, key="sort_by", on_change=_remember_sort, width=360,
+            help=f"{sort.name}: {sort.meaning}. Features without it are left out.",
+        )  # fmt: skip
+        st.toggle("largest first", key="largest", on_change=_remember_sort)
+    return sort, descending
 
 
-def show_filters(view: View) -> None:
-    """The widgets are set from the address and write to it."""
-    state = st.session_state
-    state["by"] = list(dict.fromkeys(metric for metric, _, _ in view.between))
-    state["sets"], state["words"] = list(view.sets), view.words
-    state["sort"], state["down"] = view.sort, view.descending
-    metrics, sets, words, sort, down = st.columns([3, 3, 2, 2, 1], vertical_alignment="bottom")
-    metrics.multiselect("Filter by", explore.METRICS, key="by", on_change=_follow_widgets)
-    sets.multiselect("In all of these sets", explore.SETS, key="sets", on_change=_follow_widgets)
-    words.text_input("In the label", key="words", max_chars=MAX_WORDS, on_change=_follow_widgets)
-    sort.selectbox("Sort by", explore.METRICS, key="sort", on_change=_follow_widgets)
-    down.toggle("Largest first", key="down", on_change=_follow_widgets)
-    for metric, low, high in view.between:
-        _show_ends(metric, low, high)
+def _remember_sort() -> None:
+    sign = "-" if st.session_state["largest"] else ""
+    st.query_params["sort"] = sign + st.session_state["sort_by"]
+    st.query_params.pop("after", None)
 
 
-def _show_ends(metric: str, low: float | None, high: float | None) -> None:
-    name, *ends = st.columns([4, 2, 2], vertical_alignment="bottom")
-    name.text(f"{metric}: {explore.HELP[metric]}")
-    for place, end, value in zip(ends, ("from", "to"), (low, high), strict=True):
-        st.session_state[f"{metric}_{end}"] = value
-        place.number_input(
-            f"{metric} {end}",
-            value=None,
-            format="%g",
-            key=f"{metric}_{end}",
-            on_change=_follow_widgets,
-        )
+def show_rows(view: View) -> None:
+    """One page of the table, and the way to the next one."""
+    try:
+        asked = st.query_params.get("after")
+        after = parse_place(asked) if asked else None
+    except ValueError as error:
+        st.text(str(error))
+        after = None
+    rows = queries.explored_rows(view, after, N_ROWS)
+    feature_table(rows, view.run_id, _shown(rows, view), height=420, key="explored")
+    with st.container(horizontal=True):
+        st.button("First page", disabled=after is None, on_click=_go, args=(None,))
+        last = rows.iloc[-1] if len(rows) == N_ROWS else None
+        place = None if last is None else _place(last)
+        st.button("Next page", disabled=place is None, on_click=_go, args=(place,))
+        st.download_button(
+            "CSV", lambda: _all(view).to_csv(index=False).encode(), "features.csv", "text/csv",
+            on_click="ignore", icon=":material/download:",
+            help=f"All rows of the view, at most {N_SAVED:,}.",
+        )  # fmt: skip
+        st.download_button(
+            "Parquet", lambda: _all(view).to_parquet(index=False), "features.parquet",
+            on_click="ignore", icon=":material/download:",
+            help=f"All rows of the view, at most {N_SAVED:,}.",
+        )  # fmt: skip
+    with st.expander("The same in SQL", icon=":material/code:"):
+        st.code(queries.explored_sql(view, N_SAVED), language="sql")
+        st.caption("`feature-atlas query` runs it; other rows than these it cannot change.")
 
 
-def _follow_widgets() -> None:
-    state = st.session_state
-    between = tuple(
-        Between(metric, state.get(f"{metric}_from"), state.get(f"{metric}_to"))
-        for metric in state["by"]
-    )
-    go_to(View(between, tuple(state["sets"]), state["words"], state["sort"], state["down"]))
-
-
-def show_count(run_id: int, view: View) -> None:
-    """How many are left, and in which layers."""
-    n = int(explore.n_explored(run_id, view).n[0])
-    more = f"more than {explore.MAX_COUNTED:,}" if n > explore.MAX_COUNTED else f"{n:,}"
-    st.markdown(f"**{more} feature{'' if n == 1 else 's'}**")
-    if n == 0:
-        st.info("No feature of this run passes all filters. Widen or remove one.")
-        st.stop()
-
-
-def show_page(run_id: int, view: View, after: Place | None) -> None:
-    """One page of features, and the way to the next."""
-    page = explore.explored(run_id, view, after)
-    if page.empty:
-        st.info("No feature lies behind this place. Go back to the first page.")
+def _go(place: Place | None) -> None:
+    if place is None:
+        st.query_params.pop("after", None)
     else:
-        filtered = (metric for metric, _, _ in view.between)
-        numbers = dict.fromkeys((view.sort, *filtered, "cosine", "visual_energy", "firing_rate"))
-        feature_table(page, run_id, _columns(numbers), key="explored")
-    first, following, _ = st.columns([1, 1, 6])
-    first.button("First page", on_click=go_to, args=(view,), disabled=after is None)
-    following.button(
-        "Next page",
-        on_click=go_to,
-        args=(view, _last(page)),
-        disabled=len(page) < explore.N_PAGE,
-    )
+        st.query_params["after"] = write_place(place)
 
 
-def _last(page: pd.DataFrame) -> Place | None:
-    if page.empty:
-        return None
-    row = page.iloc[-1]
-    value = None if pd.isna(row.sort_value) else float(row.sort_value)
-    return Place(value, int(row.layer), int(row.feature))
+def _place(row: Any) -> Place:
+    return Place(float(row.sorted_by), int(row.layer), int(row.feature))
 
 
-def _columns(numbers: dict[str, None]) -> dict[str, object]:
-    return {
+def _all(view: View) -> pd.DataFrame:
+    return queries.explored_rows(view, None, N_SAVED).drop(columns="sorted_by")
+
+
+def _shown(rows: pd.DataFrame, view: View) -> dict[str, Any]:
+    asked = {one.name: one for one in (view.sort, *(f.column for f in view.filters))}
+    columns: dict[str, Any] = {
         "layer": st.column_config.NumberColumn("layer", width="small"),
         "feature": st.column_config.NumberColumn("feature", width="small", format="%d"),
-        "label": st.column_config.TextColumn("description", width="large"),
-        "f1": st.column_config.NumberColumn("F1", format="%.2f"),
-        **{
-            name: st.column_config.NumberColumn(name, format="%.4g", help=explore.HELP[name])
-            for name in numbers
-        },
+        "label": st.column_config.TextColumn("label", width="large"),
     }
+    for name in rows.columns.difference([*columns, "sorted_by"], sort=False):
+        meaning = asked[name].meaning if name in asked else None
+        if rows[name].dtype == bool or (name in asked and asked[name].is_flag):
+            columns[name] = st.column_config.CheckboxColumn(name, help=meaning)
+        else:
+            columns[name] = st.column_config.NumberColumn(name, format="%.4g", help=meaning)
+    return columns
 
 
-def show_layers(run_id: int, view: View) -> None:
-    """In which layers they are."""
-    layers = explore.explored_layers(run_id, view)
-    bars = go.Figure(go.Bar(x=layers.layer, y=layers.n_features, marker_color=SPATIAL))
-    bars.update_layout(height=260, xaxis_title="layer", yaxis_title="features left")
-    draw(bars, "explored_layers")
+def show_charts(view: View, columns: dict[str, Column], layers: pd.DataFrame) -> None:
+    """Two numbers against each other, whose box becomes filters; and the layers."""
+    numbers = [name for name, one in columns.items() if not one.is_flag]
+    left, right = st.columns(2, gap="large")
+    with left:
+        with st.container(horizontal=True):
+            names = tuple(
+                addressed(axis, numbers, axis, str, default=numbers.index(first), width=200)
+                for axis, first in (("x", "cosine"), ("y", "visual_energy"))
+            )
+        x, y = (columns[name] for name in names)
+        is_log = (any(part in x.name for part in LOG), any(part in y.name for part in LOG))
+        bins = queries.explored_bins(view, x, y, is_log, N_BINS)
+        event = draw(
+            bins_chart(bins, (x.name, y.name), is_log), "explore_bins",
+            on_select="rerun", selection_mode="box",
+        )  # fmt: skip
+        box = event.selection.get("box")
+        if box:
+            st.button(
+                "Filter by the box", type="primary", on_click=set_filters,
+                args=(with_box(view, (x, y), box[0]),),
+            )  # fmt: skip
+        else:
+            st.caption("Draw a box to filter by it.")
+    with right:
+        draw(layers_chart(layers), "explore_layers")
 
 
-def show_downloads(run_id: int, view: View) -> None:
-    """The view as files and as SQL; the link is the address itself."""
-    csv, parquet, _ = st.columns([1, 1, 6])
-    csv.download_button("CSV", lambda: _csv(run_id, view), "features.csv", key="csv")
-    parquet.download_button(
-        "Parquet", lambda: _parquet(run_id, view), "features.parquet", key="parquet"
-    )
-    st.caption(f"The first {explore.MAX_COUNTED:,} of the view. The address is its link.")
-    with st.expander("The view as SQL, for `feature-atlas query`"):
-        st.code(explore.view_as_sql(run_id, view), language="sql")
-
-
-def _csv(run_id: int, view: View) -> bytes:
-    return explore.all_explored(run_id, view).to_csv(index=False).encode()
-
-
-def _parquet(run_id: int, view: View) -> bytes:
-    file = BytesIO()
-    explore.all_explored(run_id, view).to_parquet(file, index=False)
-    return file.getvalue()
+def with_box(view: View, axes: tuple[Column, Column], box: Any) -> list[str]:
+    """The view's filters, those of the axes replaced by the box."""
+    kept = [one for one in view.filters if one.column not in axes]
+    for column, axis in zip(axes, "xy", strict=True):
+        kept.append(Filter(column, min(box[axis]), max(box[axis])))
+    return [write_filter(one) for one in kept]
 
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
-title.title("Explore", help="All features of a run by any number.")
-run_id = int(choose_run(choice).run_id)
-view, after = read_address()
-with st.container(horizontal=True):
-    for name, preset in PRESETS.items():
-        st.button(name, on_click=go_to, args=(preset,), type="tertiary")
-show_filters(view)
-show_count(run_id, view)
-show_page(run_id, view, after)
-show_layers(run_id, view)
-show_downloads(run_id, view)
+title.title(
+    "Explore", help="All features of a run by any of their numbers; the address is the view."
+)
+run = choose_run(choice)
+skills = tuple(queries.skills_of_run(run.run_id).skill)
+columns = columns_of(skills)
+show_presets()
+view = ask_view(int(run.run_id), columns)
+layers = queries.explored_layers(view)
+n_features = int(layers.n_features.sum())
+st.markdown(f"**{n_features:,} features** of {run.n_layers * run.d_sae:,}")
+if n_features == 0:
+    st.info("No feature passes all of these. Remove a filter, or widen one.")
+    st.stop()
+show_rows(view)
+show_charts(view, columns, layers)

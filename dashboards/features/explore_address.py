@@ -1,88 +1,80 @@
-"""The view of the page "Explore" as the words of its address, both ways."""
+"""A view of features as an address, and back: `?where=cosine:..0.5&where=is_adapted:yes&sort=-f1`.
+
+A filter is column:low..high, either end may be left out; a flag's is column:yes or column:no. A
+minus before the column that sorts: largest first.
+"""
 
 from collections.abc import Mapping
 from math import isfinite
 
-from feature_atlas.dashboards.queries.explore import METRICS, SETS, Between, Place, View
-from feature_atlas.dashboards.run_choice import quoted
+from feature_atlas.dashboards.queries.explore import Filter, Place
+from feature_atlas.dashboards.queries.explore_columns import Column
 
-MAX_WORDS = 200
-"""Characters of words that are looked for in labels."""
-
-
-def view_of(address: Mapping[str, str]) -> View:
-    """What an address asks for; ValueError says what is wrong with it."""
-    default = View()
-    sort = _known(address.get("sort", default.sort), METRICS, "sort")
-    order = _known(address.get("order", "up"), ("up", "down"), "order")
-    words = address.get("words", "").strip()
-    if len(words) > MAX_WORDS or not words.isprintable():
-        raise ValueError(f"`words` is at most {MAX_WORDS} printable characters; these are not.")
-    asked_sets = filter(None, address.get("is", "").split(","))
-    return View(
-        between=tuple(_between(part) for part in filter(None, address.get("where", "").split(","))),
-        sets=tuple(_known(name, SETS, "is") for name in asked_sets),
-        words=words,
-        sort=sort,
-        descending=order == "down",
-    )
+FIRST = "cosine"
+"""What sorts if nothing is asked for: the features that turned most lead."""
 
 
-def address_of(view: View) -> dict[str, str]:
-    """The address of a view: what is not the default."""
-    where = ",".join(f"{name}:{_number(low)}..{_number(high)}" for name, low, high in view.between)
-    words = {
-        "where": where,
-        "is": ",".join(view.sets),
-        "words": view.words,
-        "sort": view.sort if view.sort != View().sort else "",
-        "order": "down" if view.descending else "",
-    }
-    return {name: said for name, said in words.items() if said}
-
-
-def place_of(said: str) -> Place | None:
-    """Where a page begins, as `place_in_words` wrote it."""
-    if not said:
-        return None
-    value, _, where = said.partition("@")
-    layer, _, feature = where.partition(".")
-    # int4 is what the database takes
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (layer, feature)):
-        raise ValueError(f"`after` is VALUE@LAYER.FEATURE, not {quoted(said)}.")
-    return Place(_end(value, said), int(layer), int(feature))
-
-
-def place_in_words(place: Place) -> str:
-    """For the address."""
-    return f"{_number(place.value)}@{place.layer}.{place.feature}"
-
-
-def _between(part: str) -> Between:
-    metric, _, ends = part.partition(":")
+def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
+    """Raises ValueError with what is wrong."""
+    name, _, ends = text.rpartition(":")
+    column = _column(name, columns)
+    if column.is_flag:
+        if ends not in ("yes", "no"):
+            raise ValueError(f"{text!r}: {name} holds or not; expected {name}:yes or {name}:no.")
+        return Filter(column, float(ends == "yes"), None)
     low, dots, high = ends.partition("..")
     if not dots:
-        raise ValueError(f"A filter of `where` is METRIC:FROM..TO, not {quoted(part)}.")
-    return Between(_known(metric, METRICS, "where"), _end(low, part), _end(high, part))
+        raise ValueError(f"{text!r}: expected {name}:LOW..HIGH, either end may be left out.")
+    return Filter(column, read_number(low), read_number(high))
 
 
-def _end(number: str, part: str) -> float | None:
-    if not number:
+def write_filter(one: Filter) -> str:
+    """The part of an address that `parse_filter` reads."""
+    if one.column.is_flag:
+        return f"{one.column.name}:{'yes' if one.low else 'no'}"
+    low, high = ("" if end is None else f"{end:.9g}" for end in (one.low, one.high))
+    return f"{one.column.name}:{low}..{high}"
+
+
+def parse_sort(text: str, columns: Mapping[str, Column]) -> tuple[Column, bool]:
+    """The column and whether the largest come first."""
+    column = _column(text.removeprefix("-"), columns)
+    if column.is_flag:
+        raise ValueError(f"{column.name} holds or not: it filters, and cannot sort.")
+    return column, text.startswith("-")
+
+
+def parse_place(text: str) -> Place:
+    """The last row of the page before: value,layer,feature."""
+    try:
+        value, layer, feature = text.split(",")
+        place = Place(float(value), int(layer), int(feature))
+    except ValueError:
+        place = Place(float("nan"), 0, 0)
+    if not isfinite(place.value) or not (0 <= place.layer < 2**15 and 0 <= place.feature < 2**31):
+        raise ValueError(f"after={text!r}: expected VALUE,LAYER,FEATURE of the row before.")
+    return place
+
+
+def write_place(place: Place) -> str:
+    """The part of an address that `parse_place` reads."""
+    return f"{place.value!r},{place.layer},{place.feature}"
+
+
+def read_number(text: str) -> float | None:
+    """A number, None for nothing; raises ValueError."""
+    if not text.strip():
         return None
     try:
-        value = float(number)
+        number = float(text)
     except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise ValueError(f"{quoted(number)} in {quoted(part)} is no number.")
-    return value
+        number = float("nan")
+    if not isfinite(number) or abs(number) > 3e38:
+        raise ValueError(f"{text!r} is no number: expected one like 0.5 or 1e-3.")
+    return number
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else repr(float(value))
-
-
-def _known(name: str, known: tuple[str, ...], where: str) -> str:
-    if name not in known:
-        raise ValueError(f"`{where}` knows {', '.join(known)}; not {quoted(name)}.")
-    return name
+def _column(name: str, columns: Mapping[str, Column]) -> Column:
+    if name not in columns:
+        raise ValueError(f"this run has no column {name!r}: choose one of the boxes.")
+    return columns[name]

@@ -1,8 +1,8 @@
 """Every question the dashboards ask of the database: one function, one SELECT, one DataFrame.
 
     whole_run        runs, provenance, funnel
-    explore          the features of a run by any number, page by page
     many_features    the cloud of all features, a box of it, those that stand out
+    explore          features by any filters, in any order
     one_feature      what one feature is, and what changed of it
     feature_examples what it fires on
     feature_writes   how strongly it fires, what it writes
@@ -36,6 +36,12 @@ from feature_atlas.dashboards.queries.attention_maps import (
     overlays,
 )
 from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget
+from feature_atlas.dashboards.queries.explore import (
+    explored_bins,
+    explored_layers,
+    explored_rows,
+    explored_sql,
+)
 from feature_atlas.dashboards.queries.feature_causes import (
     exact_effects,
     groups_of,
@@ -191,6 +197,10 @@ __all__ = [
     "example_sources",
     "example_words",
     "examples",
+    "explored_bins",
+    "explored_layers",
+    "explored_rows",
+    "explored_sql",
     "feature",
     "feature_bins",
     "feature_points",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy import Engine, Select, text
+from sqlalchemy import Engine, Executable, text
 from streamlit.logger import set_log_level
 
 from feature_atlas.models.session import database_url, make_reader_engine
@@ -31,15 +31,13 @@ def _engine(url: str) -> Engine:
 
 def select(sql: str, **values: Any) -> pd.DataFrame:
     """The rows of one SELECT."""
+    return select_statement(text(sql).bindparams(**values))
+
+
+def select_statement(statement: Executable) -> pd.DataFrame:
+    """The rows of a SELECT that was put together."""
     with _engine(database_url()).connect() as connection:
         # not pandas.read_sql: it hides which database error it was
-        rows = connection.execute(text(sql), values)
-        return pd.DataFrame(rows.all(), columns=list(rows.keys()))
-
-
-def rows_of(statement: Select[Any]) -> pd.DataFrame:
-    """The rows of one SELECT that was put together from columns and bound values."""
-    with _engine(database_url()).connect() as connection:
         rows = connection.execute(statement)
         return pd.DataFrame(rows.all(), columns=list(rows.keys()))
 

@@ -1,172 +1,262 @@
-"""The features of a run by any number: filtered, sorted and turned page by page in the database."""
+"""The features of a run that pass some filters, in some order: rows, layers, bins, and the SQL.
 
+Statements are made of the columns of `explore_columns` and of bound values. Features that have no
+value in the column that sorts are left out, so that its index gives the order.
+"""
+
+import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import (
-    Double,
+    DOUBLE_PRECISION,
+    REAL,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Integer,
     Select,
     Text,
+    and_,
     cast,
     column,
     func,
     literal,
+    or_,
     select,
     table,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.dialects import postgresql
 
-from feature_atlas.dashboards.queries.database import cached, rows_of
-from feature_atlas.models.features.feature_record import METRICS, FeatureRecord
+from feature_atlas.dashboards.queries.database import cached, select_statement
+from feature_atlas.dashboards.queries.explore_columns import LABEL, RECORD, Column
+from feature_atlas.models import FeatureRecord
 
-N_PAGE = 50
-"""Features of one page."""
+_RECORD = FeatureRecord.__table__.alias("f")
+_KINDS = {
+    **dict.fromkeys(("run_id", "layer", "feature"), Integer),
+    **dict.fromkeys(("label_is_informative", "is_candidate", "survives"), Boolean),
+    "q_value": DOUBLE_PRECISION,
+    "label": Text,
+    "skill": Text,
+}
+"""Of columns of views; all others are real."""
 
-MAX_COUNTED = 100_000
-"""Features counted exactly, and at most downloaded; more are said to be more."""
-
-_RECORD = FeatureRecord.__table__.columns
-SETS = tuple(c.name for c in _RECORD if c.name.startswith(("is_", "survives_")))
-"""Flags of the wide row."""
-HELP = {name: str(_RECORD[name].comment) for name in (*METRICS, *SETS)}
-"""What each column is, in the schema's own words."""
-
-_VIEW = table(
-    "feature_all_runs",
-    *(column(c.name, c.type) for c in _RECORD),
-    column("label", Text),
-    column("f1", Double),
-    schema="atlas",
-)
+ALWAYS = ("cosine", "visual_energy", "is_adapted", "survives_spatial", "survives_ocr")
+MAX_FOUND = 1000
+"""Features that words find at most."""
 
 
-class Between(NamedTuple):
-    """A metric and its ends, both within; None: open."""
+class Filter(NamedTuple):
+    """A column between two ends, both included; for a flag low is 1 (holds) or 0."""
 
-    metric: str
+    column: Column
     low: float | None
     high: float | None
 
 
 class View(NamedTuple):
-    """Which features, in which order."""
+    """What is asked: which features, in which order."""
 
-    between: tuple[Between, ...] = ()
-    sets: tuple[str, ...] = ()
-    """Flags that must be set."""
-    words: str = ""
-    """Part of the label, in any case."""
-    sort: str = "cosine"
-    descending: bool = False
+    run_id: int
+    filters: tuple[Filter, ...]
+    words: str
+    """As in the search; none: no words."""
+    sort: Column
+    descending: bool
 
 
 class Place(NamedTuple):
-    """The last feature of a page; the next page begins behind it."""
+    """The last row of a page: the next one begins behind it."""
 
-    value: float | None
-    """Of the metric that sorts; None: among the features that have none, which come last."""
+    value: float
     layer: int
     feature: int
 
 
 @cached
-def explored(run_id: int, view: View, after: Place | None) -> pd.DataFrame:
-    """At most `N_PAGE` features behind `after`: layer, feature, label, f1, all metrics and sets,
-    and sort_value, which is exact. Ties by layer and feature; features without a value last."""
-    measured = pd.DataFrame()
-    if after is None or after.value is not None:
-        measured = rows_of(_measured(run_id, view, after).limit(N_PAGE))
-        after = None
-    n_left = N_PAGE - len(measured)
-    if n_left == 0:
-        return measured
-    rest = rows_of(_unmeasured(run_id, view, after).limit(n_left))
-    # pandas warns when it has to guess the type of an empty table
-    return pd.concat([part for part in (measured, rest) if len(part)] or [rest], ignore_index=True)
+def explored_rows(view: View, after: Place | None, n_rows: int) -> pd.DataFrame:
+    """layer, feature, label, the columns of `ALWAYS`, and those that sort and filter."""
+    return select_statement(rows_statement(view, after, n_rows))
 
 
 @cached
-def n_explored(run_id: int, view: View) -> pd.DataFrame:
-    """n, how many features are left: exact to `MAX_COUNTED`, one more where there are more."""
-    some = select(_VIEW.c.layer).where(*_conditions(run_id, view)).limit(MAX_COUNTED + 1)
-    return rows_of(select(func.count().label("n")).select_from(some.subquery()))
-
-
-@cached
-def explored_layers(run_id: int, view: View) -> pd.DataFrame:
-    """layer, n_features: how many are left in each layer that has any."""
-    return rows_of(
-        select(_VIEW.c.layer, func.count().label("n_features"))
-        .where(*_conditions(run_id, view))
-        .group_by(_VIEW.c.layer)
-        .order_by(_VIEW.c.layer)
+def explored_layers(view: View) -> pd.DataFrame:
+    """layer, n_features: how many pass, of those that have a value in the column that sorts."""
+    layer = _RECORD.c.layer
+    return select_statement(
+        _matching(view, layer, func.count().label("n_features")).group_by(layer).order_by(layer)
     )
 
 
-def all_explored(run_id: int, view: View) -> pd.DataFrame:
-    """The first `MAX_COUNTED` features of the view, to be saved."""
-    return rows_of(whole_view(run_id, view))
+@cached
+def explored_bins(
+    view: View, x: Column, y: Column, is_log: tuple[bool, bool], n_bins: int
+) -> pd.DataFrame:
+    """x, y (middle of the bin), n_features; what has no place on a logarithm is left out."""
+    ends = _ends(view, x, y, is_log)
+    if ends is None:
+        return pd.DataFrame({"x": [], "y": [], "n_features": []})
+    places = []
+    for number, (low, high) in enumerate(ends):
+        value = _scaled((x, y)[number], is_log[number])
+        step = max(high - low, 1e-12) / n_bins
+        place = cast(func.floor((value - literal(low)) / literal(step)), Integer)
+        places.append(func.least(place, n_bins - 1).label("xy"[number]))
+    statement = _matching(view, *places, func.count().label("n_features"), also=(x, y))
+    bins = select_statement(_on_scale(statement, (x, y), is_log).group_by(*places))
+    for name, (low, high), log in zip("xy", ends, is_log, strict=True):
+        middle = low + (bins[name].astype(float) + 0.5) * max(high - low, 1e-12) / n_bins
+        bins[name] = middle.map(math.exp) if log else middle
+    return bins
 
 
-def view_as_sql(run_id: int, view: View) -> str:
-    """The same question with its values in it, for `feature-atlas query`."""
-    whole = whole_view(run_id, view)
-    dialect: Any = PGDialect(paramstyle="named")
-    return str(whole.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+def explored_sql(view: View, n_rows: int) -> str:
+    """The statement of the first rows, with its values: as `feature-atlas query` takes it."""
+    statement = rows_statement(view, None, n_rows)
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def whole_view(run_id: int, view: View) -> Select[Any]:
-    """All features of the view in its order, at most `MAX_COUNTED`."""
-    key = _VIEW.c[view.sort]
-    order = key.desc().nulls_last() if view.descending else key.asc().nulls_last()
-    shown = _shown().where(*_conditions(run_id, view))
-    return shown.order_by(order, _VIEW.c.layer, _VIEW.c.feature).limit(MAX_COUNTED)
-
-
-def _measured(run_id: int, view: View, after: Place | None) -> Select[Any]:
-    """Features with a value, by the index of the metric."""
-    key = _VIEW.c[view.sort]
-    wanted = _shown().add_columns(cast(key, Double).label("sort_value"))
-    wanted = wanted.where(*_conditions(run_id, view), key.is_not(None))
+def rows_statement(view: View, after: Place | None, n_rows: int) -> Select[Any]:
+    """One page, with labels: these are looked up for the page's rows alone."""
+    shown = [_value(_of_record(name)).label(name) for name in ALWAYS]
+    asked = {one.name: one for one in (view.sort, *(f.column for f in view.filters))}
+    shown += [
+        _value(one).label(name) for name, one in asked.items()
+        if name not in (*ALWAYS, "layer", "is_described")
+    ]  # fmt: skip
+    value = _value(view.sort)
+    statement = _matching(
+        view, _RECORD.c.layer, _RECORD.c.feature, *shown, value.label("sorted_by")
+    )
     if after is not None:
-        last = literal(after.value, Double)
-        beyond = key < last if view.descending else key > last
-        within = key <= last if view.descending else key >= last
-        wanted = wanted.where(within, beyond | _behind(after))
-    order = key.desc() if view.descending else key.asc()
-    return wanted.order_by(order, _VIEW.c.layer, _VIEW.c.feature)
+        statement = statement.where(_behind(value, after, view.descending))
+    page = (
+        statement.order_by(_order(value, view.descending), _RECORD.c.layer, _RECORD.c.feature)
+        .limit(n_rows)
+        .cte("page")
+    )
+    label = _view("feature_label", "run_id", "layer", "feature", "label").alias("said")
+    kept = [one for one in page.c if one.name != "sorted_by"]
+    return (
+        select(*kept[:2], label.c.label, *kept[2:], page.c.sorted_by)
+        .select_from(
+            page.outerjoin(
+                label,
+                and_(label.c.run_id == view.run_id, label.c.layer == page.c.layer,
+                     label.c.feature == page.c.feature),
+            )
+        )
+        .order_by(_order(page.c.sorted_by, view.descending), page.c.layer, page.c.feature)
+    )  # fmt: skip
 
 
-def _unmeasured(run_id: int, view: View, after: Place | None) -> Select[Any]:
-    """Features without a value, behind all others."""
-    key = _VIEW.c[view.sort]
-    wanted = _shown().add_columns(cast(key, Double).label("sort_value"))
-    wanted = wanted.where(*_conditions(run_id, view), key.is_(None))
-    if after is not None:
-        wanted = wanted.where(_behind(after))
-    return wanted.order_by(_VIEW.c.layer, _VIEW.c.feature)
+def _behind(value: ColumnElement[Any], after: Place, descending: bool) -> ColumnElement[bool]:
+    """Rows behind a place; the first part alone lets an index begin there."""
+    last = cast(literal(after.value), value.type)
+    keys = tuple_(_RECORD.c.layer, _RECORD.c.feature) > tuple_(
+        literal(after.layer), literal(after.feature)
+    )
+    beyond = value < last if descending else value > last
+    return and_(value <= last if descending else value >= last, or_(beyond, keys))
 
 
-def _behind(after: Place) -> ColumnElement[bool]:
-    return tuple_(_VIEW.c.layer, _VIEW.c.feature) > tuple_(after.layer, after.feature)
+def _order(value: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    return value.desc() if descending else value.asc()
 
 
-def _shown() -> Select[Any]:
-    names = ("layer", "feature", "label", "f1", *METRICS, *SETS)
-    return select(*(_VIEW.c[name] for name in names))
-
-
-def _conditions(run_id: int, view: View) -> list[ColumnElement[bool]]:
-    found = [_VIEW.c.run_id == run_id]
-    for metric, low, high in view.between:
-        # a real is compared as the double it is
-        if low is not None:
-            found.append(_VIEW.c[metric] >= literal(low, Double))
-        if high is not None:
-            found.append(_VIEW.c[metric] <= literal(high, Double))
-    found += [_VIEW.c[name].is_(True) for name in view.sets]
+def _matching(view: View, *shown: Any, also: tuple[Column, ...] = ()) -> Select[Any]:
+    """A SELECT of what passes, joined with the sources that it needs."""
+    start: FromClause = _RECORD
+    used = [view.sort, *(one.column for one in view.filters), *also]
+    for source in dict.fromkeys(one.source for one in used if one.source != RECORD):
+        other = _source(source)
+        same = [other.c[name] == _RECORD.c[name] for name in ("run_id", "layer", "feature")]
+        if source != LABEL:
+            same.append(other.c.skill == source)
+        start = start.join(other, and_(other.c.run_id == view.run_id, *same))
+    statement = select(*shown).where(_RECORD.c.run_id == view.run_id)
     if view.words:
-        found.append(_VIEW.c.label.icontains(view.words, autoescape=True))
+        found = func.atlas.search(view.words, view.run_id, MAX_FOUND).table_valued(
+            column("layer", Integer), column("feature", Integer), name="found"
+        )
+        start = start.join(
+            found,
+            and_(found.c.layer == _RECORD.c.layer, found.c.feature == _RECORD.c.feature),
+        )
+    statement = statement.select_from(start)
+    for one in view.filters:
+        statement = statement.where(*_passes(one))
+    if not view.sort.is_flag:
+        statement = statement.where(_value(view.sort).is_not(None))
+    return statement
+
+
+def _passes(one: Filter) -> list[ColumnElement[bool]]:
+    value = _value(one.column)
+    if one.column.name == "is_described":
+        return [value.is_not(None) if one.low else value.is_(None)]
+    if one.column.is_flag:
+        return [value.is_(bool(one.low))]
+    ends = []
+    if one.low is not None:
+        ends.append(value >= cast(literal(one.low), value.type))
+    if one.high is not None:
+        ends.append(value <= cast(literal(one.high), value.type))
+    return ends
+
+
+def _ends(
+    view: View, x: Column, y: Column, is_log: tuple[bool, bool]
+) -> list[tuple[float, float]] | None:
+    values = [_scaled(one, log) for one, log in zip((x, y), is_log, strict=True)]
+    ends = [end for value in values for end in (func.min(value), func.max(value))]
+    statement = _matching(view, *ends, also=(x, y))
+    found = select_statement(_on_scale(statement, (x, y), is_log)).iloc[0].tolist()
+    if any(end is None or pd.isna(end) for end in found):
+        return None
+    low_x, high_x, low_y, high_y = map(float, found)
+    return [(low_x, high_x), (low_y, high_y)]
+
+
+def _on_scale(
+    statement: Select[Any], axes: tuple[Column, Column], is_log: tuple[bool, bool]
+) -> Select[Any]:
+    for one, log in zip(axes, is_log, strict=True):
+        value = _value(one)
+        statement = statement.where(value > 0 if log else value.is_not(None))
+    return statement
+
+
+def _scaled(one: Column, log: bool) -> ColumnElement[Any]:
+    value = cast(_value(one), DOUBLE_PRECISION)
+    return func.ln(func.nullif(func.greatest(value, 0), 0)) if log else value
+
+
+def _of_record(name: str) -> Column:
+    return Column(name, RECORD, name, False, "")
+
+
+def _value(one: Column) -> ColumnElement[Any]:
+    found: ColumnElement[Any]
+    found = _RECORD.c[one.column] if one.source == RECORD else _source(one.source).c[one.column]
     return found
+
+
+@lru_cache
+def _source(name: str) -> FromClause:
+    if name == LABEL:
+        return _view("feature_all_runs", "run_id", "layer", "feature", "label", "f1",
+                     "label_is_informative", "ablation_delta").alias("l")  # fmt: skip
+    shift = _view("skill_shift", "run_id", "skill", "layer", "feature", "delta_p", "odds_ratio",
+                  "q_value", "question_delta_p", "question_odds_ratio", "is_candidate",
+                  "survives")  # fmt: skip
+    return shift.alias(f"skill_{name}")
+
+
+def _view(name: str, *columns: str) -> FromClause:
+    kinds: dict[str, Any] = _KINDS
+    return table(name, *(column(one, kinds.get(one, REAL)) for one in columns), schema="atlas")
