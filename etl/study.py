@@ -168,6 +168,10 @@ class Study:
         model = image_text_skeleton(vlm_folder(self.config.vlm)).model
         return BaseSaes(self.config.sae, model, self.config.device)
 
+    def forget_base(self) -> None:
+        """Let the base dictionaries leave main memory; who asks for one reads it again."""
+        self.__dict__.pop("base", None)
+
     @cached_property
     def mean_image(self) -> MeanImage:
         """Mean image features, from the stage of that name."""

@@ -103,6 +103,7 @@ def parts_of(study: Study) -> list[Part]:
 def gather(run: Path, part: Part) -> Gathered:
     """Run the questions of a part once for each group of layers."""
     study, part, gathered = open_study(run), Part(*part), Gathered({}, {})
+    study.forget_base()  # until causes are sought, nothing asks for one again
     for layers in layer_groups(study):
         of_group = _gather_group(study, part, layers)  # nothing of it stays on the device
         gathered.layers.update(of_group.layers)
