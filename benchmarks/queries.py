@@ -13,7 +13,16 @@ import numpy as np
 from sqlalchemy import Connection, text
 from synthetic import atlas, copy_run, load_run
 
-from feature_atlas.dashboards.queries import cosine_cuts, feature_bins, selected_by_layer
+from feature_atlas.dashboards.queries import (
+    cosine_cuts,
+    explored_bins,
+    explored_layers,
+    explored_rows,
+    feature_bins,
+    selected_by_layer,
+)
+from feature_atlas.dashboards.queries.explore import Filter, View
+from feature_atlas.dashboards.queries.explore_columns import columns_of
 
 SIZES, N_RUNS = (65_536, 1_048_576), 10
 METRICS = (
@@ -71,6 +80,37 @@ def _measure(connection: Connection, runs: list[int], n_features: int) -> None:
     _print("Fig. 2, 100 x 100 bins", lambda: _bins(chosen.choice(runs)), 20)
     _print("Thresholds, first opened", lambda: _cuts(chosen.choice(runs)), 20)
     _print("Thresholds, a slider moved", lambda: _moved(chosen.choice(runs), chosen.random()), 50)
+    _print("Explore, a page of three filters", lambda: _explored(_view(chosen, runs)), 50)
+    _print("Explore, their layers", lambda: _left(_view(chosen, runs)), 20)
+    _print("Explore, two metrics in bins", lambda: _against(_view(chosen, runs)), 10)
+
+
+def _view(chosen: random.Random, runs: list[int]) -> View:
+    """As a reader would narrow it: three numbers, one of them a skill's."""
+    columns = columns_of(("spatial",))
+    filters = (
+        Filter(columns["cosine"], None, chosen.uniform(0.2, 0.9)),
+        Filter(columns["visual_energy"], chosen.uniform(0, 5), None),
+        Filter(columns["spatial/odds_ratio"], chosen.uniform(0.5, 3), None),
+    )
+    # the first run alone has the skills' own table filled
+    return View(runs[0], filters, "", columns[chosen.choice(METRICS)], True)
+
+
+def _explored(view: View) -> None:
+    explored_rows.clear()
+    explored_rows(view, None, 50)
+
+
+def _left(view: View) -> None:
+    explored_layers.clear()
+    explored_layers(view)
+
+
+def _against(view: View) -> None:
+    columns = columns_of(())
+    explored_bins.clear()
+    explored_bins(view, columns["cosine"], columns["visual_energy"], (False, True), 60)
 
 
 def _bins(run: int) -> None:
