@@ -3,7 +3,8 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL
+from feature_atlas.dashboards.named_rows import ACCURACY, named_rows
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, SPATIAL
 
 EVALUATIONS = {
     "vsr_relation": "statements of its relation (VSR)",
@@ -56,14 +57,4 @@ def forest(effects: pd.DataFrame, controls: pd.DataFrame) -> go.Figure:
                     "%{customdata[1]:+.2f}]<br>%{customdata[2]:,} questions<extra></extra>"
                 ),
             )
-    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_yaxes(
-        tickvals=list(place.values()), ticktext=names, showgrid=False,
-        range=[-len(names) + 0.4, 0.6],
-    )  # fmt: skip
-    figure.update_layout(
-        xaxis_title="Δ accuracy, percentage points (below 0: hurts)",
-        legend={"x": 0, "xanchor": "left"},
-        height=140 + 44 * len(names),
-    )
-    return figure
+    return named_rows(figure, names, ACCURACY, 140 + 44 * len(names))

@@ -7,7 +7,8 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS
 from feature_atlas.dashboards.features.feature_table import feature_table
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, OCR, SPATIAL, draw, plain
+from feature_atlas.dashboards.named_rows import ACCURACY, named_rows
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, OCR, SPATIAL, draw, plain
 
 NUMBER, TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 N_IN_CHART = 20
@@ -116,13 +117,4 @@ def way_chart(removals: pd.DataFrame) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.1f} pp, %{customdata[1]:,} questions"
             f"<extra>{way}</extra>",
         )
-    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_yaxes(
-        tickvals=list(place.values()), ticktext=shown, showgrid=False,
-        range=[-len(shown) + 0.4, 0.6],
-    )  # fmt: skip
-    return figure.update_layout(
-        xaxis_title="Δ accuracy, percentage points (below 0: hurts)",
-        legend={"x": 0, "xanchor": "left"},
-        height=160 + 56 * len(shown),
-    )
+    return named_rows(figure, shown, ACCURACY, 160 + 56 * len(shown))

@@ -10,7 +10,8 @@ from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.heads.feature_heads import EVIDENCE
 from feature_atlas.dashboards.heads.feature_overlays import show_maps
 from feature_atlas.dashboards.heads.run_charts import COLOURS
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, draw
+from feature_atlas.dashboards.named_rows import ACCURACY, named_rows
+from feature_atlas.dashboards.palette import CAUSAL, FAINT, draw
 
 NUMBER, TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 N_IN_CHART = 20
@@ -120,16 +121,8 @@ def driven_chart(features: pd.DataFrame) -> go.Figure:
                 hovertemplate="<b>%{customdata[0]}</b><br>%{x:.3g}, %{customdata[1]}"
                 f"<extra>method {method}, {kind}</extra>",
             )  # fmt: skip
-    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_yaxes(
-        tickvals=list(place.values()), ticktext=shown, showgrid=False,
-        range=[-len(shown) + 0.4, 0.6],
-    )  # fmt: skip
-    return figure.update_layout(
-        xaxis_title="raw residual units (above 0: drives)",
-        legend={"x": 0, "xanchor": "left"},
-        height=120 + 30 * len(shown),
-    )
+    title = "raw residual units (above 0: drives)"
+    return named_rows(figure, shown, title, 120 + 30 * len(shown))
 
 
 def _show_where_it_looks(run_id: int, head_layer: int, head: int) -> None:
@@ -217,16 +210,7 @@ def knockout_chart(rows: pd.DataFrame) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.1f} pp without %{customdata[1]}"
             f"<br>%{{customdata[2]:,}} statements<extra>{kind}</extra>",
         )
-    figure.add_vline(0, line={"width": 1, "color": NEUTRAL})
-    figure.update_yaxes(
-        tickvals=list(place.values()), ticktext=shown, showgrid=False,
-        range=[-len(shown) + 0.4, 0.6],
-    )  # fmt: skip
-    return figure.update_layout(
-        xaxis_title="Δ accuracy, percentage points (below 0: hurts)",
-        legend={"x": 0, "xanchor": "left"},
-        height=120 + 34 * len(shown),
-    )
+    return named_rows(figure, shown, ACCURACY, 120 + 34 * len(shown))
 
 
 def _in_top(rows: pd.DataFrame) -> pd.Series:
