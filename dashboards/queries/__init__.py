@@ -35,7 +35,7 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
-from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget
+from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget_labels
 from feature_atlas.dashboards.queries.explore import (
     explored_bins,
     explored_layers,
@@ -158,13 +158,6 @@ from feature_atlas.dashboards.queries.whole_run import (
     measurements,
     runs,
 )
-
-
-def forget_labels() -> None:
-    """A label was reviewed: ask anew whatever shows labels."""
-    forget(feature, reviews, same_feature, near_features)
-    forget(marked_features, features_between, features_found)
-
 
 __all__ = [
     "MAX_ROWS",

@@ -1,7 +1,7 @@
 """The connection that all queries share, and how long an answer is kept."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
@@ -42,14 +42,18 @@ def select_statement(statement: Executable) -> pd.DataFrame:
         return pd.DataFrame(rows.all(), columns=list(rows.keys()))
 
 
+_CACHED: list[Any] = []
+
+
 def cached(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-    """The query, asked again only after `TTL`."""
-    return st.cache_data(query, ttl=TTL, show_spinner=False)
+    """The query, asked again only after `TTL`, or when a label was written."""
+    _CACHED.append(st.cache_data(query, ttl=TTL, show_spinner=False))
+    return cast(Callable[..., pd.DataFrame], _CACHED[-1])
 
 
-def forget(*asked: Any) -> None:
-    """Ask these queries anew: something that they read was written."""
-    for query in asked:
+def forget_labels() -> None:
+    """A label was reviewed: ask anew all that may show labels, which is what is `cached`."""
+    for query in _CACHED:
         query.clear()
 
 
