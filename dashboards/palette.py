@@ -3,6 +3,7 @@
 from html import escape
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -98,3 +99,8 @@ def draw(figure: go.Figure, key: str, **options: Any) -> Any:
         "toImageButtonOptions": {"filename": key, "scale": 2},
     }
     return st.plotly_chart(figure, key=key, theme=None, config=config, **options)
+
+
+def crowd_opacity(n_features: pd.Series) -> pd.Series:
+    """Of bins by how many are in each: a lone feature is still seen, a crowd is solid."""
+    return 0.25 + 0.75 * (n_features.pow(0.25) / n_features.max() ** 0.25 if len(n_features) else 0)

@@ -104,7 +104,7 @@ def show_rows(view: View) -> None:
         )  # fmt: skip
     with st.expander("The same in SQL", icon=":material/code:"):
         st.code(queries.explored_sql(view, N_SAVED), language="sql")
-        st.caption("`feature-atlas query` runs it; other rows than these it cannot change.")
+        st.caption(f"`feature-atlas query` runs it, of all rows at most {N_SAVED:,}.")
 
 
 def _go(place: Place | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, OCR, SPATIAL
+from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, OCR, SPATIAL, crowd_opacity
 
 N_BINS = 100
 """Bins per axis of a cloud that is too large to send point by point."""
@@ -123,7 +123,7 @@ def _cloud(name: str, rows: pd.DataFrame, colour: str, floor: float) -> go.Scatt
             "color": colour,
             "symbol": "square" if is_binned else "circle",
             "size": 5 if is_binned else 4,
-            "opacity": _by_count(rows.n_features) if is_binned else 0.75,
+            "opacity": crowd_opacity(rows.n_features) if is_binned else 0.75,
         },
         hovertemplate=(
             "%{customdata[0]:,} features around<br>" + hover + "<extra></extra>"
@@ -146,8 +146,3 @@ def _marks(name: str, rows: pd.DataFrame, marker: dict[str, Any], floor: float) 
             "<br>spatial odds ratio %{customdata[2]:.2f}<extra></extra>"
         ),
     )
-
-
-def _by_count(n_features: pd.Series) -> pd.Series:
-    """Opacity: a lone feature is still seen, a crowd is solid."""
-    return 0.25 + 0.75 * (n_features.pow(0.25) / n_features.max() ** 0.25 if len(n_features) else 0)

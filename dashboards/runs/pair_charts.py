@@ -6,7 +6,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, FAINT, SPATIAL, plain
+from feature_atlas.dashboards.palette import (
+    ADAPTED,
+    ALL,
+    CAUSAL,
+    FAINT,
+    SPATIAL,
+    crowd_opacity,
+    plain,
+)
 from feature_atlas.dashboards.queries.two_runs import FLOORS
 
 BEFORE, AFTER = ALL, SPATIAL
@@ -85,7 +93,7 @@ def old_against_new(cloud: pd.DataFrame, metric: str) -> go.Figure:
                 "color": colour,
                 "symbol": "square" if is_binned else "circle",
                 "size": 5,
-                "opacity": _by_count(rows.n_features) if is_binned else 0.8,
+                "opacity": crowd_opacity(rows.n_features) if is_binned else 0.8,
             },
             hovertemplate=(
                 "%{customdata[0]:,} features around"
@@ -177,8 +185,3 @@ def _slack(low: float, high: float, metric: str) -> tuple[float, float]:
     slack = 1e-6 * max(abs(low), abs(high), 1e-6)
     at_floor = metric in FLOORS and low <= FLOORS[metric] * (1 + 1e-6)
     return (0.0 if at_floor else low - slack), high + slack
-
-
-def _by_count(n_features: pd.Series) -> pd.Series:
-    """Opacity: a lone feature is still seen, a crowd is solid."""
-    return 0.25 + 0.75 * (n_features.pow(0.25) / n_features.max() ** 0.25 if len(n_features) else 0)
