@@ -5,6 +5,7 @@ value in the column that sorts are left out, so that its index gives the order.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import pandas as pd
 from sqlalchemy import (
     DOUBLE_PRECISION,
     REAL,
+    BigInteger,
     Boolean,
     ColumnElement,
     FromClause,
@@ -156,7 +158,7 @@ def rows_statement(view: View, after: Place | None, n_rows: int) -> Select[Any]:
 
 def _behind(value: ColumnElement[Any], after: Place, descending: bool) -> ColumnElement[bool]:
     """Rows behind a place; the first part alone lets an index begin there."""
-    last = cast(literal(after.value), value.type)
+    last = _end(after.value, value, round)
     keys = tuple_(_RECORD.c.layer, _RECORD.c.feature) > tuple_(
         literal(after.layer), literal(after.feature)
     )
@@ -203,10 +205,19 @@ def _passes(one: Filter) -> list[ColumnElement[bool]]:
         return [value.is_(bool(one.low))]
     ends = []
     if one.low is not None:
-        ends.append(value >= cast(literal(one.low), value.type))
+        ends.append(value >= _end(one.low, value, math.ceil))
     if one.high is not None:
-        ends.append(value <= cast(literal(one.high), value.type))
+        ends.append(value <= _end(one.high, value, math.floor))
     return ends
+
+
+def _end(
+    number: float, value: ColumnElement[Any], whole: Callable[[float], int]
+) -> ColumnElement[Any]:
+    """The number in the column's own precision; a whole one where the column counts."""
+    if not isinstance(value.type, Integer):
+        return cast(literal(number), value.type)
+    return cast(literal(max(-(2**62), min(whole(number), 2**62))), BigInteger)
 
 
 def _ends(

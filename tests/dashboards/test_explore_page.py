@@ -90,6 +90,19 @@ def test_pages_give_each_feature_that_passes_once_and_in_order(
     assert [one.column for one in again] == [one.column for one in view.filters]
 
 
+@pytest.mark.parametrize(
+    "ends", [(0.5, None), (None, 0.5), (0.2, 0.8), (1e30, None), (-1e30, 1e30)]
+)
+def test_ends_between_whole_numbers_and_beyond_all_are_taken_as_they_are(
+    run_id, columns, features, ends
+) -> None:
+    view = View(run_id, (Filter(columns["layer"], *ends),), "", columns["n_firings"], True)
+
+    found = queries.explored_rows(view, Place(1e30, 0, 0), 1000)
+
+    assert len(found) == len(passing(features, view))
+
+
 def test_bins_hold_every_feature_once(run_id, columns, features) -> None:
     view = View(run_id, (), "", columns["cosine"], False)
     x, y = columns["cosine"], columns["visual_energy"]
