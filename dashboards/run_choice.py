@@ -66,7 +66,13 @@ def _advice(error: Exception) -> str:
 
 
 def _show_choice(where: DeltaGenerator, runs: pd.DataFrame, run_id: int) -> None:
-    st.query_params["run"] = str(run_id)
+    address = {name: st.query_params.get_all(name) for name in st.query_params}
+    address["run"] = [str(run_id)]
+    # a link to the same page leaves the browser's address as it was, until one is written; but
+    # writing sends all of it, and would undo what the reader chose while this page was drawn
+    if st.session_state.get("address") != address:
+        st.session_state["address"] = address
+        st.query_params["run"] = str(run_id)
     st.session_state["run"] = run_id
     # the address is the only memory: the widget is set from it and writes to it
     st.session_state["run_widget"] = run_id
