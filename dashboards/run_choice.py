@@ -32,11 +32,14 @@ def choose_run(where: DeltaGenerator) -> pd.Series:
     runs = published_runs()
     last = st.session_state.get("run")
     asked = st.query_params.get("run", str(last if last in runs.index else runs.index[0]))
+    if asked == "stable" and runs.is_stable.any():
+        asked = str(runs.index[runs.is_stable][0])  # the page's own links then name it for good
     if not asked.isdecimal() or int(asked) not in runs.index:
         st.error(
             f"The address asks for run {quoted(asked)}; this atlas has "
             f"{', '.join(f'{run} ({slug})' for run, slug in runs.slug.items())}. "
-            "Take one of them as `?run=`, or none for the newest."
+            "Take one of them as `?run=`, or none for the newest; `?run=stable` is the run that "
+            "`feature-atlas runs promote --stable RUN` names."
         )
         st.stop()
     _show_choice(where, runs, int(asked))
@@ -46,7 +49,8 @@ def choose_run(where: DeltaGenerator) -> pd.Series:
 def run_in_words(run: pd.Series) -> str:
     """Its name, and when it was published."""
     superseded = "" if run.state == "published" else " · superseded"
-    return f"{run.slug} · {run.published_at:%d %b %Y %H:%M}{superseded}"
+    stable = " · stable" if run.is_stable else ""
+    return f"{run.slug} · {run.published_at:%d %b %Y %H:%M}{superseded}{stable}"
 
 
 def quoted(asked: str) -> str:

@@ -9,12 +9,13 @@ from feature_atlas.dashboards.queries.database import cached, select
 def runs() -> pd.DataFrame:
     """run_id, slug, state, published_at, n_layers, d_sae, config, code_version, dirty, vlm,
     vlm_revision, architecture, vlm_layers, n_heads, base_name, sae_set, release, gate, k,
-    hook_site, layers; the newest published first."""
+    hook_site, layers, is_stable; the newest published first."""
     return select("""
         SELECT r.id AS run_id, r.slug, r.state, r.published_at, r.n_layers, r.d_sae, r.config,
                r.code_version, r.dirty, v.name AS vlm, v.revision AS vlm_revision, v.architecture,
                v.n_layers AS vlm_layers, v.n_heads, v.base_name,
-               s.name AS sae_set, s.release, s.gate, s.k, s.hook_site, s.layers
+               s.name AS sae_set, s.release, s.gate, s.k, s.hook_site, s.layers,
+               coalesce(r.id = (SELECT id FROM atlas.stable_run), false) AS is_stable
         FROM atlas.run r
         JOIN atlas.vlm v ON v.id = r.vlm_id
         JOIN atlas.sae_set s ON s.id = r.sae_set_id

@@ -18,6 +18,7 @@ LEDGER = {
     "slug": TEXT("name"),
     "state": TEXT("state", help="building → published ↔ superseded, or failed."),
     "is_current": CHECK("current", help="What readers see who name no run."),
+    "is_stable": CHECK("stable", help="What readers are promised to find; it cannot be dropped."),
     "parent": TEXT("supersedes"),
     "vlm": TEXT("model"),
     "n_features": NUMBER("features", format="localized"),

@@ -10,10 +10,12 @@ import typer
 from feature_atlas.etl.terminal import Format, console, plain_errors
 
 runs = typer.Typer(
-    help="The versions of the atlas: list, show, compare, add to, promote, drop.",
+    help="The versions of the atlas: list, show, compare, add to, promote, release, drop.",
     invoke_without_command=True,
 )
-Named = Annotated[str, typer.Argument(help="slug, the start of one, or id", metavar="RUN")]
+Named = Annotated[
+    str, typer.Argument(help="slug, the start of one, id, or `stable`", metavar="RUN")
+]
 
 
 @runs.callback()
@@ -69,9 +71,17 @@ def add(
 
 
 @runs.command()
-def promote(run: Named) -> None:
-    """Make a superseded run the published one of its lineage again."""
+def promote(
+    run: Named,
+    stable: Annotated[
+        bool, typer.Option("--stable", help="promise it to readers instead: it will stay")
+    ] = False,
+) -> None:
+    """Make a superseded run the published one of its lineage again, or any the stable one."""
     with plain_errors():
+        if stable:
+            _promise(run)
+            return
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.promote import promote_run
 
@@ -80,6 +90,16 @@ def promote(run: Named) -> None:
         if report.superseded is not None:
             console.print(f"{report.superseded}: superseded")
         console.print(f"readers who name no run see {report.readers_see}")
+
+
+@runs.command()
+def release(run: Named) -> None:
+    """Take back the promise that RUN stays; no run is stable then."""
+    with plain_errors():
+        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.promote import release_run
+
+        console.print(f"{release_run(open_atlas(), run).slug}: released, no run is stable")
 
 
 @runs.command()
@@ -126,3 +146,13 @@ def drop(
         if report.stepped_up is not None:
             console.print(f"{report.stepped_up}: published again in its place")
         console.print(f"readers who name no run see {report.readers_see or 'nothing'}")
+
+
+def _promise(run: str) -> None:
+    from feature_atlas.etl.warehouse.migrate import open_atlas
+    from feature_atlas.etl.warehouse.promote import promise_run
+
+    report = promise_run(open_atlas(), run)
+    console.print(f"{report.slug}: {report.status}")
+    if report.instead_of is not None:
+        console.print(f"{report.instead_of}: released")

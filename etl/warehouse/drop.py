@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 
 from feature_atlas.etl.warehouse.loader_lock import holder, lock_key
-from feature_atlas.etl.warehouse.promote import lock_publication, seen_run
+from feature_atlas.etl.warehouse.promote import lock_publication, seen_run, stable_run
 from feature_atlas.etl.warehouse.runs import count_rows, resolve_run
 from feature_atlas.etl.warehouse.staging import Connection as Driver
 from feature_atlas.etl.warehouse.staging import drop_staging
@@ -65,11 +65,13 @@ def drop_run(engine: Engine, named: str, *, confirmed: bool = False) -> DropRepo
     with engine.begin() as connection:
         run = resolve_run(connection, named)
         _only_user(connection, run.config_hash, run.slug)
+        _require_released(connection, run.slug)
         if not confirmed:
             _ask(connection, run.id)
         rows = count_rows(connection, run.id)
         delete_rows(connection, run.id)
         lock_publication(connection)
+        _require_released(connection, run.slug)  # it may have been promised meanwhile
         if not confirmed:
             _ask(connection, run.id)  # it may have been published meanwhile
         stepped_up = connection.scalar(text(STEP_UP), {"run": run.id})
@@ -123,6 +125,16 @@ def _only_user(connection: Connection, config_hash: str, slug: str) -> None:
         raise RuntimeError(
             f"{slug} was not dropped: another process is loading it, adding to it or dropping it "
             f"at this moment: {who or 'it ended just now'}. Run the same command when it has ended."
+        )
+
+
+def _require_released(connection: Connection, slug: str) -> None:
+    """Readers rely on the stable run: no confirmation is enough."""
+    if stable_run(connection) == slug:
+        raise ValueError(
+            f"{slug} was not dropped: it is the stable run, which readers are promised to find. "
+            "Name another with `feature-atlas runs promote --stable RUN`, or take the promise "
+            f"back with `feature-atlas runs release {slug}`."
         )
 
 

@@ -18,6 +18,8 @@ class RunName(NamedTuple):
     """building, published, superseded or failed."""
     config_hash: str
     """What makes it this run and no other."""
+    is_stable: bool = False
+    """Whether it is the run that readers are promised to find."""
 
 
 class RunDescription(NamedTuple):
@@ -44,11 +46,13 @@ class RunDescription(NamedTuple):
 
 
 def resolve_run(connection: Connection, named: str) -> RunName:
-    """The run of this slug, id or unambiguous start of a slug; an error lists what there is."""
+    """The run of this slug, id or unambiguous start of a slug, or the stable one by that word; an
+    error lists what there is."""
     rows = [RunName(*row) for row in connection.execute(text(NAMES))]
     for fits in (
         [run for run in rows if run.slug == named],
         [run for run in rows if str(run.id) == named],
+        [run for run in rows if run.is_stable and named == "stable"],
         [run for run in rows if named and run.slug.startswith(named)],
     ):
         if len(fits) == 1:
@@ -131,10 +135,15 @@ SELECT piece, max(difference) AS difference, max(bound) AS bound, max(n_prompts)
 FROM atlas.forward_check WHERE run_id = :run GROUP BY piece ORDER BY piece
 """
 
-NAMES = "SELECT id, slug, state, config_hash FROM atlas.run ORDER BY id DESC"
+NAMES = """
+SELECT id, slug, state, config_hash,
+       coalesce(id = (SELECT run_id FROM atlas.stable_promise), false) AS is_stable
+FROM atlas.run ORDER BY id DESC
+"""
 
 RUNS = """
-SELECT slug, run_id AS id, state, parent_id AS parent, sae_set AS "SAEs", n_features AS features,
+SELECT slug, run_id AS id, state || CASE WHEN is_stable THEN ', stable' ELSE '' END AS state,
+       parent_id AS parent, sae_set AS "SAEs", n_features AS features,
        to_char(created_at, 'YYYY-MM-DD HH24:MI') AS created,
        to_char(published_at, 'YYYY-MM-DD HH24:MI') AS published,
        left(code_version, 12) || CASE WHEN dirty THEN ' dirty' ELSE '' END AS code,

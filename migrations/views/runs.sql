@@ -5,6 +5,7 @@ SELECT
     run.slug,
     run.state,
     coalesce(run.id = (SELECT id FROM atlas.current_run), false) AS is_current,
+    coalesce(run.id = (SELECT id FROM atlas.stable_run), false) AS is_stable,
     run.parent_id,
     parent.slug AS parent,
     vlm.name AS vlm,
@@ -39,6 +40,8 @@ COMMENT ON VIEW atlas.runs IS 'the ledger: every run with its state, its parent 
 COMMENT ON COLUMN atlas.runs.run_id IS 'the run; run_id of every fact';
 COMMENT ON COLUMN atlas.runs.is_current IS
     'whether it is the newest published run, which feature, adapted, spatial and ocr show';
+COMMENT ON COLUMN atlas.runs.is_stable IS
+    'whether it is the run that readers are promised to find (stable_run)';
 COMMENT ON COLUMN atlas.runs.parent IS 'slug of that run';
 COMMENT ON COLUMN atlas.runs.vlm IS 'the vision-language model: repository or path';
 COMMENT ON COLUMN atlas.runs.base_model IS 'the language model before it saw images';

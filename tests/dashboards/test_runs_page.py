@@ -7,12 +7,14 @@ from threading import Thread
 
 import httpx
 import pytest
+import streamlit as st
 from run_folder import WARNINGS, read_rows
 from sqlalchemy import text
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.queries.run_health import COPIED, FACTS
 from feature_atlas.dashboards.runs.flows_now import flows_now
+from feature_atlas.etl.warehouse.promote import promise_run, release_run
 from feature_atlas.models.features.feature_record import FeatureRecord
 from feature_atlas.models.session import make_engine
 
@@ -63,6 +65,35 @@ def test_the_ledger_has_every_run_with_what_its_partitions_weigh(series_atlas) -
     sizes = queries.partition_sizes(2).set_index("table").bytes
     assert sizes["selection"] == selection
     assert sizes.sum() == runs.disk[2]
+
+
+@pytest.fixture
+def stable(series_atlas: str) -> Iterator[str]:
+    """The slug of the second run, which is stable for a while."""
+    engine = make_engine(series_atlas)
+    slug = promise_run(engine, "2").slug
+    st.cache_data.clear()
+    yield slug
+    release_run(engine, "stable")
+    engine.dispose()
+
+
+def test_the_stable_run_can_be_named_in_the_address(stable: str, open_page) -> None:
+    app = open_page(PAGE, run="stable")
+
+    assert not app.exception
+    assert app.query_params["run"] == "2"
+    (chosen,) = [choice for choice in app.selectbox if choice.label == "Run"]
+    assert (chosen.value, [o for o in chosen.options if "stable" in o]) == (
+        2,
+        [o for o in chosen.options if o.startswith(stable)],
+    )
+
+
+def test_where_no_run_is_stable_the_address_says_how_to_name_one(series_atlas, open_page) -> None:
+    app = open_page(PAGE, run="stable")
+
+    assert "feature-atlas runs promote --stable RUN" in app.error[0].value
 
 
 def test_warnings_of_every_kind_stand_in_one_place(series_atlas, series_folders) -> None:

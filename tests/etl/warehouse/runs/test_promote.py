@@ -9,7 +9,8 @@ import pytest
 from run_versions import contents, ingest_until_failure, run_id, scalar, states
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.warehouse.promote import promote_run
+from feature_atlas.etl.warehouse.drop import drop_run
+from feature_atlas.etl.warehouse.promote import promise_run, promote_run, release_run
 
 
 def test_a_promoted_run_takes_the_place_of_the_published_one(atlas: Engine, folders: list[Path]):
@@ -44,6 +45,29 @@ def test_a_run_without_facts_is_not_promoted(state: str, engine: Engine, run_fol
 
     with pytest.raises(ValueError, match=f"is {state}, so it has no facts"):
         promote_run(engine, run_folder.name)
+
+
+def test_one_run_is_stable_and_stays_until_another_is_or_it_is_released(
+    atlas: Engine, folders: list[Path]
+):
+    oldest, middle, newest = (folder.name for folder in folders[:3])
+    before = states(atlas)
+
+    assert promise_run(atlas, oldest) == (oldest, "stable", None)
+    assert promise_run(atlas, "stable") == (oldest, "already stable", None)
+    assert scalar(atlas, "SELECT slug FROM atlas.stable_run") == oldest
+    assert scalar(atlas, "SELECT slug FROM atlas.current_run") == newest
+    with pytest.raises(ValueError, match=rf"stable run.*runs release {oldest}"):
+        drop_run(atlas, oldest, confirmed=True)
+
+    assert promise_run(atlas, middle) == (middle, "stable", oldest)
+    assert scalar(atlas, "SELECT string_agg(slug, ' ') FROM atlas.runs WHERE is_stable") == middle
+    with pytest.raises(ValueError, match=f"{oldest} is not the stable run; that is {middle}"):
+        release_run(atlas, oldest)
+    assert release_run(atlas, "stable") == (middle, "released", None)
+    assert scalar(atlas, "SELECT count(*) FROM atlas.stable_run") == 0
+    assert states(atlas) == before
+    drop_run(atlas, oldest)
 
 
 def test_readers_see_one_run_or_the_other_while_runs_are_promoted(

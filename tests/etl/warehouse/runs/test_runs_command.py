@@ -41,6 +41,13 @@ def test_the_commands_say_what_they_did(command, folders: list[Path]):
     code, promoted = command("promote", oldest)
     assert (code, f"{newest}: superseded" in promoted) == (0, True)
 
+    code, promised = command("promote", "--stable", middle)
+    assert (code, f"{middle}: stable" in promised) == (0, True)
+    code, refused = command("drop", middle, "--yes")
+    assert (code, "runs promote --stable RUN" in refused) == (1, True)
+    code, released = command("release", "stable")
+    assert (code, f"{middle}: released" in released) == (0, True)
+
     code, refused = command("drop", oldest)
     assert (code, "--yes" in refused) == (1, True)
     code, dropped = command("drop", oldest, "--yes")
