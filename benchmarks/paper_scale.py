@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from stage_cost import GIGA, Cost, copy_speed, measured
-from true_widths import Scale, paper_config, write_paper
+from true_widths import Scale, Widths, paper_config, write_paper
 
 from feature_atlas.etl.config.causes import (
     AblationConfig,
@@ -91,7 +91,9 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace) -> list[Cost]:
     """Every stage in a world of its own, which goes when done."""
-    scale = Scale(asked.layers, asked.pictures, asked.vsr, asked.pixels, asked.device)
+    scale = Scale(
+        asked.layers, asked.pictures, asked.vsr, asked.pixels, asked.device, Widths(asked.width)
+    )
     with tempfile.TemporaryDirectory(dir=asked.scratch) as place:
         folder = Path(place)
         began = time.perf_counter()
@@ -263,6 +265,7 @@ def _device(device: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--width", type=int, default=4096, help="of the residuals: 4096 in the paper")
     parser.add_argument("--pictures", type=int, default=6, help="train and validation, each")
     parser.add_argument("--vsr", type=int, default=30, help="VSR pictures")
     parser.add_argument(

@@ -25,7 +25,7 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
-from true_widths import COCO_SIZE, D_MODEL, PATCH
+from true_widths import COCO_SIZE, PATCH, Widths
 
 from feature_atlas.etl.inputs.checkpoints import Vlm
 from feature_atlas.etl.inputs.feature_store import FeatureStore
@@ -119,7 +119,7 @@ def _tower() -> LlavaForConditionalGeneration:
         patch_size=PATCH,
     )
     text = LlamaConfig(
-        hidden_size=D_MODEL,
+        hidden_size=Widths().d_model,
         intermediate_size=64,
         num_hidden_layers=1,
         num_key_value_heads=1,

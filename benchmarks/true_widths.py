@@ -1,4 +1,6 @@
-"""A world of the paper's true widths with random weights: LLaVA-MORE 8B, its base, Llama Scope.
+"""A world of the paper's true widths, or narrower, with random weights.
+
+It is made like LLaVA-MORE 8B, its base and Llama Scope:
 
     folder/vlm            CLIP-L/14-336, projector, Llama 3.1 8B's text model of a few layers
     folder/base           the same text model from before it saw pictures
@@ -39,10 +41,40 @@ from feature_atlas.toy.world import write_world
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # what tests share
 from llama_scope_of import release_settings
 
-D_MODEL, D_SAE, K = 4096, 32_768, 50
-N_HEADS, N_KEY_VALUE_HEADS, MLP_WIDTH, VOCABULARY = 32, 8, 14_336, 128_257
+K = 50
 PATCH = 14
 COCO_SIZE = (640, 480)
+
+
+class Widths(NamedTuple):
+    """The paper's model at a part of its width: 4096 is all of it; heads stay 128 wide."""
+
+    d_model: int = 4096
+
+    @property
+    def d_sae(self) -> int:
+        """Features of a dictionary."""
+        return 8 * self.d_model
+
+    @property
+    def n_heads(self) -> int:
+        """Of a layer; four share a key and value."""
+        return self.d_model // 128
+
+    @property
+    def mlp(self) -> int:
+        """Hidden units of a layer's MLP."""
+        return 7 * self.d_model // 2
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding."""
+        return 1 + 128_256 * self.d_model // 4096
+
+    @property
+    def d_vision(self) -> int:
+        """Width of the vision tower, whose heads are 64 wide."""
+        return self.d_model // 4
 
 
 class Scale(NamedTuple):
@@ -57,6 +89,7 @@ class Scale(NamedTuple):
     image_pixels: int
     """336 gives the paper's 576 image tokens."""
     device: str
+    widths: Widths = Widths()
 
 
 def write_paper(folder: Path, scale: Scale) -> None:
@@ -113,8 +146,8 @@ def _write_models(folder: Path, scale: Scale) -> None:
         base = LlamaForCausalLM(text)
     base.save_pretrained(folder / "base")
     build_tokenizer().save_pretrained(folder / "base")
-    for layer, norm in enumerate(_mean_norms(base, folder / "text.jsonl")):
-        _write_dictionary(folder / "scope" / f"L{layer}", layer, norm, device)
+    for layer, residuals in enumerate(_residuals(base, folder / "text.jsonl")):
+        _write_dictionary(folder / "scope" / f"L{layer}", layer, residuals, scale)
 
 
 @contextmanager
@@ -130,14 +163,14 @@ def _on(device: str, seed: int) -> Iterator[None]:
 
 
 def _language_config(scale: Scale) -> LlamaConfig:
-    numbers = vocabulary()
+    numbers, widths = vocabulary(), scale.widths
     return LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=D_MODEL,
-        intermediate_size=MLP_WIDTH,
+        vocab_size=widths.vocabulary,
+        hidden_size=widths.d_model,
+        intermediate_size=widths.mlp,
         num_hidden_layers=scale.n_layers,
-        num_attention_heads=N_HEADS,
-        num_key_value_heads=N_KEY_VALUE_HEADS,
+        num_attention_heads=widths.n_heads,
+        num_key_value_heads=max(widths.n_heads // 4, 1),
         max_position_embeddings=4096,
         bos_token_id=numbers["<bos>"],
         eos_token_id=numbers["<eos>"],
@@ -146,11 +179,12 @@ def _language_config(scale: Scale) -> LlamaConfig:
 
 
 def _vlm_config(text: LlamaConfig, scale: Scale) -> LlavaConfig:
+    widths = scale.widths
     vision = CLIPVisionConfig(
-        hidden_size=1024,
-        intermediate_size=4096,
+        hidden_size=widths.d_vision,
+        intermediate_size=4 * widths.d_vision,
         num_hidden_layers=24,
-        num_attention_heads=16,
+        num_attention_heads=widths.d_vision // 64,
         image_size=scale.image_pixels,
         patch_size=PATCH,
     )
@@ -180,30 +214,34 @@ def _processor(scale: Scale) -> LlavaProcessor:
 
 
 @torch.no_grad()
-def _mean_norms(base: LlamaForCausalLM, texts: Path) -> list[float]:
-    """Of each layer's residuals on some text, BOS left out: what a release states."""
+def _residuals(base: LlamaForCausalLM, texts: Path) -> list[torch.Tensor]:
+    """Of each layer on the text, tokens x d_model, BOS left out, before the final norm."""
     tokenizer = build_tokenizer()
-    said = [json.loads(line)["text"] for line in texts.read_text().splitlines()[:8]]
-    norms = []
-    for text in said:
-        ids = tokenizer(text, return_tensors="pt").input_ids.to(base.device)
-        hidden = base.model(ids, output_hidden_states=True).hidden_states[1:]
-        norms.append(torch.stack([h[0, 1:].float().norm(dim=-1).mean() for h in hidden]))
-    return torch.stack(norms).mean(0).tolist()
+    layers = base.model.layers
+    seen: list[list[torch.Tensor]] = [[] for _ in layers]
+    for kept, layer in zip(seen, layers, strict=True):
+        layer.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out[0, 1:].float()))
+    for line in texts.read_text().splitlines():
+        ids = tokenizer(json.loads(line)["text"], return_tensors="pt").input_ids
+        base.model(ids.to(base.device))
+    return [torch.cat(kept) for kept in seen]
 
 
-def _write_dictionary(folder: Path, layer: int, norm: float, device: str) -> None:
-    """Random unit rows and a tied encoder."""
+def _write_dictionary(folder: Path, layer: int, residuals: torch.Tensor, scale: Scale) -> None:
+    """Random unit rows, an encoder along them, and the mean residual as their origin."""
+    device, d_model, d_sae = scale.device, scale.widths.d_model, scale.widths.d_sae
+    norm = residuals.norm(dim=-1).mean().item()  # what a release states
+    mean = residuals.mean(0).cpu() * d_model**0.5 / norm
     (folder / "checkpoints").mkdir(parents=True)
     random = torch.Generator(device).manual_seed(layer)
-    rows = torch.randn(D_SAE, D_MODEL, generator=random, device=device)
+    rows = torch.randn(d_sae, d_model, generator=random, device=device)
     rows = (rows / rows.norm(dim=1, keepdim=True)).to(torch.bfloat16).cpu()
     weights = {
-        "encoder.weight": rows,
-        "encoder.bias": torch.zeros(D_SAE, dtype=torch.bfloat16),
+        "encoder.weight": rows / 2,  # longer ones overshoot where the width is small
+        "encoder.bias": -(rows.float() @ mean / 2).to(torch.bfloat16),
         "decoder.weight": rows.T.contiguous(),
-        "decoder.bias": torch.zeros(D_MODEL, dtype=torch.bfloat16),
+        "decoder.bias": mean.to(torch.bfloat16),
     }
     save_file(weights, folder / "checkpoints" / "final.safetensors")
-    settings = release_settings(layer, D_SAE, D_MODEL, k=K, norm=round(norm, 6))
+    settings = release_settings(layer, d_sae, d_model, k=K, norm=round(norm, 6))
     (folder / "hyperparams.json").write_text(json.dumps(settings))
