@@ -1,12 +1,12 @@
 """Other ways to take a feature away, the groups it was removed with, and more of it (5.3)."""
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.ablation.groups import dose_curves
 from feature_atlas.dashboards.ablation.steering import steering_curves
-from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, draw
+from feature_atlas.dashboards.palette import NEUTRAL, draw
 from feature_atlas.dashboards.table_under import table_under
 
 NUMBER = st.column_config.NumberColumn
@@ -68,8 +68,13 @@ def show_groups(run_id: int, layer: int, feature: int) -> None:
     for column, ((kind, name), rows) in zip(st.columns(max(2, len(named))), named, strict=False):
         with column:
             st.text(f"{kind} {name}: removed {int(rows.place.iloc[0])}. of its group")
-            wanted = rows[rows.evaluation == SHOWN_OF_KIND[kind]]
-            draw(_doses(rows if wanted.empty else wanted), f"doses_{kind}")
+            removals = queries.group_removals(run_id, str(kind), str(name))
+            wanted = removals[removals.evaluation == SHOWN_OF_KIND[str(kind)]]
+            figure = dose_curves(removals if wanted.empty else wanted)
+            figure.add_vline(
+                int(rows.place.iloc[0]), line={"dash": "dot", "width": 1, "color": NEUTRAL}
+            )
+            draw(figure, f"doses_{kind}")
     table_under(groups)
 
 
@@ -89,38 +94,6 @@ def show_steering(run_id: int, layer: int, feature: int) -> None:
         return
     draw(steering_curves(steered), "steering")
     table_under(steered)
-
-
-def _doses(rows: pd.DataFrame) -> go.Figure:
-    """Loss of accuracy by how many were removed, one line a set of questions, beside controls."""
-    figure = go.Figure()
-    for evaluation, of in rows.groupby("evaluation", sort=False):
-        figure.add_scatter(
-            x=of.n_features,
-            y=100 * of.delta_accuracy,
-            error_y={
-                "array": 100 * (of.delta_high - of.delta_accuracy),
-                "arrayminus": 100 * (of.delta_accuracy - of.delta_low),
-                "thickness": 1.4,
-                "width": 3,
-            },
-            mode="lines+markers",
-            name=evaluation,
-            line={"color": CAUSAL},
-            hovertemplate="%{x} features: %{y:+.1f} pp<extra></extra>",
-        )
-        figure.add_scatter(
-            x=of.n_features,
-            y=100 * of.control_mean.astype(float),
-            mode="lines+markers",
-            name="matched sets, mean",
-            line={"color": FAINT, "dash": "dash"},
-            hovertemplate="%{x} matched features: %{y:+.1f} pp<extra></extra>",
-        )
-    figure.add_vline(int(rows.place.iloc[0]), line={"dash": "dot", "width": 1, "color": NEUTRAL})
-    figure.update_xaxes(title_text="features removed together")
-    figure.update_yaxes(title_text="Δ accuracy, pp")
-    return figure.update_layout(height=300, legend={"x": 0, "xanchor": "left"})
 
 
 def _intervals(rows: pd.DataFrame) -> list[str]:

@@ -240,6 +240,8 @@ def test_a_random_feature_is_one_that_fires(full_atlas, open_page, written) -> N
 
 def test_text_of_data_is_never_markup(full_atlas, open_page, monkeypatch) -> None:
     """Labels, tokens, questions, answers and relations hold markup; the page shows its signs."""
+    kind, relation = queries.groups_of(1, 0, 0).iloc[0][["kind", "name"]]
+    removals = queries.group_removals(1, kind, relation)
 
     def hostile(frame: pd.DataFrame) -> pd.DataFrame:
         changed: dict[str, Any] = dict.fromkeys(set(HOSTILE_COLUMNS) & set(frame.columns), HOSTILE)
@@ -250,6 +252,7 @@ def test_text_of_data_is_never_markup(full_atlas, open_page, monkeypatch) -> Non
     for name in ASKED:
         query = getattr(queries, name)
         monkeypatch.setattr(queries, name, lambda *key, query=query: hostile(query(*key)))
+    monkeypatch.setattr(queries, "group_removals", lambda *_: removals)  # of the hostile name
 
     app = open_page(PAGE, layer=0, feature=0, **OPEN)
 
