@@ -265,7 +265,9 @@ def _device(device: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--width", type=int, default=4096, help="of the residuals: 4096 in the paper")
+    parser.add_argument(
+        "--width", type=int, default=4096, help="of the residuals: 4096 in the paper"
+    )
     parser.add_argument("--pictures", type=int, default=6, help="train and validation, each")
     parser.add_argument("--vsr", type=int, default=30, help="VSR pictures")
     parser.add_argument(
