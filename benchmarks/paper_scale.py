@@ -56,6 +56,7 @@ PAPER = Sizes(
     n_layers=32,
     d_model=4096,
     d_sae=32_768,
+    vocabulary=128_257,
     image_tokens=576,
     text_tokens=20,
     prompt_tokens=656,

@@ -6,6 +6,7 @@
     encode      2 * d_model * d_sae operations for each token and layer
     train       10 * d_model * d_sae for each token, layer and regime: encode, decode, and the
                 gradients of both; a TopK leaves out most of it, and then waits for memory
+    directions  2 * d_model for each pair of features of a layer, and of feature and token
     resumed     half a forward, as the layers of features lie spread over the depth
 
 Seconds are operations over the speed of one product of their kind on this machine; reading, writing
@@ -102,6 +103,7 @@ def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
     return [
         *_checks(of),
         *_adaptation(of),
+        *_directions(of),
         *_passes(of),
         *_removals(of),
         *_heads(of),
@@ -161,6 +163,12 @@ def residuals_of(config: RunConfig, sizes: Sizes, stream: str) -> ResidualPlan:
         needed=needed_tokens(config.adapt),
         room=int(config.adapt.scratch_gb * GB),
     )
+
+
+def _directions(of: Arithmetic) -> Iterator[Work]:
+    each = 2.0 * of.sizes.d_model * of.sizes.n_features
+    yield Work("nearest_feature", 0.0, each * of.sizes.d_sae)
+    yield Work("logit_effect", 0.0, each * of.sizes.vocabulary)
 
 
 def _passes(of: Arithmetic) -> Iterator[Work]:

@@ -16,6 +16,10 @@ PICTURE_BYTES = 20_000
 RESERVE = 2 * 2**30
 """Left free: logs, the journal of the database, whatever else happens on the disk."""
 
+UNFINISHED = 2
+"""Times what the harvest leaves: while a shard is added there are the shard, the sums without it
+and the sums with it, and not yet what is left."""
+
 
 class Written(NamedTuple):
     """Bytes of a run on the disk."""
@@ -23,7 +27,8 @@ class Written(NamedTuple):
     dictionaries: int
     """One for each layer and regime that keeps its own."""
     scratch: int
-    """Residuals that dictionaries train from, and a training under way; deleted with the stage."""
+    """Residuals that dictionaries train from and a training under way, or the harvest's unfinished
+    sums, whichever is more; deleted with the stage."""
     pictures: int
     """Their features, until the run is published; what finds no room is computed again."""
     harvest: int
@@ -45,17 +50,18 @@ def written(config: RunConfig, sizes: Sizes) -> Written:
     weight = 2 if config.vlm.dtype == "bfloat16" else 4
     plans = [residuals_of(config, sizes, stream) for stream in streams]
     rows = (ROW_BYTES + DATABASE_BYTES) * sizes.n_features + PICTURE_BYTES * sizes.n_pictures
+    training = max(plan.layer_bytes * plan.layers_at_once for plan in plans)
+    harvest = harvest_bytes(config) * sizes.n_features
     return Written(
         dictionaries=len(kept) * sizes.n_layers * sizes.dictionary_bytes * weight // 4,
-        scratch=max(plan.layer_bytes * plan.layers_at_once for plan in plans)
-        + 3 * sizes.dictionary_bytes,
+        scratch=max(training + 3 * sizes.dictionary_bytes, UNFINISHED * harvest),
         pictures=int(
             min(
                 config.picture_cache_gb * 1e9,
                 sizes.n_pictures * sizes.image_tokens * sizes.d_model * weight,
             )
         ),
-        harvest=harvest_bytes(config) * sizes.n_features,
+        harvest=harvest,
         tables=rows,
     )
 

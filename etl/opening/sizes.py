@@ -25,6 +25,8 @@ class Sizes(NamedTuple):
     """Layers studied."""
     d_model: int
     d_sae: int
+    vocabulary: int
+    """Tokens that a feature can make likelier."""
     image_tokens: int
     """Of the first prompt."""
     text_tokens: int
@@ -68,6 +70,7 @@ def sizes_of(
         n_layers=len(config.sae.layers),
         d_model=inner.config.hidden_size,
         d_sae=d_sae,
+        vocabulary=inner.config.vocab_size,
         image_tokens=roles.count(Role.IMAGE),
         text_tokens=sum(role in TEXT_ROLES for role in roles),
         prompt_tokens=len(roles),

@@ -93,6 +93,7 @@ def test_a_configuration_fits_the_card_that_it_names(name):
         n_layers=len(config.sae.layers),
         d_model=width,
         d_sae=n_features,
+        vocabulary=128_256,
         image_tokens=n_image,
         text_tokens=25,
         prompt_tokens=n_image + 45,

@@ -30,6 +30,7 @@ LLAVA = Sizes(
     n_layers=32,
     d_model=4096,
     d_sae=32_768,
+    vocabulary=128_256,
     image_tokens=576,
     text_tokens=25,
     prompt_tokens=620,
@@ -56,6 +57,11 @@ def test_the_papers_dictionaries_and_residuals_are_those_done_by_hand(papers):
     # plain text, the most: 8 layers of 3.02M tokens of 8,192 bytes; and a training's 3.2 GB
     assert found.scratch / 1e9 == pytest.approx(8 * 3.02e6 * 8192e-9 + 3.2, rel=0.01)
     assert found.pictures == 20e9
+    little = papers.adapt.model_copy(update={"scratch_gb": 0.001, "n_tokens": 4096})
+    no_room = written(papers.model_copy(update={"adapt": little}), LLAVA)
+    assert no_room.scratch == 2 * found.harvest, (
+        "a shard, the sums without it and with it, less one"
+    )
     roomy = papers.model_copy(update={"picture_cache_gb": 1000})
     assert written(roomy, LLAVA).pictures == 60_000 * 576 * 4096 * 2
     every = papers.adapt.model_copy(update={"keep": "all"})
@@ -141,6 +147,13 @@ def test_the_harvest_of_one_prompt_is_two_operations_a_weight_and_token(papers):
     harvest = next(work for work in works if work.stage == "harvest")
     assert (harvest.model, harvest.float32) == pytest.approx((forward, encoded))
     assert harvest.seconds(CARD) == pytest.approx(forward / 3e14 + encoded / 4e13)
+
+
+def test_directions_are_multiplied_with_each_other_and_with_the_unembedding(papers):
+    works = {one.stage: one for one in work_of(papers, LLAVA)}
+
+    assert works["nearest_feature"].float32 == 32 * 32_768 * 32_768 * 2 * 4096
+    assert works["logit_effect"].float32 == 32 * 32_768 * 128_256 * 2 * 4096
 
 
 def test_regimes_without_their_model_cost_nothing(papers):
