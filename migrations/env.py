@@ -5,7 +5,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, text
 
-from feature_atlas.models import SCHEMA, Base
+from feature_atlas.models import LISTS, SCHEMA, Base, Kept
 
 connection: Connection = context.config.attributes["connection"]
 
@@ -32,7 +32,7 @@ Kind = Literal[
 def is_versioned(name: str | None, kind: Kind, parents: object) -> bool:
     """Whether migrations are about this thing at all."""
     if kind == "schema":
-        return name == SCHEMA
+        return name in (SCHEMA, LISTS)
     return kind != "table" or name not in unversioned
 
 
@@ -41,7 +41,7 @@ connection.dialect.default_schema_name = "public"
 
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
+    target_metadata=[Base.metadata, Kept.metadata],
     version_table_schema=SCHEMA,
     include_schemas=True,
     include_name=is_versioned,  # type: ignore[arg-type]

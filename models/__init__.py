@@ -6,6 +6,8 @@ per feature. Other tables say what was studied, what people and the paper say, a
 
 Every fact row belongs to a measurement, every measurement to a run. A feature is named by
 (run_id, layer, feature). The views on top are SQL files in `migrations/views`.
+
+Beside it lies the schema `lists`: what readers keep, which no run touches.
 """
 
 from feature_atlas.models.ablation.ablation import Ablation
@@ -41,6 +43,10 @@ from feature_atlas.models.heads.head_exact import HeadExact
 from feature_atlas.models.heads.head_knockout import HeadKnockout
 from feature_atlas.models.heads.localisation import Localisation
 from feature_atlas.models.heads.overlay import Overlay
+from feature_atlas.models.lists.comment import Comment
+from feature_atlas.models.lists.entry import ListEntry
+from feature_atlas.models.lists.feature_list import FeatureList
+from feature_atlas.models.lists.kept import LISTS, Kept
 from feature_atlas.models.meaning.auto_interp import AutoInterp
 from feature_atlas.models.meaning.base_label import BaseLabel
 from feature_atlas.models.meaning.label_embedding import LabelEmbedding

@@ -45,6 +45,8 @@ class Base(DeclarativeBase):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__abstract__" in cls.__dict__:
+            return
         table = cast(Table, cls.__table__)
         for column in list(table.columns):
             check = bounds_check(column)

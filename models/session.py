@@ -15,7 +15,7 @@ from feature_atlas.models.secret import secret
 READER = "atlas_reader"
 
 WRITER = "atlas_writer"
-"""Adds reviews and changes nothing else."""
+"""Adds reviews, keeps lists and comments, and changes nothing else."""
 
 READER_PATH = "atlas, public"
 """Where the reader looks for names without a schema; extensions lie in public."""
@@ -90,7 +90,7 @@ def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
 
 
 def make_writer_engine(url: str) -> Engine:
-    """Connections that add reviews, as the role atlas_writer; never as the owner or a reader.
+    """Connections that write what people say, as atlas_writer; never as the owner or a reader.
 
     That role logs in itself where the server asks for no password, or with ATLAS_WRITER_PASSWORD;
     with the owner's address and password he steps down to it. PermissionError: none of these did.

@@ -1,4 +1,4 @@
-"""The data dictionary: every view, table and function of the atlas, from the catalogue itself."""
+"""The data dictionary: every view, table and function, from the catalogue itself."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.warehouse.migrate import current_revision
-from feature_atlas.models import SCHEMA
+from feature_atlas.models import LISTS, SCHEMA
 
 
 class Column(NamedTuple):
@@ -44,16 +44,19 @@ def data_dictionary(engine: Engine) -> str:
             *_relations(connection, TABLES),
             "## Functions",
             *_functions(connection),
+            "## What readers keep",
+            KEPT,
+            *_relations(connection, TABLES, LISTS),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _relations(connection: Connection, kinds: str) -> Iterator[str]:
-    asked = {"schema": SCHEMA, "kinds": list(kinds)}
+def _relations(connection: Connection, kinds: str, schema: str = SCHEMA) -> Iterator[str]:
+    asked = {"schema": schema, "kinds": list(kinds)}
     rows = (Column(*row) for row in connection.execute(text(COLUMNS), asked))
     columns = {name: list(group) for name, group in groupby(rows, lambda row: row.relation)}
     for name, comment, is_partitioned in connection.execute(text(RELATIONS), asked):
-        yield f"### {name}"
+        yield f"### {name if schema == SCHEMA else f'{schema}.{name}'}"
         yield _sentence(comment) + (" One partition per run." if is_partitioned else "")
         yield _view(columns[name]) if kinds == VIEWS else _table(columns[name])
 
@@ -105,6 +108,9 @@ HEAD = """\
 Everything in the schema `atlas`, in the words of its own catalogue (`\\d+` in psql shows the same).
 Numbers in brackets are sections of the paper. Written by `make dictionary`; a test fails where it
 is out of date. [The cookbook](cookbook.md) has questions that these answer."""
+
+KEPT = """\
+The schema `lists`, which no run touches. The view `listed` joins it with the runs."""
 
 VIEWS, TABLES = "vm", "rpf"
 """Kinds of relation, as the catalogue abbreviates them."""

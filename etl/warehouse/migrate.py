@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.warehouse.list_rights import grant_lists
 from feature_atlas.models import SCHEMA
 from feature_atlas.models.base import fact_tables
 from feature_atlas.models.session import READER, WRITER, make_engine
@@ -169,3 +170,4 @@ def _grant(connection: Connection) -> None:
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {READER}")
     if connection.scalar(text("SELECT to_regrole(:name)"), {"name": WRITER}) is not None:
         connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER}")
+    grant_lists(connection)

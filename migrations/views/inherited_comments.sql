@@ -5,7 +5,7 @@
 -- atlas.adapted atlas.adapted_beyond_null atlas.adapted_beyond_null_by_layer
 -- atlas.ablation_answer atlas.best_description atlas.beside_paper atlas.driving_head atlas.funnel
 -- atlas.head_layer_curve atlas.head_map atlas.head_recurrence
--- atlas.head_ranking atlas.label_score atlas.layer_summary atlas.neutral_evidence atlas.ocr atlas.provenance
+-- atlas.head_ranking atlas.label_score atlas.listed atlas.layer_summary atlas.neutral_evidence atlas.ocr atlas.provenance
 -- atlas.run_warning atlas.runs atlas.skill_question atlas.skill_shift atlas.spatial
 -- atlas.top_example atlas.activation_bin atlas.near_feature
 -- atlas.shown_example atlas.visual_energy_paper atlas.attribution_report atlas.head_knockout_summary

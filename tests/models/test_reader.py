@@ -20,6 +20,11 @@ from feature_atlas.models.user_sql import run_user_sql
 FORBIDDEN = [
     "INSERT INTO atlas.review (run_id, layer, feature, verdict, reviewer)"
     " VALUES (1, 0, 0, 'reject', 'me')",
+    "INSERT INTO lists.comment (dictionary, layer, feature, said, author)"
+    " VALUES ('f1', 0, 0, 'mine', 'me')",
+    "DELETE FROM lists.list",
+    "UPDATE lists.entry SET note = 'mine'",
+    "CREATE TABLE lists.mine (id int)",
     "UPDATE atlas.run SET state = 'failed'",
     "DELETE FROM atlas.feature_record",
     "TRUNCATE atlas.example",

@@ -7,11 +7,13 @@ from sqlalchemy import Engine, Float, Table, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from feature_atlas.models import Base
+from feature_atlas.models import Base, Kept
 from feature_atlas.models.columns import bounds
 from feature_atlas.models.session import make_engine, make_reader_engine
 
-TABLES = sorted(Base.metadata.tables.values(), key=lambda table: table.name)
+TABLES = sorted(
+    [*Base.metadata.tables.values(), *Kept.metadata.tables.values()], key=lambda table: table.name
+)
 
 
 def test_every_class_says_what_a_row_is():
@@ -45,7 +47,8 @@ def test_the_database_has_the_comments_too(engine: Engine):
     query = text("""
         SELECT relname, attname, col_description(pg_class.oid, attnum)
         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relnamespace = 'atlas'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0
+        WHERE relnamespace IN ('atlas'::regnamespace, 'lists'::regnamespace)
+          AND relkind IN ('r', 'p') AND attnum > 0
           AND relname <> 'alembic_version'
     """)
     with engine.connect() as connection:

@@ -1,4 +1,7 @@
-"""What the role of the pages' reviews may do: add a review, read, and nothing else."""
+"""What the role of the pages may do: add reviews, keep lists and comments, read, nothing else.
+
+That it may keep lists and comments, tests/models/lists shows.
+"""
 
 from collections.abc import Iterator
 
@@ -23,6 +26,13 @@ FORBIDDEN = [
     "INSERT INTO atlas.regime (id, name) VALUES (99, 'mine')",
     "UPDATE atlas.run SET state = 'failed'",
     "DELETE FROM atlas.feature_record",
+    "UPDATE lists.list SET slug = 'mine'",
+    "UPDATE lists.entry SET added_by = 'me'",
+    "UPDATE lists.comment SET said = 'mine'",
+    "DELETE FROM lists.comment",
+    "TRUNCATE lists.entry",
+    "DROP TABLE lists.comment",
+    "CREATE TABLE lists.mine (id int)",
     "CREATE TABLE atlas.mine (id int)",
     "CREATE TABLE public.mine (id int)",
     "SELECT pg_advisory_lock(1)",

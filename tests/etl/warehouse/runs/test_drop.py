@@ -12,6 +12,7 @@ from feature_atlas.etl.warehouse.drop import drop_run
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.loader_lock import lock_key
 from feature_atlas.etl.warehouse.runs import resolve_run, run_tables
+from feature_atlas.models.lists.keeping import Entry, add_comment, add_entries
 
 
 def test_a_dropped_run_leaves_nothing_and_the_others_as_they_were(
@@ -101,6 +102,24 @@ def test_what_people_wrote_is_not_dropped_unasked(atlas: Engine, folders: list[P
         drop_run(atlas, folders[0].name)
 
     assert drop_run(atlas, folders[0].name, confirmed=True).rows["review"] == 1
+
+
+def test_lists_and_comments_outlive_the_runs_that_they_were_made_on(
+    atlas: Engine, folders: list[Path]
+):
+    kept = "SELECT count(*) FROM lists.entry, lists.comment WHERE entry.run = comment.run"
+    gone = run_id(atlas, folders[1])
+    with atlas.begin() as connection:
+        add_entries(connection, gone, "Ours", [Entry(1, 5, "why")], "Ada")
+        add_comment(connection, gone, 1, 5, "sees", "Ada")
+
+    drop_run(atlas, folders[1].name)
+
+    assert scalar(atlas, kept) == 1
+    assert scalar(atlas, "SELECT count(*) FROM atlas.listed WHERE list = 'ours'") == 3
+    ingest(folders[1], atlas)
+    assert scalar(atlas, kept) == 1
+    assert scalar(atlas, "SELECT count(*) FROM atlas.listed WHERE list = 'ours'") == 4
 
 
 def test_a_run_that_is_being_loaded_is_not_dropped(atlas: Engine, url: str, folders: list[Path]):

@@ -1,0 +1,1 @@
+"""What readers keep of features, in the schema `lists`: runs come and go without touching it."""
