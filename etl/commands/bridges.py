@@ -55,6 +55,22 @@ def export_run_(run: Run, folder: NewFolder) -> None:
         console.print(f"load them elsewhere with `feature-atlas ingest {done.folder}`")
 
 
+@export.command("edition")
+def export_edition_(
+    run: Run,
+    output: Annotated[Path | None, typer.Option(help="folder to make; default: atlas-SLUG")] = None,
+) -> None:
+    """Write a run as an edition: one DuckDB file, Parquet beside it, no server needed."""
+    with plain_errors():
+        from feature_atlas.etl.bridges.edition.edition import export_edition
+        from feature_atlas.etl.warehouse.progress import bars
+
+        with bars(console) as progress:
+            done = export_edition(_reader(), run, output, progress)
+        n_rows = sum(done.rows.values())
+        console.print(f"{n_rows:,} rows of {len(done.rows)} tables written to {done.folder}")
+
+
 @export.command("neuronpedia")
 def export_neuronpedia_(
     run: Run,
