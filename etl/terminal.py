@@ -1,14 +1,42 @@
 """Where commands print, and how an error reads there."""
 
+import os
+import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import NoReturn, TextIO
 
 import typer
 from rich.console import Console
 
-console = Console(width=None if sys.stdout.isatty() else 160)  # a log is not 80 columns wide
+NOT_A_TERMINAL = 160
+"""Columns of a log or a pipe."""
+
+
+class Terminal(Console):
+    """Ends when nobody reads on, as other tools do."""
+
+    def on_broken_pipe(self) -> None:
+        """Whatever was printed went into `head`, which has seen enough."""
+        end_by_broken_pipe()
+
+
+def console_on(stream: TextIO) -> Terminal:
+    """A console that prints to a stream, as wide as it is."""
+    return Terminal(file=stream, width=None if stream.isatty() else NOT_A_TERMINAL)
+
+
+def end_by_broken_pipe() -> NoReturn:
+    """Die of the signal that other tools die of there: no words, and 141 for the shell."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    raise SystemExit(141)
+
+
+console = Terminal(width=None if sys.stdout.isatty() else NOT_A_TERMINAL)
 complaints = Console(stderr=True)
 
 
@@ -35,12 +63,25 @@ def plain_errors() -> Iterator[None]:
 
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        if _is_read(sys.stdout):  # it was another pipe
+            _end_with(f"error: {error}")
+        end_by_broken_pipe()
     except (ValueError, RuntimeError, TypeError, OSError) as error:
-        complaints.print(
-            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
-        )
-        raise typer.Exit(1) from None
+        _end_with(f"error: {error}")
     except (DBAPIError, psycopg.Error) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
-        complaints.print(f"error: database: {reason}", style="red", markup=False)
-        raise typer.Exit(1) from None
+        _end_with(f"error: database: {reason}")
+
+
+def _end_with(complaint: str) -> NoReturn:
+    complaints.print(complaint, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(1) from None
+
+
+def _is_read(stream: TextIO) -> bool:
+    """Whether somebody is at the other end."""
+    watch = select.poll()
+    watch.register(stream, 0)
+    return not any(event & select.POLLERR for _, event in watch.poll(0))

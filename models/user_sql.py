@@ -1,22 +1,37 @@
 """One statement that a user wrote, run so that it can read and do nothing else."""
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Engine
+
+from feature_atlas.models.named_parameters import Numbered, numbered
+from feature_atlas.models.notation.exact_values import load_exactly
+from feature_atlas.models.storable_text import fault_of
+
+CURSOR = "user_sql"
+SENT_BEFORE = f'DECLARE "{CURSOR}" NO SCROLL CURSOR FOR '
+"""What the driver puts before the statement: the database counts places from its beginning."""
+
+SHOWN_BEFORE, SHOWN_AFTER = 60, 40
+"""Characters of a long line that are shown on both sides of a place."""
 
 
 class Answer(NamedTuple):
     """What a statement returned."""
 
     names: list[str]
-    """Of the columns, in order."""
+    """Of the columns, in order; two may be the same."""
     rows: list[tuple[Any, ...]]
-    """In order."""
+    """In order, of values as `models/notation/exact_values` has them."""
     is_cut: bool
     """Whether there were more rows than were asked for."""
+    types: list[str]
+    """Of the columns, as PostgreSQL says them: int4[], numeric(5,2)."""
 
 
 def run_user_sql(
@@ -24,28 +39,74 @@ def run_user_sql(
 ) -> Answer:
     """The first `max_rows` rows of one SELECT; `:name` stands for values[name].
 
-    `engine` is one of `make_reader_engine`. A server-side cursor takes a single query: a second
-    statement, SET, COPY and a data-changing WITH are syntax errors. All rows come in one FETCH,
-    because a query may change the time limit of the statements after it, never its own.
+    `engine` is one of `make_reader_engine`. All rows come in one FETCH, because a query may change
+    the time limit of the statements after it, never its own.
     """
-    query, parameters = _with_placeholders(statement.strip().rstrip(";"), values or {})
     with engine.connect() as connection:  # on the way out everything is rolled back, settings too
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
-        with driver.cursor("user_sql", scrollable=False) as cursor:
-            cursor.execute(query, parameters)
-            names = [column.name for column in cursor.description or ()]
+        with user_cursor(driver, statement, values) as cursor:
+            columns = cursor.description or []
             rows = cursor.fetchmany(max_rows + 1)
-    return Answer(names, rows[:max_rows], len(rows) > max_rows)
+    names, types = [c.name for c in columns], [c.type_display for c in columns]
+    return Answer(names, rows[:max_rows], len(rows) > max_rows, types)
 
 
-def _with_placeholders(
-    statement: str, values: Mapping[str, Any]
-) -> tuple[bytes, Mapping[str, Any]]:
-    """The statement as the driver wants it; a `:name` without a value is left as it is."""
+@contextmanager
+def user_cursor(
+    connection: psycopg.Connection[Any], statement: str, values: Mapping[str, Any] | None = None
+) -> Iterator[psycopg.RawServerCursor[Any]]:
+    """The rows of one SELECT, to be fetched.
 
-    def placeholder(found: re.Match[str]) -> str:
-        return f"%({found[1]})s" if found[1] in values else found[0]
+    A server-side cursor takes a single query: a second statement, SET, COPY and a data-changing
+    WITH are syntax errors. An error of the database says in its text where in the statement it is:
 
-    escaped = re.sub(r"(?<![:\w]):(\w+)", placeholder, statement.replace("%", "%%"))
-    return escaped.encode(), values
+        column "lable" does not exist
+        line 2, column 8:
+        SELECT lable
+               ^
+        Perhaps you meant to reference the column "feature.label".
+    """
+    fault = fault_of(statement)
+    if fault is not None:
+        raise ValueError(f"the statement has {fault}.")
+    sent = numbered(statement, values or {})
+    try:
+        with psycopg.RawServerCursor(connection, CURSOR, scrollable=False) as cursor:
+            load_exactly(cursor)
+            cursor.execute(sent.sql.encode(), sent.values)
+            yield cursor
+    except psycopg.Error as error:
+        error.args = (_told(error, statement, sent),)
+        raise
+
+
+def _told(error: psycopg.Error, statement: str, sent: Numbered) -> str:
+    """What is wrong, where, and what else the database says."""
+    said = error.diag
+    parts = [said.message_primary or str(error).strip() or type(error).__name__]
+    if said.statement_position is not None:
+        place = int(said.statement_position) - 1 - len(SENT_BEFORE)
+        parts.append(_pointed(statement, sent.written_place(max(place, 0))))
+    return "\n".join([*parts, *filter(None, (said.message_detail, said.message_hint))])
+
+
+def _pointed(statement: str, place: int) -> str:
+    """The line of a place, and a caret under it."""
+    number = statement.count("\n", 0, place) + 1
+    begin = statement.rfind("\n", 0, place) + 1
+    before = statement[begin:place]
+    after = statement[place:].partition("\n")[0].rstrip()
+    if len(before) > SHOWN_BEFORE:
+        before = f"...{before[-SHOWN_BEFORE:]}"
+    if len(after) > SHOWN_AFTER:
+        after = f"{after[:SHOWN_AFTER]}..."
+    caret = re.sub(r"[^\t]", lambda found: " " * _width(found[0]), before) + "^"
+    return f"line {number}, column {place - begin + 1}:\n{before}{after}\n{caret}"
+
+
+def _width(character: str) -> int:
+    """Of a character on a terminal, in columns."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -6,7 +6,6 @@ Columns have the toolkit's names and formulas, so its plots and dashboards read 
 first model is the base SAE and the second the SAE adapted in the text regime.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from feature_atlas.etl.bridges.export_rows import stream
 from feature_atlas.etl.bridges.export_target import new_folder
 from feature_atlas.etl.bridges.exported_run import open_exported
 from feature_atlas.etl.warehouse.staging import Connection
+from feature_atlas.models.notation.csv_text import write_csv
 
 COLUMNS = (
     "",
@@ -54,11 +54,7 @@ def export_latent_df(engine: Engine, named: str, target: Path) -> LatentTables:
             file = folder / f"layer_{layer}" / "latent_df.csv"
             file.parent.mkdir()
             with file.open("w", newline="", encoding="utf-8") as opened:
-                writer = csv.writer(opened)
-                writer.writerow(COLUMNS)
-                for row in _rows(connection, run.id, layer):
-                    writer.writerow(row)
-                    n_features += 1
+                n_features += write_csv(opened, COLUMNS, _rows(connection, run.id, layer))
     return LatentTables(target, len(run.layers), n_features)
 
 
@@ -70,7 +66,7 @@ def _rows(connection: Connection, run_id: int, layer: int) -> Iterator[list[Any]
         difference = norm_difference(base, adapted)
         yield [
             *(feature, base, adapted, difference),
-            *("", "", ""),  # the atlas does not keep the encoder's norms
+            *(None, None, None),  # the atlas does not keep the encoder's norms
             *(cosine, encoder_cosine, tag(difference), freq, strongest),
         ]
 

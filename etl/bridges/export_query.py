@@ -1,57 +1,46 @@
 """Any query or table of the atlas as one file: Parquet, CSV, JSON or JSON lines by its suffix."""
 
-import csv
-import json
-from collections.abc import Callable, Iterator
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psycopg
-import pyarrow.parquet as pq
-from psycopg import sql
-from psycopg.abc import Query
 from sqlalchemy import Engine
 
-from feature_atlas.etl.bridges.export_rows import Rows, open_rows, snapshot
+from feature_atlas.etl.bridges.export_rows import Rows, rows_of, snapshot
 from feature_atlas.etl.bridges.export_target import new_file
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
 from feature_atlas.models.base import SCHEMA
+from feature_atlas.models.notation.arrow_rows import write_parquet
+from feature_atlas.models.notation.csv_text import write_csv
+from feature_atlas.models.notation.json_text import write_json, write_json_lines
+from feature_atlas.models.user_sql import user_cursor
 
 
 def export_query(engine: Engine, query: str, file: Path) -> int:
     """Write what one SELECT returns; the engine should be a reader's. Returns the rows."""
     write = _writer(file)
     with snapshot(engine) as connection:
-        return _export(connection, query.strip().rstrip(";").encode(), file, write)
+        return _export(connection, query, file, write)
 
 
 def export_table(engine: Engine, name: str, file: Path) -> int:
     """Write a whole table or view of the schema atlas. Returns the rows."""
-    write = _writer(file)
+    write, bare = _writer(file), name.removeprefix(f"{SCHEMA}.")
     with snapshot(engine) as connection:
-        _require_relation(connection, name.removeprefix(f"{SCHEMA}."))
-        everything = sql.SQL("SELECT * FROM {}").format(in_atlas(name.removeprefix(f"{SCHEMA}.")))
+        _require_relation(connection, bare)
+        everything = f"SELECT * FROM {in_atlas(bare).as_string(connection)}"
         return _export(connection, everything, file, write)
 
 
-def write_parquet(path: Path, rows: Rows) -> int:
-    """Rows with their types kept; a row group per batch. Returns how many."""
-    n_rows = 0
-    with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:
-        for batch in rows.record_batches():
-            writer.write_batch(batch)
-            n_rows += batch.num_rows
-    return n_rows
-
-
 def _export(
-    connection: Connection, query: Query, file: Path, write: Callable[[Path, Rows], int]
+    connection: Connection, query: str, file: Path, write: Callable[[Path, Rows], int]
 ) -> int:
     try:
-        with open_rows(connection, query) as rows, new_file(file) as partial:
-            return write(partial, rows)
+        with user_cursor(connection, query) as cursor, new_file(file) as unfinished:
+            return write(unfinished, rows_of(cursor))
     except psycopg.Error as error:
         raise ValueError(f"the database refused the query: {error}") from None
 
@@ -67,68 +56,23 @@ def _require_relation(connection: Connection, name: str) -> None:
 
 
 def _writer(file: Path) -> Callable[[Path, Rows], int]:
-    writers = {
-        ".parquet": write_parquet,
-        ".csv": _write_csv,
-        ".json": _write_json,
-        ".jsonl": _write_json_lines,
+    writers: dict[str, Callable[[Path, Rows], int]] = {
+        ".parquet": _write_parquet,
+        ".csv": partial(_write_text, write_csv),
+        ".json": partial(_write_text, write_json),
+        ".jsonl": partial(_write_text, write_json_lines),
     }
     if file.suffix not in writers:
         raise ValueError(f"{file}: the name should end in {', '.join(writers)}.")
     return writers[file.suffix]
 
 
-def _write_csv(path: Path, rows: Rows) -> int:
-    n_rows = 0
+def _write_parquet(path: Path, rows: Rows) -> int:
+    return write_parquet(path, rows.schema, rows.batches)
+
+
+def _write_text(
+    write: Callable[[TextIO, list[str], Iterable[Any]], int], path: Path, rows: Rows
+) -> int:
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(rows.schema.names)
-        for batch in rows.batches:
-            writer.writerows([_cell(value) for value in row] for row in batch)
-            n_rows += len(batch)
-    return n_rows
-
-
-def _write_json_lines(path: Path, rows: Rows) -> int:
-    n_rows = 0
-    with path.open("w", encoding="utf-8") as stream:
-        for line in _objects(rows):
-            stream.write(f"{line}\n")
-            n_rows += 1
-    return n_rows
-
-
-def _write_json(path: Path, rows: Rows) -> int:
-    n_rows = 0
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write("[")
-        for line in _objects(rows):
-            stream.write(f"{',' if n_rows else ''}\n{line}")
-            n_rows += 1
-        stream.write("\n]\n")
-    return n_rows
-
-
-def _objects(rows: Rows) -> Iterator[str]:
-    for batch in rows.batches:
-        for row in batch:
-            value = dict(zip(rows.schema.names, row, strict=True))
-            yield json.dumps(value, default=_plain, ensure_ascii=False)
-
-
-def _cell(value: Any) -> Any:
-    """A value as a CSV file holds it: lists in JSON, moments in ISO 8601."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return json.dumps(value, default=_plain, ensure_ascii=False)
-    return _plain(value) if isinstance(value, bytes | date) else value
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else str(value)
+        return write(stream, rows.schema.names, chain.from_iterable(rows.batches))

@@ -1,47 +1,24 @@
-"""Rows of a query, batch by batch, with the Arrow type of every column.
+"""Rows of a query, batch by batch, with the type of every column.
 
 A server-side cursor in one read-only transaction: memory stays flat however many rows there are,
 and all that is read is of one moment.
-
-    smallint, integer, bigint      int16, int32, int64
-    real, double precision         float, double
-    numeric(p, s); other numeric   decimal128(p, s); double
-    boolean, bytea, date           bool, binary, date32
-    timestamp, timestamptz         timestamp[us], timestamp[us, UTC]
-    arrays                         lists of these
-    text, jsonb and all others     string, as PostgreSQL writes them
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import psycopg
 import pyarrow as pa
 from psycopg.abc import Query
-from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine
 
 from feature_atlas.etl.warehouse.staging import Connection
+from feature_atlas.models.notation.arrow_rows import arrow_schema, record_batch
+from feature_atlas.models.notation.exact_values import load_exactly
 
 BATCH = 8192
 """Rows in memory at a time: of pictures, some 100 MB."""
-
-ARROW = {
-    "bool": pa.bool_(),
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "oid": pa.int64(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "numeric": pa.float64(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-}
 
 
 class Rows(NamedTuple):
@@ -54,15 +31,7 @@ class Rows(NamedTuple):
 
     def record_batches(self) -> Iterator[pa.RecordBatch]:
         """The same in Arrow."""
-        for rows in self.batches:
-            columns = zip(*rows, strict=True)
-            yield pa.record_batch(
-                [
-                    pa.array(_as_arrow(kind, values), kind)
-                    for kind, values in zip(self.schema.types, columns, strict=True)
-                ],
-                schema=self.schema,
-            )
+        return (record_batch(self.schema, rows) for rows in self.batches)
 
 
 @contextmanager
@@ -88,9 +57,16 @@ def open_rows(
     In a server-side cursor a second statement, SET or a data-changing WITH is a syntax error.
     """
     with connection.cursor(name="export") as cursor:
-        set_json_loads(_as_it_is, cursor)
+        load_exactly(cursor)
         cursor.execute(query, values)
-        yield Rows(_schema(connection, cursor.description or ()), _batches(cursor))
+        yield rows_of(cursor)
+
+
+def rows_of(cursor: psycopg.ServerCursor[Any]) -> Rows:
+    """What a cursor is about to hand out."""
+    columns = cursor.description or []
+    names, types = [c.name for c in columns], [c.type_display for c in columns]
+    return Rows(arrow_schema(names, types), _batches(cursor))
 
 
 def stream(
@@ -105,40 +81,3 @@ def stream(
 def _batches(cursor: psycopg.ServerCursor[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     while rows := cursor.fetchmany(BATCH):
         yield rows
-
-
-def _schema(connection: Connection, columns: Sequence[psycopg.Column]) -> pa.Schema:
-    names = [column.name for column in columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(
-            f"the query has more than one column called {', '.join(twice)}: name them with AS."
-        )
-    return pa.schema([(column.name, _arrow_type(connection, column)) for column in columns])
-
-
-def _arrow_type(connection: Connection, column: psycopg.Column) -> pa.DataType:
-    info = connection.adapters.types.get(column.type_code)
-    if info is None:
-        return pa.string()
-    if column.type_code == info.array_oid:
-        return pa.list_(ARROW.get(info.name, pa.string()))
-    if info.name == "numeric" and column.precision is not None and column.precision <= 38:
-        return pa.decimal128(column.precision, column.scale or 0)
-    return ARROW.get(info.name, pa.string())
-
-
-def _as_arrow(kind: pa.DataType, values: Sequence[Any]) -> Sequence[Any]:
-    """Values as pyarrow takes them for a type."""
-    if pa.types.is_list(kind):
-        return [None if v is None else _as_arrow(kind.value_type, v) for v in values]
-    if pa.types.is_string(kind):
-        return [v if v is None or isinstance(v, str) else str(v) for v in values]
-    if pa.types.is_float64(kind):
-        return [float(v) if isinstance(v, Decimal) else v for v in values]
-    return values
-
-
-def _as_it_is(text: str | bytes) -> str:
-    """JSON stays the text that it is."""
-    return text if isinstance(text, str) else bytes(text).decode()

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from psycopg import sql
 from sqlalchemy import Engine
 
-from feature_atlas.etl.bridges.export_query import write_parquet
 from feature_atlas.etl.bridges.export_rows import open_rows
 from feature_atlas.etl.bridges.export_target import new_folder
 from feature_atlas.etl.bridges.exported_manifest import (
@@ -33,6 +32,7 @@ from feature_atlas.etl.run_folder.artifacts import file_sha256
 from feature_atlas.etl.run_folder.manifest import FileEntry, Manifest
 from feature_atlas.etl.run_folder.table_rows import expected_columns, table_of
 from feature_atlas.etl.warehouse.staging import Connection, in_atlas
+from feature_atlas.models.notation.arrow_rows import write_parquet
 
 README = """# Run {slug}
 
@@ -138,7 +138,7 @@ def _write_table(
     path, table = folder / f"{place}.0.parquet", place.rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_rows(connection, _select(table, condition), values) as rows:
-        n_rows = write_parquet(path, rows)
+        n_rows = write_parquet(path, *rows)
         columns = {field.name: str(field.type) for field in rows.schema}
     return _entry(folder, path, stage, table=table, rows=n_rows, columns=columns)
 
@@ -172,7 +172,7 @@ def _select(table: str, condition: sql.SQL) -> sql.Composed:
 
 def _write_reviews(connection: Connection, run: ExportedRun, folder: Path) -> FileEntry:
     with open_rows(connection, REVIEWS, {"run": run.id}) as rows:
-        write_parquet(folder / "review.parquet", rows)
+        write_parquet(folder / "review.parquet", *rows)
     return _entry(folder, folder / "review.parquet", "review")
 
 

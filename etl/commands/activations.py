@@ -1,14 +1,10 @@
 """`feature-atlas activations`: which features fire on a picture and question of one's own."""
 
-import csv
-import json
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from rich.console import Console
 from sqlalchemy import Connection, text
 
-from feature_atlas.etl.commands.summary import print_rows
 from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.own_prompt.prompt_activations import (
     Asked,
@@ -20,7 +16,11 @@ from feature_atlas.etl.own_prompt.prompt_activations import (
 )
 from feature_atlas.etl.own_prompt.run_model import RunModel, run_study
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.printed_rows import print_rows
+from feature_atlas.etl.terminal import console_on
 from feature_atlas.etl.warehouse.runs import published_run
+from feature_atlas.models.notation.csv_text import write_csv
+from feature_atlas.models.notation.json_text import json_text
 from feature_atlas.models.session import make_reader_engine
 
 COLUMNS = ("layer", "feature", "strongest on", "activation", "times usual", "tokens", "label")
@@ -57,7 +57,7 @@ def print_activations(home: Path, wanted: Wanted, output: str, stream: TextIO) -
             ),
         )
         if output == "json":
-            stream.write(json.dumps(found.as_json(), ensure_ascii=False) + "\n")
+            stream.write(f"{json_text(found.as_json())}\n")
             return
         rows = feature_rows(found, wanted.order, labels(connection, run.id, found))
     _print(found, rows, output, stream)
@@ -118,11 +118,9 @@ def _print(
     found: PromptActivations, rows: list[dict[str, Any]], output: str, stream: TextIO
 ) -> None:
     if output == "csv":
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+        write_csv(stream, COLUMNS, [list(row.values()) for row in rows])
         return
-    console = Console(file=stream, width=None if stream.isatty() else 160)
+    console = console_on(stream)
     said = f"{found.run} answers {found.answer!r} to {found.question!r}"
     console.print(said, markup=False, highlight=False)
     print_rows(console, "Strongest features", rows)

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from feature_atlas.etl.commands.summary import print_rows
 from feature_atlas.etl.config.run_config import load_config
 from feature_atlas.etl.opening.costs import duration
 from feature_atlas.etl.opening.disk import gigabytes
@@ -21,6 +20,7 @@ from feature_atlas.etl.opening.memory_plan import StageMemory, memory_plan
 from feature_atlas.etl.opening.opening import Opening, examine
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.postgres.given_server import capabilities
+from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.models.session import make_engine
 
 PACKAGES = ("torch", "transformers", "sae-lens", "prefect", "streamlit", "sqlalchemy", "psycopg")

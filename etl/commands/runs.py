@@ -24,7 +24,7 @@ def list_all(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     with plain_errors():
-        from feature_atlas.etl.commands.summary import print_rows
+        from feature_atlas.etl.printed_rows import print_rows
         from feature_atlas.etl.warehouse.migrate import open_atlas
         from feature_atlas.etl.warehouse.runs import list_runs
 

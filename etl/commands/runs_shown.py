@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from feature_atlas.etl.commands.summary import print_rows
+from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.warehouse.runs import RunDescription
 
 SHORT = 12

@@ -22,8 +22,8 @@ def list_all(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     with plain_errors():
-        from feature_atlas.etl.commands.summary import print_rows
         from feature_atlas.etl.config.skill_files import shipped_skills
+        from feature_atlas.etl.printed_rows import print_rows
         from feature_atlas.features.skill import has_skill_word
 
         rows = [

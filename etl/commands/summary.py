@@ -1,15 +1,15 @@
 """What a run found, printed: the funnel, the layers, the strongest ablations, the time."""
 
-import csv
-import json
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import Connection, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.printed_rows import print_columns, print_rows
+from feature_atlas.etl.terminal import complaints, console_on
+from feature_atlas.models.notation.csv_text import write_csv
+from feature_atlas.models.notation.json_text import write_json
 from feature_atlas.models.session import database_url, make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
 
@@ -49,18 +49,15 @@ def print_status(console: Console) -> None:
 def print_query(sql: str, output: str, stream: TextIO) -> None:
     """Run one statement as the read-only role, and print its rows."""
     ensure_database()
-    names, rows, is_cut = run_user_sql(make_reader_engine(database_url()), sql, max_rows=MAX_ROWS)
-    records = [dict(zip(names, row, strict=True)) for row in rows]
+    answer = run_user_sql(make_reader_engine(database_url()), sql, max_rows=MAX_ROWS)
     if output == "csv":
-        writer = csv.writer(stream)
-        writer.writerow(names)
-        writer.writerows(rows)
+        write_csv(stream, answer.names, answer.rows)
     elif output == "json":
-        stream.write(json.dumps(records, default=str, indent=1) + "\n")
+        write_json(stream, answer.names, answer.rows)
     else:
-        Console(file=stream).print(_table("", records))
-    if is_cut:
-        Console(stderr=True).print(f"stopped after {MAX_ROWS:,} rows: add a LIMIT or aggregate")
+        print_columns(console_on(stream), "", answer.names, answer.rows)
+    if answer.is_cut:
+        complaints.print(f"stopped after {MAX_ROWS:,} rows: add a LIMIT or aggregate")
 
 
 def _select(connection: Connection, sql: str, run_id: int) -> list[dict[str, Any]]:
@@ -76,25 +73,6 @@ def _beyond_controls(counts: dict[str, Any]) -> str:
     if counts["n_turned_by_vision"] is None:
         return f"{said}; without a language regime: nothing says how much of it is language"
     return f"{said}, {counts['n_turned_by_vision']:,} of these further than language alone"
-
-
-def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
-    """A table with a title; words to the left, numbers to the right."""
-    if rows:
-        console.print(_table(title, rows))
-    else:
-        console.print(f"{title}: none")
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=title or None, title_justify="left")
-    for name in rows[0] if rows else ():
-        table.add_column(
-            name, justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
-    return table
 
 
 def _without_password(url: str) -> str:

@@ -5,25 +5,19 @@ is edit, and `note`; rows without a verdict are passed over. What is in `label` 
 back is the label that was judged. A file that comes back as it went changes nothing.
 """
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
 from feature_atlas.etl.labels.review import Reviewed, add_reviews, reviewed_run
 from feature_atlas.models.meaning.judgement import Judgement
+from feature_atlas.models.notation.csv_text import SHEET_ENCODING, read_csv, write_csv
 
 TOLD = ("run", "layer", "feature", "label", "label_source", "f1", "informative", "asked")
 """What the reviewer is told."""
 SAID = ("verdict", "description", "note", "reviewer")
 """What the reviewer says."""
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet would compute a cell that begins so; an apostrophe in front stops it."""
-ENCODING = "utf-8-sig"
-"""With the mark by which spreadsheets know UTF-8."""
 
 
 class ReviewTable(NamedTuple):
@@ -42,19 +36,15 @@ def export_reviews(
     with engine.connect() as connection:
         run = reviewed_run(connection, named)
         rows = connection.execute(text(ROWS), {"run": run.id, "everything": everything}).mappings()
-        with file.open("w", encoding=ENCODING, newline="") as stream:
-            writer = csv.DictWriter(stream, (*TOLD, *SAID))
-            writer.writeheader()
-            n_rows = 0
-            for row in rows:
-                writer.writerow({name: _guarded(value) for name, value in row.items()})
-                n_rows += 1
+        with file.open("w", encoding=SHEET_ENCODING, newline="") as stream:
+            names = (*TOLD, *SAID)
+            n_rows = write_csv(stream, names, ([row[name] for name in names] for row in rows))
     return ReviewTable(run.slug, n_rows)
 
 
 def import_reviews(engine: Engine, named: str | None, file: Path, reviewer: str) -> Reviewed:
     """Add the verdicts of a file, all or none; ``reviewer`` signs rows that name nobody."""
-    rows = list(_rows(file))
+    rows = _rows(file)
     runs = {row["run"] for _, row in rows}
     if len(runs) != 1:
         raise ValueError(
@@ -72,24 +62,19 @@ def import_reviews(engine: Engine, named: str | None, file: Path, reviewer: str)
     return add_reviews(engine, slug, said)
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers, cells without their guards."""
-    with file.open(encoding=ENCODING, newline="") as stream:
-        try:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [n for n in ("run", "layer", "feature", "label", *SAID) if n not in
-                       (reader.fieldnames or [])]  # fmt: skip
-            if missing:
-                raise ValueError(
-                    f"{file} has no column {', '.join(missing)}: expected a file that "
-                    "`feature-atlas review export` wrote. Nothing was written."
-                )
-            for row in reader:
-                yield reader.line_num, {n: _plain(row[n]) for n in reader.fieldnames or []}
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{file} is not CSV in UTF-8 ({error}). Nothing was written."
-            ) from None
+def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers, without the blanks that people type; the label as it went."""
+    names, rows = read_csv(file)
+    missing = [name for name in ("run", "layer", "feature", "label", *SAID) if name not in names]
+    if missing:
+        raise ValueError(
+            f"{file} has no column {', '.join(missing)}: expected a file that "
+            "`feature-atlas review export` wrote. Nothing was written."
+        )
+    return [
+        (line, {name: cell if name == "label" else cell.strip() for name, cell in row.items()})
+        for line, row in rows
+    ]
 
 
 def _judgement(file: Path, line: int, row: dict[str, str], reviewer: str) -> Judgement:
@@ -111,16 +96,6 @@ def _judgement(file: Path, line: int, row: dict[str, str], reviewer: str) -> Jud
         judged=row["label"] or None,
         source=where,
     )
-
-
-def _guarded(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith((*FORMULA, "'")) else value
-
-
-def _plain(cell: str | None) -> str:
-    """A cell as it was meant; a row that is too short has none."""
-    cell = (cell or "").strip()
-    return cell[1:] if cell.startswith("'") else cell
 
 
 ROWS = """

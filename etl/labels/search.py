@@ -1,23 +1,23 @@
 """`feature-atlas search`: features by words, and by meaning where that is possible."""
 
-import csv
-import json
+from decimal import Decimal
 from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection, text
 
 from feature_atlas.etl.labels.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.printed_rows import print_rows
+from feature_atlas.etl.terminal import console_on
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.meaning.search_words import typed_words
+from feature_atlas.models.notation.csv_text import write_csv
+from feature_atlas.models.notation.json_text import write_json
 from feature_atlas.models.session import make_engine, make_reader_engine
 
 COLUMNS = ("layer", "feature", "label", "f1", "score", "matched", "snippet")
-NUMBERS = ("layer", "feature", "f1", "score")
 
 
 class Meaning(NamedTuple):
@@ -93,23 +93,16 @@ def _gap(connection: Connection, meaning: Meaning, run_id: int) -> str | None:
 
 def _print(rows: list[dict[str, Any]], output: str, stream: TextIO) -> None:
     if output == "json":
-        stream.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        write_json(stream, COLUMNS, [list(row.values()) for row in rows])
     elif output == "csv":
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows({**row, "matched": " ".join(row["matched"])} for row in rows)
+        found = [{**row, "matched": " ".join(row["matched"])} for row in rows]
+        write_csv(stream, COLUMNS, [list(row.values()) for row in found])
     elif rows:
-        Console(file=stream, width=None if stream.isatty() else 160).print(_table(rows))
+        print_rows(console_on(stream), "", [_short(row) for row in rows])
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    """What was found; texts are data, so none is read as markup."""
-    table = Table()
-    for name in COLUMNS:
-        table.add_column(name, justify="right" if name in NUMBERS else "left")
-    for row in rows:
-        f1 = "" if row["f1"] is None else f"{row['f1']:.2f}"
-        texts = (row["label"] or "", f1, f"{row['score']:.4f}", ", ".join(row["matched"]))
-        cells = (str(row["layer"]), str(row["feature"]), *texts, row["snippet"] or "")
-        table.add_row(*map(Text, cells))
-    return table
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for the screen."""
+    f1 = None if row["f1"] is None else Decimal(f"{row['f1']:.2f}")
+    score, matched = Decimal(f"{row['score']:.4f}"), ", ".join(row["matched"])
+    return {**row, "f1": f1, "score": score, "matched": matched}

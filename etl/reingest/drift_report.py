@@ -1,17 +1,16 @@
 """A comparison of two runs for people: on the terminal, as CSV or JSON, as Markdown."""
 
-import csv
-import json
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from feature_atlas.etl.config.run_config import DriftConfig
+from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.reingest.drift import Drift, compare, headline, layer_rows
+from feature_atlas.etl.terminal import console_on
 from feature_atlas.etl.warehouse.runs import resolve_run
+from feature_atlas.models.notation.csv_text import write_csv
+from feature_atlas.models.notation.json_text import json_text
 
 
 def drift_between(
@@ -31,9 +30,8 @@ def drift_between(
 def print_drift(drift: Drift, output: str, stream: TextIO) -> None:
     """As tables; as CSV, the features; as JSON, everything."""
     if output == "csv":
-        writer = csv.DictWriter(stream, list(drift.top[0]) if drift.top else ["layer", "feature"])
-        writer.writeheader()
-        writer.writerows(drift.top)
+        names = list(drift.top[0]) if drift.top else ["layer", "feature"]
+        write_csv(stream, names, [list(row.values()) for row in drift.top])
     elif output == "json":
         facts = {name: getattr(drift, name) for name in ("before", "after", "same_saes")}
         totals = {"n_features": drift.n_features, "n_changed": drift.n_changed}
@@ -42,13 +40,13 @@ def print_drift(drift: Drift, output: str, stream: TextIO) -> None:
             for (layer, kind), n in sorted(drift.counts.items())
         ]
         lists = {"counts": counts, "features": drift.top}
-        stream.write(json.dumps(facts | totals | lists, indent=1) + "\n")
+        stream.write(f"{json_text(facts | totals | lists)}\n")
     else:
-        console = Console(file=stream, width=None if stream.isatty() else 160)
+        console = console_on(stream)
         console.print(headline(drift), highlight=False, markup=False)
         if drift.n_changed:
-            console.print(_table("Changed features per layer", layer_rows(drift)))
-            console.print(_table("Features that changed in most ways", _short(drift)))
+            print_rows(console, "Changed features per layer", layer_rows(drift))
+            print_rows(console, "Features that changed in most ways", _short(drift))
 
 
 def as_markdown(drift: Drift) -> str:
@@ -91,15 +89,6 @@ def _said(value: float | str | None) -> str:
     if value is None:
         return "none"
     return value[:40] if isinstance(value, str) else f"{value:.3g}"
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    return table
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:

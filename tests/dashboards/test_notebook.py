@@ -37,6 +37,24 @@ def test_decimals_are_numbers(full_atlas: str):
     assert sql("SELECT round(2.5, 1) AS half").half.dtype == float
 
 
+def test_json_and_lengths_of_time_are_pythons(full_atlas: str):
+    found = sql(
+        """SELECT '{"a": [1]}'::jsonb AS j, interval '90 s' AS short,
+                   interval '1 mon' AS long, ':full_atlas' AS words, 1 AS words""",
+        full_atlas=1,
+    )
+
+    [row] = found.itertuples(index=False)
+    assert row[0] == {"a": [1]}
+    assert found.short.dtype.kind == "m"
+    assert (row[1].total_seconds(), row[2], *row[3:]) == (90, "P1M", ":full_atlas", 1)
+
+
+def test_a_mistake_is_pointed_at(full_atlas: str):
+    with pytest.raises(errors.UndefinedColumn, match=r"line 1, column 12:\nSELECT :n, nothing\n"):
+        sql("SELECT :n, nothing", n=1)
+
+
 def test_more_rows_than_asked_for_are_not_cut_silently(full_atlas: str):
     with pytest.warns(UserWarning, match="stopped after 10 rows"):
         found = sql("SELECT * FROM atlas.feature", max_rows=10)

@@ -3,6 +3,7 @@
 Each attempt is made in earnest: logged in as atlas_reader, with its own safeguards switched off.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +270,34 @@ def test_values_are_values_whatever_they_look_like(reader: Engine):
 def test_a_name_without_a_value_is_an_error_of_the_database(reader: Engine):
     with pytest.raises(errors.SyntaxError):
         run_user_sql(reader, "SELECT :words", max_rows=1)
+
+
+def test_a_mistake_is_pointed_at_also_behind_values_and_in_long_lines(reader: Engine):
+    statement = f"SELECT :long_name, {', '.join(map(str, range(50)))},\t'漢', nothing"
+    with pytest.raises(errors.UndefinedColumn) as refused:
+        run_user_sql(reader, statement, max_rows=1, values={"long_name": 1})
+
+    said, place, line, caret = str(refused.value).splitlines()
+    assert said == 'column "nothing" does not exist'
+    assert place == f"line 1, column {statement.index('nothing') + 1}:"
+    assert line.startswith("...")
+    assert line.endswith(",\t'漢', nothing")
+    assert caret == re.sub(r"[^\t]", " ", line[: line.index("nothing")]) + " ^"  # 漢 is two wide
+    assert refused.value.diag.sqlstate == "42703"
+
+
+def test_values_that_python_does_not_have_are_texts(reader: Engine):
+    answer = run_user_sql(
+        reader,
+        "SELECT 'infinity'::timestamptz AS a, '0044-03-15 BC'::date AS a, '24:00'::time AS c,"
+        " interval '1 mon' AS d, '{\"a\": 1e400}'::jsonb AS e, row(1, 'x') AS f",
+        max_rows=1,
+    )
+
+    assert [str(value)[:12] for value in answer.rows[0]] == [
+        "infinity", "0044-03-15 B", "24:00:00", "P1M", '{"a": 100000', "(1,x)"
+    ]  # fmt: skip
+    assert answer.types == ["timestamptz", "date", "time", "interval", "jsonb", "record"]
 
 
 @pytest.mark.parametrize(("n_rows", "is_cut"), [(4, False), (5, False), (6, True)])

@@ -6,7 +6,6 @@ questions without the skill: first those from which a look-alike was cut, then t
 skill's words, then any; they show what it leaves out, and stand for no share of anything.
 """
 
-import csv
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, text
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.features.skills import matched_rules
 from feature_atlas.features.skill import Skill, has_look_alike, has_skill_word
+from feature_atlas.models.notation.csv_text import read_csv, write_csv
 from feature_atlas.statistics.uncertainty import wilson_interval
 
 HIT, MISS = "hit", "near miss"
@@ -89,9 +89,7 @@ def write_sheet(rows: Sequence[Row], file: Path) -> Path:
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows((*row, "") for row in values)
+        write_csv(stream, COLUMNS, [(*row, None) for row in values])
     page = file.with_suffix(".html")
     page.write_text(_page(values), encoding="utf-8")
     return page
@@ -115,15 +113,14 @@ def score_sheet(file: Path) -> list[Score]:
     """Read a filled-in sheet back: how many of each kind are right, with an interval."""
     if not file.is_file():
         raise FileNotFoundError(f"no sheet at {file}: `feature-atlas skills check` writes one.")
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
-    missing = {"kind", "is_right"} - set(rows[0] if rows else ())
+    names, rows = read_csv(file)
+    missing = {"kind", "is_right"} - set(names)
     if missing:
         raise ValueError(
             f"{file} has no column {', '.join(sorted(missing))}: expected the sheet that "
             "`feature-atlas skills check` writes, with is_right filled in."
         )
-    marks = [(row["kind"], _mark(file, number, row)) for number, row in enumerate(rows, start=2)]
+    marks = [(row["kind"], _mark(file, number, row)) for number, row in rows]
     return [_score(kind, [mark for of, mark in marks if of == kind]) for kind in (HIT, MISS)]
 
 

@@ -108,6 +108,20 @@ def test_csv_and_json_hold_the_same_rows(reader: Engine, tmp_path: Path):
         assert cell["first"] == str(row["first"]).lower()
 
 
+def test_every_notation_is_that_of_the_query_command(reader: Engine, tmp_path: Path):
+    query = """SELECT NULL::int AS n, '{"a": 1.0}'::jsonb AS j, interval '1 mon' AS i,
+               'NaN'::float8 AS f, '=1' AS t, ''::text AS empty"""
+    for suffix in ("csv", "jsonl"):
+        export_query(reader, query, tmp_path / f"values.{suffix}")
+
+    assert (tmp_path / "values.csv").read_text().splitlines()[1] == (
+        ',"{""a"": 1.0}",P1M,NaN,\'=1,""'
+    )
+    assert (tmp_path / "values.jsonl").read_text() == (
+        '{"n": null, "j": {"a": 1.0}, "i": "P1M", "f": "NaN", "t": "=1", "empty": ""}\n'
+    )
+
+
 def test_json_of_no_rows_is_an_empty_list(reader: Engine, tmp_path: Path):
     assert export_query(reader, "SELECT 1 AS n WHERE false", tmp_path / "none.json") == 0
     assert json.loads((tmp_path / "none.json").read_text()) == []

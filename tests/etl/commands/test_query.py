@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +53,81 @@ def test_more_rows_than_are_printed_are_mentioned(
 
     assert len(found.stdout.splitlines()) == 4
     assert "stopped after 3 rows" in found.stderr
+
+
+def test_two_columns_of_one_name_are_both_there_or_refused(query: Callable[..., Result]):
+    twice = "SELECT 11 AS a, 22 AS a"
+
+    assert "11" in query(twice).stdout
+    assert "22" in query(twice).stdout
+    assert query(twice, "csv").stdout == "a,a\n11,22\n"
+    refused = query(twice, "json")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "more than one column called a: name them with AS" in refused.stderr
+
+
+def test_values_are_in_standard_notation(query: Callable[..., Result]):
+    statement = r"""SELECT NULL AS n, '{"a": 0.10000000000000000000001}'::jsonb AS j,
+        ARRAY['x', NULL] AS t, '\x00ff'::bytea AS b, interval '1 mon 90 s' AS i, 1e-30 AS d,
+        'NaN'::float8 AS f, 'infinity'::date AS e, date '2026-11-22' AS day, int4range(1, 3) AS r"""
+
+    assert query(statement, "json").stdout.splitlines()[1] == (
+        r'{"n": null, "j": {"a": 0.10000000000000000000001}, "t": ["x", null], "b": "\\x00ff", '
+        '"i": "P1MT1M30S", "d": 0.000000000000000000000000000001, "f": "NaN", "e": "infinity", '
+        '"day": "2026-11-22", "r": "[1,3)"}'
+    )
+    assert query(statement, "csv").stdout.splitlines()[1] == (
+        r',"{""a"": 0.10000000000000000000001}","[""x"", null]",\x00ff,P1MT1M30S,'
+        '0.000000000000000000000000000001,NaN,infinity,2026-11-22,"[1,3)"'
+    )
+
+
+def test_a_wide_row_is_a_block_with_every_value(query: Callable[..., Result]):
+    columns = ", ".join(f"{n}000000 AS column_{n}" for n in range(100, 130))
+    said = query(f"SELECT {columns}, E'two\nlines' AS words").stdout.splitlines()
+
+    assert said[0].startswith("-[ 1 ]---")
+    assert said[1:31] == [f"column_{n} | {n}000000" for n in range(100, 130)]
+    assert said[31:] == ["words      | two", "           | lines"]
+
+
+def test_what_data_holds_does_not_steer_the_terminal(query: Callable[..., Result]):
+    said = query("SELECT E'\x1b[31mred\r' AS words, '[bold]x' AS more").stdout
+
+    assert "\\x1b[31mred\\r" in said
+    assert "[bold]x" in said
+
+
+def test_a_mistake_is_pointed_at(query: Callable[..., Result]):
+    found = query("SELECT layer,\n  'é', lable\nFROM atlas.spatial")
+
+    assert found.stderr.splitlines() == [
+        'error: database: column "lable" does not exist',
+        "line 2, column 8:",
+        "  'é', lable",
+        "       ^",
+        'Perhaps you meant to reference the column "spatial.label".',
+    ]
+
+
+@pytest.mark.parametrize("words", ["query --format csv", "query", "status"])
+def test_who_reads_no_further_hears_nothing(words: str, loaded_url: str):
+    command, *options = words.split()
+    if command == "query":
+        options = ["SELECT repeat('x', 9) FROM generate_series(1, 9999)", *options]
+    asked = [sys.executable, "-m", "feature_atlas.etl.commands.cli", command, *options]
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does when it has seen enough
+    done = subprocess.run(
+        asked,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"ATLAS_DATABASE_URL": loaded_url},
+        check=False,
+    )
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize(

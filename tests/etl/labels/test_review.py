@@ -135,7 +135,7 @@ def test_a_spreadsheet_goes_out_and_comes_back(
             ("0", "0"), ("0", "1"), ("0", "2"), ("0", "3"), ("1", "0")
         ]  # fmt: skip
         assert rows[0]["label"] == "asks for left of"
-        assert rows[0]["informative"] == "True"
+        assert rows[0]["informative"] == "true"
         assert "?" in rows[0]["asked"]
         rows[0] |= {"verdict": "accept"}
         rows[1] |= {"verdict": "Edit", "description": 'says "port", é, or\na line'}
@@ -158,14 +158,25 @@ def test_a_spreadsheet_goes_out_and_comes_back(
 
 def test_a_label_cannot_pass_for_a_formula(published: Engine, tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
-    for said in ("=HYPERLINK(1)", "'quoted", "-5"):
+    for said, written in (
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"), ("-5", "'-5"), ("'=1", "''=1"), ("'quoted", "'quoted"),
+    ):  # fmt: skip
         add_reviews(published, None, [judgement(verdict="edit", description=said)])
         export_reviews(published, None, file, everything=True)
 
         table = pd.read_csv(file, dtype=str).set_index(["layer", "feature"])
-        assert table.loc[("1", "2"), "label"] == f"'{said}"
+        assert table.loc[("1", "2"), "label"] == written
         assert import_reviews(published, None, file, "Ada").n_new == 0
         assert label(published, 1, 2) == said
+
+
+def test_a_reviewers_own_apostrophe_stays(published: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    export_reviews(published, None, file, everything=False)
+    edit_table(file, lambda rows: rows[0].update(verdict="reject", note="'tis too broad"))
+    import_reviews(published, None, file, "Ada")
+
+    assert reviews(published).note.tolist() == ["'tis too broad"]
 
 
 @pytest.mark.parametrize(
