@@ -59,16 +59,23 @@ def export_run_(run: Run, folder: NewFolder) -> None:
 def export_edition_(
     run: Run,
     output: Annotated[Path | None, typer.Option(help="folder to make; default: atlas-SLUG")] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="a person or group to cite; again for each")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="SPDX name of the data's licence")] = "CC-BY-4.0",
 ) -> None:
     """Write a run as an edition: one DuckDB file, Parquet beside it, no server needed."""
     with plain_errors():
+        from feature_atlas.etl.bridges.edition.credit import credit
         from feature_atlas.etl.bridges.edition.edition import export_edition
         from feature_atlas.etl.warehouse.progress import bars
 
+        said = credit(author or [], licence)
         with bars(console) as progress:
-            done = export_edition(_reader(), run, output, progress)
+            done = export_edition(_reader(), run, output, said, progress)
         n_rows = sum(done.rows.values())
         console.print(f"{n_rows:,} rows of {len(done.rows)} tables written to {done.folder}")
+        console.print(f"ask it: duckdb -readonly {done.folder}/*.duckdb", highlight=False)
 
 
 @export.command("neuronpedia")
