@@ -11,6 +11,7 @@ pages = [
         "features/explore.py", title="Explore", icon=":material/filter_alt:", url_path="explore"
     ),
     st.Page("features/feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
+    st.Page("lists/lists.py", title="Lists", icon=":material/list:", url_path="lists"),
     st.Page("meaning/search.py", title="Search", icon=":material/search:", url_path="search"),
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"

@@ -26,9 +26,9 @@ def published_runs() -> pd.DataFrame:
     return runs.set_index("run_id", drop=False)
 
 
-def choose_run(where: DeltaGenerator) -> pd.Series:
+def choose_run(where: DeltaGenerator, keep: tuple[str, ...] = ()) -> pd.Series:
     """The row of `queries.runs` that the address asks for, with the widget drawn in `where`;
-    stops the page where there is none."""
+    stops the page where there is none. Another choice leaves of the address only `keep`."""
     runs = published_runs()
     last = st.session_state.get("run")
     asked = st.query_params.get("run", str(last if last in runs.index else runs.index[0]))
@@ -42,7 +42,7 @@ def choose_run(where: DeltaGenerator) -> pd.Series:
             "`feature-atlas runs promote --stable RUN` names."
         )
         st.stop()
-    _show_choice(where, runs, int(asked))
+    _show_choice(where, runs, int(asked), keep)
     return runs.loc[int(asked)]
 
 
@@ -69,7 +69,9 @@ def _advice(error: Exception) -> str:
     return str(error)
 
 
-def _show_choice(where: DeltaGenerator, runs: pd.DataFrame, run_id: int) -> None:
+def _show_choice(
+    where: DeltaGenerator, runs: pd.DataFrame, run_id: int, keep: tuple[str, ...]
+) -> None:
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     address["run"] = [str(run_id)]
     # a link to the same page leaves the browser's address as it was, until one is written; but
@@ -86,12 +88,15 @@ def _show_choice(where: DeltaGenerator, runs: pd.DataFrame, run_id: int) -> None
         format_func=lambda run: run_in_words(runs.loc[run]),
         key="run_widget",
         on_change=_follow_widget,
+        args=(keep,),
         width=460,
         help="A run is one version of the atlas. It never changes once published; "
         "a link to this page names it.",
     )
 
 
-def _follow_widget() -> None:
+def _follow_widget(keep: tuple[str, ...]) -> None:
+    kept = {name: st.query_params[name] for name in keep if name in st.query_params}
     st.query_params.clear()
+    st.query_params.update(kept)
     st.query_params["run"] = str(st.session_state["run_widget"])

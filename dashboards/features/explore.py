@@ -21,10 +21,12 @@ from feature_atlas.dashboards.features.explore_filters import (
     show_presets,
 )
 from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.lists.add_to_list import show_adding
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.queries.explore import Filter, Place, View
 from feature_atlas.dashboards.queries.explore_columns import Column, columns_of
 from feature_atlas.dashboards.run_choice import choose_run
+from feature_atlas.dashboards.writes.lists import MAX_ADDED
 from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
 N_ROWS = 50
@@ -77,8 +79,8 @@ def _remember_sort() -> None:
     st.query_params.pop("after", None)
 
 
-def show_rows(view: View) -> None:
-    """One page of the table, and the way to the next one."""
+def show_rows(view: View, n_features: int) -> None:
+    """One page of the table, the way to the next one, and what to do with all."""
     try:
         asked = st.query_params.get("after")
         after = parse_place(asked) if asked else None
@@ -101,6 +103,12 @@ def show_rows(view: View) -> None:
             "Parquet", lambda: _all(view).to_parquet(index=False), "features.parquet",
             on_click="ignore", icon=":material/download:",
             help=f"All rows of the view, at most {N_SAVED:,}.",
+        )  # fmt: skip
+        show_adding(
+            f"Add all {n_features:,} to a list", "all", view.run_id,
+            lambda: queries.explored_rows(view, None, MAX_ADDED),
+            f"Every feature that passes, at most {MAX_ADDED:,}. Selected rows have a button of "
+            "their own.", disabled=n_features > MAX_ADDED,
         )  # fmt: skip
     with st.expander("The same in SQL", icon=":material/code:"):
         st.code(queries.explored_sql(view, N_SAVED), language="sql")
@@ -190,5 +198,5 @@ st.markdown(f"**{n_features:,} features** of {run.n_layers * run.d_sae:,}")
 if n_features == 0:
     st.info("No feature passes all of these. Remove a filter, or widen one.")
     st.stop()
-show_rows(view)
+show_rows(view, n_features)
 show_charts(view, columns, layers)

@@ -18,12 +18,13 @@ from feature_atlas.dashboards.features.feature_summary import show_summary
 from feature_atlas.dashboards.features.feature_writes import show_what_it_writes
 from feature_atlas.dashboards.features.other_runs import show_other_runs
 from feature_atlas.dashboards.heads.feature_heads import show_what_drives
+from feature_atlas.dashboards.lists.feature_lists import show_lists_with
 from feature_atlas.dashboards.meaning.feature_examples import show_when_it_fires
 from feature_atlas.dashboards.meaning.feature_meaning import show_what_it_is
 from feature_atlas.dashboards.run_choice import choose_run
 
 SECTIONS = {
-    "what": ("What it is: descriptions, reviews, the base feature", show_what_it_is),
+    "what": ("What it is: descriptions, reviews, comments, the base feature", show_what_it_is),
     "fires": ("When it fires: examples, words, answers", show_when_it_fires),
     "writes": ("What it writes: tokens, nearest features", show_what_it_writes),
     "changed": ("What changed: turning, seeing, skills, neutral prompts", show_what_changed),
@@ -49,6 +50,7 @@ if found.empty:
     )
     st.stop()
 show_summary(found.iloc[0])
+show_lists_with(int(run.run_id), layer, feature)
 for name, (heading, show) in SECTIONS.items():
     with st.expander(heading, key=name, bind="query-params") as section:
         if section.open:

@@ -1,10 +1,13 @@
 """A table of features, each with a link to its own page."""
 
+import hashlib
 from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
+
+from feature_atlas.dashboards.lists.add_to_list import show_adding
 
 LINK = "link"
 
@@ -24,10 +27,11 @@ def with_links(features: pd.DataFrame, run_id: int) -> pd.DataFrame:
 
 
 def feature_table(
-    features: pd.DataFrame, run_id: int, columns: dict[str, Any], **options: Any
+    features: pd.DataFrame, run_id: int, columns: dict[str, Any], key: str, **options: Any
 ) -> None:
-    """Show `columns` (name to Streamlit column) of `features`, sortable, links first."""
-    st.dataframe(
+    """Show `columns` (name to Streamlit column) of `features`, sortable, links first; rows that
+    are selected can be put into a list."""
+    event = st.dataframe(
         with_links(features, run_id),
         hide_index=True,
         column_order=[LINK, *columns],
@@ -38,5 +42,18 @@ def feature_table(
             **columns,
         },
         placeholder="",
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=rows_key(key, features),
         **options,
     )
+    chosen = features.iloc[event.selection.rows]
+    if len(chosen):
+        show_adding(f"Add {len(chosen)} to a list", key, run_id, lambda: chosen)
+
+
+def rows_key(key: str, features: pd.DataFrame) -> str:
+    """A table's key that is another one for other rows: a selection goes by places, and would
+    stay where other features have come."""
+    places = features[["layer", "feature"]].to_numpy("int64").tobytes()
+    return f"{key}_{hashlib.sha256(places).hexdigest()[:12]}"

@@ -1,12 +1,11 @@
 """A form for a verdict on a label. What it saves is seen at once, here and in SQL."""
 
-import os
-
 import pandas as pd
 import streamlit as st
-from sqlalchemy.exc import SQLAlchemyError
 
-from feature_atlas.dashboards.writes.review import VERDICTS, Judgement, save_review, why_not
+from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.writes.review import VERDICTS, Judgement, save_review
+from feature_atlas.dashboards.writes.writer import REFUSED, why_not
 
 MEANINGS = {
     "accept": "the label stays, whatever is described later",
@@ -32,9 +31,8 @@ def show_review_form(run_id: int, layer: int, feature: int, label: str | None) -
         )
         own, name = st.columns([3, 1])
         own.text_input("Own words, for edit", max_chars=1000, key=f"{key}_description")
-        name.text_input(
-            "Your name", _name(), max_chars=100, key=f"{key}_reviewer", autocomplete="name"
-        )
+        with name:
+            ask_name(f"{key}_reviewer")
         st.text_input("Why", max_chars=2000, key=f"{key}_note")
         st.form_submit_button(
             "Save the review", on_click=_save, args=(key, run_id, layer, feature, label)
@@ -47,7 +45,7 @@ def _save(key: str, run_id: int, layer: int, feature: int, label: str | None) ->
         name: str(st.session_state.get(f"{key}_{name}") or "").strip()
         for name in ("verdict", "description", "note", "reviewer")
     }
-    st.session_state["reviewer"] = said["reviewer"]
+    remember_name(said["reviewer"])
     judgement = Judgement(
         layer=layer,
         feature=feature,
@@ -59,7 +57,7 @@ def _save(key: str, run_id: int, layer: int, feature: int, label: str | None) ->
     )
     try:
         is_new = save_review(run_id, judgement)
-    except (ValueError, PermissionError, RuntimeError, SQLAlchemyError) as error:
+    except REFUSED as error:
         st.session_state[_SAID] = (False, str(error))
         return
     st.session_state[_SAID] = (True, "Saved." if is_new else "You said so already.")
@@ -77,8 +75,3 @@ def _tell(said: tuple[bool, str] | None) -> None:
     else:
         st.error("Not saved:")
         st.text(words)
-
-
-def _name() -> str:
-    """Who reviewed last in this tab, else ATLAS_REVIEWER."""
-    return str(st.session_state.get("reviewer") or os.environ.get("ATLAS_REVIEWER") or "")

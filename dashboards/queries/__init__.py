@@ -18,6 +18,7 @@
     run_series       features over many runs: when they turned
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
+    lists            what readers keep: lists, and what they say of a feature
     own_prompts      the run's pictures, and labels of some features
 
 Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. Most ask about one
@@ -35,7 +36,7 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
-from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget_labels
+from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget
 from feature_atlas.dashboards.queries.explore import (
     explored_bins,
     explored_layers,
@@ -69,6 +70,13 @@ from feature_atlas.dashboards.queries.groups_and_steering import (
     group_removals,
     other_interventions,
     steering_summaries,
+)
+from feature_atlas.dashboards.queries.lists import (
+    comments,
+    feature_list,
+    listed,
+    lists,
+    lists_with,
 )
 from feature_atlas.dashboards.queries.many_features import (
     feature_bins,
@@ -171,6 +179,7 @@ __all__ = [
     "attribution_agreement",
     "base_labels",
     "change_spread",
+    "comments",
     "control_effects",
     "cosine_cuts",
     "cosine_quantiles",
@@ -196,6 +205,7 @@ __all__ = [
     "explored_sql",
     "feature",
     "feature_bins",
+    "feature_list",
     "feature_points",
     "features_between",
     "features_found",
@@ -203,7 +213,7 @@ __all__ = [
     "firing_feature_from",
     "firing_rates",
     "firing_shifts",
-    "forget_labels",
+    "forget",
     "forward_checks",
     "forward_checks_by_layer",
     "funnel",
@@ -224,6 +234,9 @@ __all__ = [
     "knockouts_of_head",
     "labels_of",
     "ledger",
+    "listed",
+    "lists",
+    "lists_with",
     "localisation",
     "logit_effects",
     "marked_features",

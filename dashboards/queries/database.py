@@ -46,13 +46,13 @@ _CACHED: list[Any] = []
 
 
 def cached(query: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-    """The query, asked again only after `TTL`, or when a label was written."""
+    """The query, asked again only after `TTL`, or when somebody wrote something."""
     _CACHED.append(st.cache_data(query, ttl=TTL, show_spinner=False))
     return cast(Callable[..., pd.DataFrame], _CACHED[-1])
 
 
-def forget_labels() -> None:
-    """A label was reviewed: ask anew all that may show labels, which is what is `cached`."""
+def forget() -> None:
+    """A page wrote: ask anew all that may show it, which is what is `cached`."""
     for query in _CACHED:
         query.clear()
 

@@ -1,1 +1,1 @@
-"""What the pages write: reviews, and nothing else."""
+"""What the pages write: reviews, lists and comments, and nothing else."""

@@ -70,6 +70,7 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
         "Layer 1, feature 0",
         "Descriptions",
         "Reviews",
+        "Comments",
         "The base feature",
         "Tokens",
         "Nearest features",

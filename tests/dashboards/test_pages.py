@@ -10,6 +10,7 @@ PAGES = [
     "overview.py",
     "features/explore.py",
     "features/feature.py",
+    "lists/lists.py",
     "ablation/ablation.py",
     "features/shift.py",
     "heads/heads.py",

@@ -1,0 +1,1 @@
+"""What readers keep: lists of features, and comments on them."""
