@@ -1,4 +1,4 @@
-"""Lists from the pages: made, filled from tables, changed, shared, deleted; what is typed is text."""
+"""Lists from the pages: made, filled from tables, changed, shared, deleted; words are text."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
