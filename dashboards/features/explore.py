@@ -21,6 +21,7 @@ from feature_atlas.dashboards.features.explore_filters import (
     show_presets,
 )
 from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.frame_csv import frame_csv
 from feature_atlas.dashboards.lists.add_to_list import show_adding
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.queries.explore import Filter, Place, View
@@ -95,7 +96,7 @@ def show_rows(view: View, n_features: int) -> None:
         place = None if last is None else _place(last)
         st.button("Next page", disabled=place is None, on_click=_go, args=(place,))
         st.download_button(
-            "CSV", lambda: _all(view).to_csv(index=False).encode(), "features.csv", "text/csv",
+            "CSV", lambda: frame_csv(_all(view)), "features.csv", "text/csv",
             on_click="ignore", icon=":material/download:",
             help=f"All rows of the view, at most {N_SAVED:,}.",
         )  # fmt: skip

@@ -3,7 +3,6 @@
 `?run=&sample=&question=&layer=&by=&feature=&token=`; the model is in `feature-atlas serve-model`.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from feature_atlas.dashboards.vlm.strongest import (
     strongest_features,
     token_in_words,
 )
+from feature_atlas.models.notation.json_text import json_text
 
 ALL_LAYERS = "all layers"
 ORDERS = {"activation": "activation", "how unusual": "times_usual"}
@@ -204,7 +204,7 @@ st.subheader("On one token", help="The strongest features of a word or a patch."
 show_token(answer, run.run_id, choose_token(answer))
 st.download_button(
     "All of it as JSON",
-    json.dumps(answer.json, ensure_ascii=False),
+    json_text(answer.json),
     "activations.json",
     "application/json",
     icon=":material/download:",
