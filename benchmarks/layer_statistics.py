@@ -219,7 +219,7 @@ def _peak_of_a_pass(n_tokens: int, n_batches: int) -> int:
     if DEVICE == "cuda":
         return torch.cuda.max_memory_allocated() // 2**20
     # not getrusage: its peak begins with that of the process that started this one
-    status = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in status if line.startswith("VmHWM"))) // 1024
 
 

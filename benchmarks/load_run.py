@@ -42,7 +42,7 @@ def _in_a_process(run: Path, engine: Engine) -> tuple[IngestReport, int]:
 def _ingest(run: Path, url: str) -> tuple[IngestReport, int]:
     report = ingest(run, make_engine(url))
     # not getrusage: its peak begins with that of the process that started this one
-    status = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM"))
     return report, int(kilobytes) // 1024
 

@@ -86,7 +86,8 @@ def main() -> None:
         print(paper_memory(gigabytes, batch_size))
     if asked.output:
         asked.output.write_text(
-            json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1)
+            json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1),
+            encoding="utf-8",
         )
 
 

@@ -58,7 +58,7 @@ def costs(asked: argparse.Namespace, layers: int, times: int) -> dict[str, tuple
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        return _by_stage(json.loads(output.read_text())["costs"])
+        return _by_stage(json.loads(output.read_text(encoding="utf-8"))["costs"])
 
 
 def _by_stage(parts: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:

@@ -221,7 +221,7 @@ def _residuals(base: LlamaForCausalLM, texts: Path) -> list[torch.Tensor]:
     seen: list[list[torch.Tensor]] = [[] for _ in layers]
     for kept, layer in zip(seen, layers, strict=True):
         layer.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out[0, 1:].float()))
-    for line in texts.read_text().splitlines():
+    for line in texts.read_text(encoding="utf-8").splitlines():
         ids = tokenizer(json.loads(line)["text"], return_tensors="pt").input_ids
         base.model(ids.to(base.device))
     return [torch.cat(kept) for kept in seen]
@@ -244,4 +244,4 @@ def _write_dictionary(folder: Path, layer: int, residuals: torch.Tensor, scale: 
     }
     save_file(weights, folder / "checkpoints" / "final.safetensors")
     settings = release_settings(layer, d_sae, d_model, k=K, norm=round(norm, 6))
-    (folder / "hyperparams.json").write_text(json.dumps(settings))
+    (folder / "hyperparams.json").write_text(json.dumps(settings), encoding="utf-8")

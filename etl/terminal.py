@@ -1,16 +1,19 @@
 """Where commands print, and how an error reads there."""
 
+import io
 import os
+import re
 import select
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 NOT_A_TERMINAL = 160
 """Columns of a log or a pipe."""
@@ -29,6 +32,12 @@ def console_on(stream: TextIO) -> Terminal:
     return Terminal(file=stream, width=None if stream.isatty() else NOT_A_TERMINAL)
 
 
+def _in_utf8(argument: str) -> str:
+    if not _ESCAPED.search(argument):
+        return argument
+    return os.fsencode(argument).decode(errors="surrogateescape")
+
+
 def end_by_broken_pipe() -> NoReturn:
     """Die of the signal that other tools die of there: no words, and 141 for the shell."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -36,8 +45,22 @@ def end_by_broken_pipe() -> NoReturn:
     raise SystemExit(141)
 
 
+_ESCAPED = re.compile("[\udc80-\udcff]")
+"""Bytes of an argument that are no characters of the locale."""
+
 console = Terminal(width=None if sys.stdout.isatty() else NOT_A_TERMINAL)
 complaints = Console(stderr=True)
+
+
+class InUtf8(TyperGroup):
+    """Commands whose words come and go in UTF-8, whatever the locale says."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What the locale could not read is read now."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        return super().parse_args(ctx, [_in_utf8(arg) for arg in args])
 
 
 class Format(StrEnum):

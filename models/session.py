@@ -52,14 +52,18 @@ def database_url() -> str:
             f"{atlas_home()}. Run `feature-atlas dashboard` or another feature-atlas command, "
             "which starts one, or set ATLAS_DATABASE_URL to a PostgreSQL 15 or newer."
         )
-    return address.read_text().strip()
+    return address.read_text(encoding="utf-8").strip()
 
 
 def make_engine(url: str) -> Engine:
     """Connections as the owner of the atlas, for the one door that writes."""
     # libpq also says postgres://, and a driver may be named; the driver here is psycopg
     address = make_url(url.replace("postgres://", "postgresql://", 1))
-    return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    return create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={"client_encoding": "utf8"},  # whatever PGCLIENTENCODING or the locale say
+    )
 
 
 def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:

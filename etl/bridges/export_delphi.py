@@ -91,7 +91,7 @@ def _examples(counts: Counts) -> Iterator[dict[str, Any]]:
 
 def _write_json(file: Path, value: Any) -> None:
     file.parent.mkdir(exist_ok=True, parents=True)
-    file.write_text(json.dumps(value))
+    file.write_text(json.dumps(value), encoding="utf-8")
 
 
 # the best description of each feature, with each scorer's count of it

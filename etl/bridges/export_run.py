@@ -102,7 +102,7 @@ def _folder_name(made: Measured) -> str:
 
 def _write_manifest(manifest: Manifest, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _write_what(connection: Connection, run: ExportedRun, folder: Path) -> list[FileEntry]:
@@ -177,7 +177,7 @@ def _write_reviews(connection: Connection, run: ExportedRun, folder: Path) -> Fi
 
 
 def _write_readme(run: ExportedRun, folder: Path) -> FileEntry:
-    (folder / "README.md").write_text(README.format(slug=run.slug))
+    (folder / "README.md").write_text(README.format(slug=run.slug), encoding="utf-8")
     return _entry(folder, folder / "README.md", "readme")
 
 

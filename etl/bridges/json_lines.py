@@ -45,7 +45,7 @@ def write_batches(folder: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> i
 def write_lines(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     """A small file, not compressed."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_lines(file: Path) -> Iterator[Line]:

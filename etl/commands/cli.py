@@ -14,10 +14,11 @@ from feature_atlas.etl.commands.own_prompt import activations, overlay, serve_mo
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
 from feature_atlas.etl.commands.skills import skills
-from feature_atlas.etl.terminal import Format, Picture, complaints, console, plain_errors
+from feature_atlas.etl.terminal import Format, InUtf8, Picture, complaints, console, plain_errors
 from feature_atlas.models.session import atlas_home
 
 app = typer.Typer(
+    cls=InUtf8,
     help="Build, load and explore a feature atlas of a vision-language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

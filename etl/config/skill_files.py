@@ -23,7 +23,9 @@ RESERVED = "vsr"
 def shipped_skills() -> dict[str, Skill]:
     """The skills that come with the package, by name."""
     folder = files("feature_atlas.etl.config") / "skills"
-    texts = {f.name: f.read_text() for f in folder.iterdir() if f.name.endswith(".yaml")}
+    texts = {
+        f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith(".yaml")
+    }
     skills = [_parsed(text, name) for name, text in sorted(texts.items())]
     return {skill.name: skill for skill in skills}
 
@@ -35,7 +37,11 @@ def read_skill(path: Path) -> Skill:
             f"no skill at {path}: expected the path of a YAML file, or the name of a shipped skill "
             f"({', '.join(shipped_skills())})."
         )
-    return _parsed(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}.") from None
+    return _parsed(text, str(path))
 
 
 def is_path(entry: str) -> bool:

@@ -52,7 +52,7 @@ def _require_mean_pooling(folder: Path) -> None:
     file = folder / "1_Pooling" / "config.json"
     if not file.is_file():
         return
-    told = json.loads(file.read_text())
+    told = json.loads(file.read_text(encoding="utf-8"))
     modes = [name for name, is_used in told.items() if name.startswith("pooling_mode") and is_used]
     if modes not in (["pooling_mode_mean_tokens"], ["pooling_mode"]) or (
         modes == ["pooling_mode"] and told["pooling_mode"] != "mean"

@@ -59,7 +59,7 @@ def existing(folder: Path) -> Path:
 def main_memory() -> int:
     """Of the machine, or what its container is given."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
+    limit = CGROUP.read_text(encoding="utf-8").strip() if CGROUP.is_file() else "max"
     return min(whole, int(limit)) if limit.isdecimal() else whole
 
 

@@ -76,7 +76,11 @@ def find_binaries() -> Path:
 def major_version(binaries: Path) -> int:
     """Major version of the server program."""
     said = subprocess.run(
-        [str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True
+        [str(binaries / "postgres"), "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     ).stdout
     found = re.search(r"(\d+)", said)
     if found is None:

@@ -38,7 +38,7 @@ class DataFolder:
     def pid_file(self) -> list[str] | None:
         """What the server wrote about itself: pid, folder, start, port, socket folder, ..."""
         try:
-            lines = (self.path / "postmaster.pid").read_text().splitlines()
+            lines = (self.path / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return None
         return lines if len(lines) >= 6 else None
@@ -58,7 +58,7 @@ class DataFolder:
     def _version(self) -> str:
         """Major version of the server that made the data."""
         try:
-            return (self.path / "PG_VERSION").read_text().strip()
+            return (self.path / "PG_VERSION").read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             raise RuntimeError(
                 f"{self.path} is not a PostgreSQL data folder: it has no PG_VERSION. "
@@ -107,7 +107,7 @@ class DataFolder:
         """A password for the loopback interface, with a copy that the account will own."""
         password_file = write_private(self.folder / "password", secrets.token_hex(24))
         copy.touch(mode=0o600)
-        copy.write_text(password_file.read_text())
+        copy.write_text(password_file.read_text(encoding="utf-8"), encoding="utf-8")
         return copy
 
     def forget_dead_server(self) -> None:
@@ -148,7 +148,7 @@ def write_private(path: Path, text: str) -> Path:
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
-    new.write_text(text)
+    new.write_text(text, encoding="utf-8")
     new.replace(path)
     return path
 
@@ -157,7 +157,7 @@ def processes_in(data: Path) -> list[int]:
     """Processes at work in the data folder; zombies have none. The server enters it at start."""
     if not Path("/proc/self/cwd").exists():  # macOS: believe the id in the server's own file
         with contextlib.suppress(FileNotFoundError):
-            lines = (data / "postmaster.pid").read_text().splitlines()
+            lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             return [int(lines[0])] if lines and _exists(int(lines[0])) else []
         return []
     found = []

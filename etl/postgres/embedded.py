@@ -99,7 +99,7 @@ class EmbeddedPostgres:
             keeper = _locked(self.folder / "keeper", fcntl.LOCK_EX, 0)
         except TimeoutError:
             return
-        with (self.folder / "lease").open("a") as lease:
+        with (self.folder / "lease").open("a", encoding="utf-8") as lease:
             fcntl.flock(lease, fcntl.LOCK_EX)
             with self._alone():
                 self._halt()
@@ -128,7 +128,7 @@ _OURS: dict[Path, EmbeddedPostgres] = {}  # leases of this process, held until i
 
 def _locked(path: Path, kind: int, seconds: float) -> IO[str]:
     """The file, opened and locked; the lock goes when the file is closed or its process ends."""
-    file = path.open("a")
+    file = path.open("a", encoding="utf-8")
     deadline = time.monotonic() + seconds
     while True:
         try:

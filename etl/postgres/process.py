@@ -66,7 +66,7 @@ class ServerProcess:
     def _address(self, socket_folder: str, port: int, database: str = "atlas") -> str:
         if socket_folder:
             return f"postgresql://{OWNER}@/{database}?host={quote(socket_folder)}&port={port}"
-        password = (self.folder / "password").read_text().strip()
+        password = (self.folder / "password").read_text(encoding="utf-8").strip()
         return f"postgresql://{OWNER}:{password}@127.0.0.1:{port}/{database}"
 
     # ------------------------------------------------------------------ start

@@ -287,7 +287,7 @@ def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object, or an error that names the file."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
             f"{file} is not complete JSON ({error}): copy it again; one that a stage wrote may be "

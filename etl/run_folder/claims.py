@@ -93,7 +93,7 @@ def _take(what: Path) -> Claim | None:
         opened = os.open(claim.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return None  # another one was faster
-    with os.fdopen(opened, "w") as stream:
+    with os.fdopen(opened, "w", encoding="utf-8") as stream:
         stream.write("\n".join(_me()))
     return claim
 
@@ -155,7 +155,7 @@ def _is_gone(host: str, process: str, name: str) -> bool:
 def _read(file: Path) -> tuple[str, str, str]:
     """Machine, process and its random name; nothing known while it is being written."""
     try:
-        host, process, name = file.read_text().split("\n")
+        host, process, name = file.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, ValueError):
         return "?", "?", "?"
     return host, process, name

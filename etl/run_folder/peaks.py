@@ -36,12 +36,14 @@ def peaks() -> Iterator[Peaks]:
 def _forget() -> bool:
     """Linux alone lets a process forget its peak."""
     try:
-        FORGET.write_text("5")
+        FORGET.write_text("5", encoding="utf-8")
     except OSError:
         return False
     return True
 
 
 def _largest_resident() -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024

@@ -68,7 +68,7 @@ class Work:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Key of the stage, name of the function, and the shards."""
-        facts: dict[str, Any] = json.loads((self.folder / "work.json").read_text())
+        facts: dict[str, Any] = json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
         return facts
 
     @property
@@ -92,7 +92,7 @@ class Work:
     def _is_current(self) -> bool:
         """Whether the stage was neither finished nor begun otherwise meanwhile."""
         file = self.folder / "work.json"
-        return file.is_file() and json.loads(file.read_text()) == self.facts
+        return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == self.facts
 
     def compute_next(self, first: int = 0) -> bool:
         """Compute the next shard that nobody has; False: there is none."""

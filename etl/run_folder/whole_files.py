@@ -26,4 +26,4 @@ def written_whole(file: Path) -> Iterator[Path]:
 def write_json(file: Path, value: Any) -> None:
     """Write whole or not at all: a killed process leaves the old file."""
     with written_whole(file) as temporary:
-        temporary.write_text(json.dumps(value, indent=1))
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")

@@ -75,7 +75,9 @@ def write_addition(
     files = [_write_table(folder, entry.stage, table, some) for table, some in rows.items()]
     update = {"measurements": [entry], "files": files, "datasets": list(datasets)}
     manifest = run.model_copy(update=update)
-    (folder / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1))
+    (folder / "manifest.json").write_text(
+        json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8"
+    )
     return folder
 
 

@@ -58,7 +58,9 @@ def _staged(load: Load) -> dict[str, sql.Identifier]:
 
 
 def _record_query(tables: dict[str, sql.Identifier], ids: Ids) -> sql.Composed:
-    template = (files("feature_atlas.etl.warehouse") / "feature_record.sql").read_text()
+    template = (files("feature_atlas.etl.warehouse") / "feature_record.sql").read_text(
+        encoding="utf-8"
+    )
     statement = template.partition("\n")[2]  # the first line explains the braces
     words = {word: sql.Literal(ids[kind][word]) for kind, words in WORDS.items() for word in words}
     columns = sql.SQL(", ").join(

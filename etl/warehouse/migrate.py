@@ -71,7 +71,7 @@ def views() -> dict[str, str]:
     """SQL of every view and function by file, in an order in which they can be made."""
     folder = files("feature_atlas.migrations") / "views"
     found = {
-        entry.name.removesuffix(".sql"): entry.read_text()
+        entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8")
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     }

@@ -79,7 +79,7 @@ def make_views(database: duckdb.DuckDBPyConnection, found: Iterable[Relation]) -
     for name, words in views().items():
         if name in SAME_WORDS:
             database.execute(words.partition(";\n")[0])
-    database.execute((files(__package__) / "duckdb.sql").read_text())
+    database.execute((files(__package__) / "duckdb.sql").read_text(encoding="utf-8"))
     database.begin()  # one write for hundreds of sentences
     for relation in relations.values():
         _comment(database, relation)

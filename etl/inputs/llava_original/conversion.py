@@ -97,7 +97,9 @@ def write_conversion(
         )
     conversion.config.save_pretrained(folder)
     conversion.processor.save_pretrained(folder)
-    (folder / "generation_config.json").write_text(json.dumps(conversion.generation, indent=2))
+    (folder / "generation_config.json").write_text(
+        json.dumps(conversion.generation, indent=2), encoding="utf-8"
+    )
     write_weights(conversion.tensors, conversion.factors, folder, progress)
 
 

@@ -39,7 +39,9 @@ def write_weights(
     if len(shards) > 1:
         n_bytes = sum(stored.n_bytes for stored in tensors.values())
         index = {"metadata": {"total_size": n_bytes}, "weight_map": weight_map}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+        (folder / "model.safetensors.index.json").write_text(
+            json.dumps(index, indent=2), encoding="utf-8"
+        )
 
 
 def _shards(tensors: Mapping[str, Stored], shard_bytes: int) -> list[list[str]]:

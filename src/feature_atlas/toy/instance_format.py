@@ -52,7 +52,7 @@ def write_instances(file: Path, pictured: Pictured) -> None:
         ],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def named(scene: Scene) -> Iterator[tuple[str, int]]:

@@ -30,5 +30,5 @@ def plain_texts(seed: int, n_scenes: int) -> Iterator[str]:
 
 def write_plain_text(file: Path, seed: int, n_scenes: int) -> None:
     """A line of JSON with a "text" for each document."""
-    with file.open("w") as lines:
+    with file.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps({"text": text}) + "\n" for text in plain_texts(seed, n_scenes))

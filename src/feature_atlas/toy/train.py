@@ -86,7 +86,7 @@ def _train(out: Path, seed: int, language_steps: int, vision_steps: int, sae_tok
         "accuracy": evaluate(language_model, vlm, n_scenes=N_EXAM_SCENES),
         "saes": {str(layer): measured._asdict() for layer, measured in quality.items()},
     }
-    (out / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report
 
 

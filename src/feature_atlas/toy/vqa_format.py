@@ -81,7 +81,7 @@ def write_questions(folder: Path, split: str, asked: Asked) -> None:
         "questions": questions,
     }
     path = folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def write_annotations(folder: Path, split: str, asked: Asked) -> None:
@@ -94,7 +94,7 @@ def write_annotations(folder: Path, split: str, asked: Asked) -> None:
         "data_type": "mscoco",
     }
     path = folder / f"v2_mscoco_{split}2014_annotations.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _annotation(image_id: int, number: int, question: Question) -> dict:

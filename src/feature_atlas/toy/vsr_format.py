@@ -41,4 +41,4 @@ def write_splits(folder: Path, rows: dict[str, list[dict]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, lines in rows.items():
         text = "".join(json.dumps(row) + "\n" for row in lines)
-        (folder / f"{split}.jsonl").write_text(text)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from feature_atlas.etl.commands import summary
 from feature_atlas.etl.commands.cli import app
 
+ATLAS = (sys.executable, "-m", "feature_atlas.etl.commands.cli")
+
 
 @pytest.fixture
 def query(loaded_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
@@ -110,16 +112,30 @@ def test_a_mistake_is_pointed_at(query: Callable[..., Result]):
     ]
 
 
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "latin-1", "PGCLIENTENCODING": "LATIN1"},
+    ],
+)
+def test_words_are_utf_8_whatever_the_locale(locale: dict[str, str], loaded_url: str):
+    asked = [*ATLAS, "query", "SELECT 'é漢' AS \"ü\"", "--format", "json"]
+    environment = os.environ | locale | {"ATLAS_DATABASE_URL": loaded_url}
+    done = subprocess.run(asked, capture_output=True, env=environment, check=True)
+
+    assert json.loads(done.stdout.decode("utf-8")) == [{"ü": "é漢"}]
+
+
 @pytest.mark.parametrize("words", ["query --format csv", "query", "status"])
 def test_who_reads_no_further_hears_nothing(words: str, loaded_url: str):
     command, *options = words.split()
     if command == "query":
         options = ["SELECT repeat('x', 9) FROM generate_series(1, 9999)", *options]
-    asked = [sys.executable, "-m", "feature_atlas.etl.commands.cli", command, *options]
     reading, writing = os.pipe()
     os.close(reading)  # as `head` does when it has seen enough
     done = subprocess.run(
-        asked,
+        [*ATLAS, command, *options],
         stdout=writing,
         stderr=subprocess.PIPE,
         env=os.environ | {"ATLAS_DATABASE_URL": loaded_url},
