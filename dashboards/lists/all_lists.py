@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.lists.list_csv import show_taking_in
 from feature_atlas.dashboards.lists.outcome import attempt, page_of_list, tell
 from feature_atlas.dashboards.signature import ask_name, remember_name
 from feature_atlas.dashboards.writes.lists import add_to_list
@@ -33,6 +34,8 @@ def show_all(run: pd.Series) -> None:
             ask_name(f"{NEW}_name")
         st.form_submit_button("Make it", on_click=_make, args=(int(run.run_id),))
     tell(NEW)
+    show_taking_in("csv", int(run.run_id), None)
+    tell("csv")
 
 
 def _show_lists(lists: pd.DataFrame, run_id: int) -> None:

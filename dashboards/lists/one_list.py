@@ -5,6 +5,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from feature_atlas.dashboards.lists.chosen_entries import show_entries
+from feature_atlas.dashboards.lists.list_csv import show_saving, show_taking_in
 from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
 from feature_atlas.dashboards.writes.lists import change_list, delete_list
 from feature_atlas.dashboards.writes.writer import why_not
@@ -20,9 +21,12 @@ def show_one(title: DeltaGenerator, run: pd.Series, one: pd.Series) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(PAGE, label="All lists", icon=":material/arrow_back:",
                      query_params={"run": str(run.run_id)})  # fmt: skip
+        show_saving(one.slug, int(run.run_id))
         if why_not() is None:
+            show_taking_in("csv", int(run.run_id), one.title)
             _show_changing(one)
             _show_deleting(one)
+    tell("csv")
     tell(one.slug)
     with st.expander("The same in SQL", icon=":material/code:"):
         st.code(sql(one.slug, run.slug), language="sql")

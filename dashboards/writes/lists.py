@@ -12,6 +12,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.writes.writer import writer
 from feature_atlas.models.lists import keeping
 from feature_atlas.models.lists.keeping import MAX_ADDED, Added, Entry
+from feature_atlas.models.lists.list_file import entries_of
 
 __all__ = [
     "MAX_ADDED",
@@ -22,6 +23,7 @@ __all__ = [
     "change_list",
     "change_note",
     "delete_list",
+    "entries_of",
     "remove_from_list",
 ]
 

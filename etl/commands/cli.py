@@ -10,6 +10,7 @@ import typer
 from feature_atlas.etl.commands.bridges import export, import_
 from feature_atlas.etl.commands.convert import convert
 from feature_atlas.etl.commands.home import configure_libraries
+from feature_atlas.etl.commands.lists import lists
 from feature_atlas.etl.commands.own_prompt import activations, overlay, serve_model
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
@@ -29,6 +30,7 @@ app.add_typer(convert, name="convert")
 app.add_typer(runs, name="runs")
 app.add_typer(skills, name="skills")
 app.add_typer(review, name="review")
+app.add_typer(lists, name="lists")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
 for command in (activations, overlay, serve_model):

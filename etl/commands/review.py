@@ -51,7 +51,7 @@ def review_feature(
         layer, number = read_place(feature)
         engine = open_atlas()
         judged = label_now(engine, run, layer, number)
-        said = Judgement(layer, number, verdict, description, note, _name(reviewer), judged)
+        said = Judgement(layer, number, verdict, description, note, signer(reviewer), judged)
         done = add_reviews(engine, run, [said])
         label = label_now(engine, run, layer, number)
         what = "noted" if done.n_new else "noted already"
@@ -84,11 +84,12 @@ def review_import(
         from feature_atlas.etl.labels.review_table import import_reviews
         from feature_atlas.etl.warehouse.migrate import open_atlas
 
-        done = import_reviews(open_atlas(), run, file, _name(reviewer))
+        done = import_reviews(open_atlas(), run, file, signer(reviewer))
         console.print(
             f"{done.slug}: {done.n_new:,} verdicts added, {done.n_same:,} were there", markup=False
         )
 
 
-def _name(reviewer: str | None) -> str:
+def signer(reviewer: str | None) -> str:
+    """Who signs what is written from the command line."""
     return reviewer or os.environ.get("ATLAS_REVIEWER") or getpass.getuser()

@@ -13,6 +13,7 @@ such texts alone. So every text comes back as it was, and apostrophes of other t
 """
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time
@@ -54,17 +55,22 @@ class CsvFile(NamedTuple):
 
 def read_csv(file: Path) -> CsvFile:
     """Texts as they were meant; a row that is too short has "" in its last columns."""
-    with file.open(encoding=SHEET_ENCODING, newline="") as stream:
-        reader = csv.reader(stream, strict=True)
-        try:
-            names = [meant(name) for name in next(reader, [])]
-            rows = [
-                (reader.line_num, dict(zip_longest(names, row[: len(names)], fillvalue="")))
-                for cells in reader
-                if (row := [meant(cell) for cell in cells])
-            ]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} is not CSV in UTF-8: {error}.") from None
+    return parse_csv(file.read_bytes(), str(file))
+
+
+def parse_csv(content: bytes, name: str) -> CsvFile:
+    """The same of a file that is in memory, and is called `name`."""
+    stream = io.TextIOWrapper(io.BytesIO(content), encoding=SHEET_ENCODING, newline="")
+    reader = csv.reader(stream, strict=True)
+    try:
+        names = [meant(name) for name in next(reader, [])]
+        rows = [
+            (reader.line_num, dict(zip_longest(names, row[: len(names)], fillvalue="")))
+            for cells in reader
+            if (row := [meant(cell) for cell in cells])
+        ]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} is not CSV in UTF-8: {error}.") from None
     return CsvFile(names, rows)
 
 

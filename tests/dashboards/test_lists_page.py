@@ -10,9 +10,11 @@ from sqlalchemy import Engine, text
 from streamlit.testing.v1 import AppTest
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.frame_csv import frame_csv
 from feature_atlas.dashboards.lists.outcome import without_markup
 from feature_atlas.dashboards.writes.lists import Entry, add_to_list
 from feature_atlas.etl.warehouse.load import ingest
+from feature_atlas.models.notation.csv_text import parse_csv
 
 LISTS, EXPLORE, FEATURE = "lists/lists.py", "features/explore.py", "features/feature.py"
 HOSTILE = "<script>alert(1)</script> ![x](http://elsewhere.example/x.png) **bold** :red[x] $x$"
@@ -240,3 +242,23 @@ def test_a_long_list_is_shown_page_by_page(atlas, open_page, monkeypatch) -> Non
 
     assert seen == [*range(5), *range(5)]
     assert "9 to 10 of 10" in texts(app)
+
+
+def test_a_file_is_taken_in_and_saved(atlas, open_page) -> None:
+    app = opened(open_page(LISTS), "csv")
+    content = b"layer,feature,note\n1,2,'=1+1\n0,3,\n"
+    app.file_uploader(key="csv_file").set_value([("a.csv", content, "text/csv")])
+    app.text_input(key="csv_title").set_value("Ours")
+    press(app, "Add")
+
+    assert not app.exception
+    assert "2 added, 0 were in it." in texts(app)
+    assert [row[1:4] for row in entries(atlas)] == [(0, 3, None), (1, 2, "=1+1")]
+    saved = frame_csv(queries.listed("ours", 1, 0, 10)).decode()
+    assert "'=1+1" in saved
+    assert [row["note"] for _, row in parse_csv(saved.encode(), "a.csv").rows] == ["", "=1+1"]
+
+    app = opened(open_page(LISTS, list="ours"), "csv")
+    app.file_uploader(key="csv_file").set_value([("b.csv", b"layer,feature\n1,x\n", "text/csv")])
+    press(app, "Add")
+    assert "b.csv, line 2: layer '1' and feature 'x'" in texts(app)

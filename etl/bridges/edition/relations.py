@@ -60,6 +60,7 @@ def _value(relation: str, column: Column) -> sql.Composable:
 LEFT_OUT = {
     "alembic_version": "of the server",
     "stable_promise": "of the server",
+    "listed": "of its readers, who did not mean to publish it",
     "label_embedding": "vectors are of use beside their model alone",
 }
 
