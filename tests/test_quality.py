@@ -72,7 +72,7 @@ def test_the_wheel_holds_every_file_of_every_floor(tmp_path: Path):
         "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
     )
     copy = tmp_path / "copy"  # so that nothing is left in the tree, and nothing old is picked up
-    for name in ("src", *FLOORS, "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("src", *FLOORS, "docs", "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=ignored)

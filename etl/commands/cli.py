@@ -197,14 +197,30 @@ def status() -> None:
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="one SELECT; views are in the schema atlas")],
+    sql: Annotated[
+        str | None,
+        typer.Argument(help="one SELECT; views are in the schema atlas. With --saved, a name"),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(help="what :name stands for, as name=value", metavar="[NAME=VALUE]..."),
+    ] = None,
+    saved: Annotated[
+        bool, typer.Option("--saved", help="a query of the cookbook; without a name, list them")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
 ) -> None:
-    """Run one read-only SQL query and print the rows."""
+    """Run one read-only SQL query, your own or a saved one, and print the rows."""
     with plain_errors():
-        from feature_atlas.etl.commands.summary import print_query
+        from feature_atlas.etl.commands.query import list_saved, print_query, print_saved
 
-        print_query(sql, output.value, sys.stdout)
+        if sql is not None:
+            run = print_saved if saved else print_query
+            run(sql, values or [], output.value, sys.stdout)
+        elif saved:
+            list_saved(console)
+        else:
+            raise ValueError("expected one SELECT, or --saved; `feature-atlas query --help`.")
 
 
 @app.command()

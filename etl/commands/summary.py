@@ -1,20 +1,13 @@
 """What a run found, printed: the funnel, the layers, the strongest ablations, the time."""
 
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 from sqlalchemy import Connection, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.printed_rows import print_columns, print_rows
-from feature_atlas.etl.terminal import complaints, console_on
-from feature_atlas.models.notation.csv_text import write_csv
-from feature_atlas.models.notation.json_text import write_json
-from feature_atlas.models.session import database_url, make_engine, make_reader_engine
-from feature_atlas.models.user_sql import run_user_sql
-
-MAX_ROWS = 10_000
-"""Rows that `query` prints at most; exports are for more."""
+from feature_atlas.etl.printed_rows import print_rows
+from feature_atlas.models.session import make_engine
 
 
 def print_summary(slug: str, console: Console) -> None:
@@ -44,20 +37,6 @@ def print_status(console: Console) -> None:
             console.print("no runs yet: `feature-atlas demo` builds the first one")
             return
         print_rows(console, "Runs", [dict(row) for row in rows])
-
-
-def print_query(sql: str, output: str, stream: TextIO) -> None:
-    """Run one statement as the read-only role, and print its rows."""
-    ensure_database()
-    answer = run_user_sql(make_reader_engine(database_url()), sql, max_rows=MAX_ROWS)
-    if output == "csv":
-        write_csv(stream, answer.names, answer.rows)
-    elif output == "json":
-        write_json(stream, answer.names, answer.rows)
-    else:
-        print_columns(console_on(stream), "", answer.names, answer.rows)
-    if answer.is_cut:
-        complaints.print(f"stopped after {MAX_ROWS:,} rows: add a LIMIT or aggregate")
 
 
 def _select(connection: Connection, sql: str, run_id: int) -> list[dict[str, Any]]:

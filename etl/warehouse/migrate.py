@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.warehouse.cookbook import cookbook, saved_query_view
 from feature_atlas.etl.warehouse.list_rights import grant_lists
 from feature_atlas.models import SCHEMA
 from feature_atlas.models.base import fact_tables
@@ -75,6 +76,7 @@ def views() -> dict[str, str]:
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     }
+    found["saved_query"] = saved_query_view(cookbook())
     uses = {
         name: set(re.findall(r"\batlas\.(\w+)", found[name])) - {name} for name in sorted(found)
     }

@@ -52,7 +52,8 @@ def ask(reader: Engine) -> Callable[[str], pd.DataFrame]:
     """The answer to a question of the cookbook."""
 
     def ask(question: str) -> pd.DataFrame:
-        answer = run_user_sql(reader, RECIPES[question].sql, max_rows=1000)
+        recipe = RECIPES[question]
+        answer = run_user_sql(reader, recipe.sql, max_rows=1000, values=recipe.values)
         return pd.DataFrame.from_records(answer.rows, columns=answer.names, coerce_float=True)
 
     return ask

@@ -7,7 +7,7 @@ from cookbook import KEY, Runs, same
 
 
 def test_heads_shared_by_more_than_five_spatial_features(ask: Callable, runs: Runs):
-    found = ask("Which heads are shared by more than five spatial features?")
+    found = ask("Which heads are shared by many spatial features?")
 
     heads = runs.table("head_attribution", method="B")
     place = heads.groupby(KEY).score.rank(method="min", ascending=False)

@@ -9,7 +9,7 @@ from feature_atlas.models.user_sql import run_user_sql
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_every_question_has_an_answer(recipe: Recipe, reader: Engine):
-    answer = run_user_sql(reader, recipe.sql, max_rows=1000)
+    answer = run_user_sql(reader, recipe.sql, max_rows=1000, values=recipe.values)
 
     assert answer.names
     assert answer.rows or recipe.may_be_empty

@@ -4,6 +4,7 @@ Two settings make DuckDB sort nulls and divide whole numbers as Postgres does.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -28,10 +29,9 @@ ANOTHER_RUN = {
 """An edition has one run."""
 
 ANOTHER_DIALECT = {
-    'Which mid-layer features turned most, fire on "above" and survive neutral prompts?': (
-        (r"\mabove\M", r"\babove\b"),  # the end of a word in a regular expression
+    "Which mid-layer features turned most, fire on a word and survive neutral prompts?": (
         ("e.question ~* ", "regexp_matches(e.question, "),
-        (r"\babove\b'", r"\babove\b', 'i')"),
+        (r"('\m' || :word || '\M')", r"'\b' || :word || '\b', 'i')"),  # the end of a word
         ("n_layers / 4", "n_layers // 4"),
     ),
 }
@@ -52,13 +52,13 @@ def edition(reader: Engine, tmp_path_factory) -> Iterator[duckdb.DuckDBPyConnect
 
 @pytest.mark.parametrize("question", sorted(RECIPES.keys() - ANOTHER_RUN))
 def test_duckdb_answers_as_postgres_does(question: str, reader: Engine, edition):
-    sql = RECIPES[question].sql
-    expected = run_user_sql(reader, sql, max_rows=100_000)
+    _, sql, values, _ = RECIPES[question]
+    expected = run_user_sql(reader, sql, max_rows=100_000, values=values)
     for postgres, duck in ANOTHER_DIALECT.get(question, ()):
         assert postgres in sql
         sql = sql.replace(postgres, duck)
 
-    answer = edition.execute(sql)
+    answer = edition.execute(re.sub(r"(?<!:):(\w+)", r"$\1", sql), values)
 
     assert [column for column, *_ in answer.description] == expected.names
     found = [tuple(map(_plain, row)) for row in answer.fetchall()]

@@ -10,9 +10,7 @@ from feature_atlas.features.selection import adapted_set, threshold_sweep
 
 
 def test_mid_layer_features_that_hear_above_and_survive(ask: Callable, runs: Runs):
-    found = ask(
-        'Which mid-layer features turned most, fire on "above" and survive neutral prompts?'
-    )
+    found = ask("Which mid-layer features turned most, fire on a word and survive neutral prompts?")
 
     shown = runs.table("example").merge(runs.table("sample"), on="sample")
     strongest = shown[shown["quantile"].isna()]

@@ -1,30 +1,29 @@
 """The cookbook's questions, and the folders of the runs that answer them."""
 
-import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from pandas.testing import assert_frame_equal
 from run_folder import read_rows
 
-COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook.md"
+from feature_atlas.etl.warehouse.cookbook import cookbook
+
 KEY = ["layer", "feature"]
 
 
 class Recipe(NamedTuple):
     question: str
     sql: str
+    values: dict[str, Any]
     may_be_empty: bool
 
 
 def recipes() -> list[Recipe]:
-    found = []
-    for part in re.split(r"^### ", COOKBOOK.read_text(), flags=re.MULTILINE)[1:]:
-        question, _, rest = part.partition("\n")
-        (sql,) = re.findall(r"^```sql\n(.*?)^```", rest, re.DOTALL | re.MULTILINE)
-        found.append(Recipe(question, sql, "may be empty" in rest.partition("```")[0].lower()))
-    return found
+    return [
+        Recipe(q.title, q.sql, q.values({}), "may be empty" in q.description.lower())
+        for q in cookbook()
+    ]
 
 
 RECIPES = {recipe.question: recipe for recipe in recipes()}

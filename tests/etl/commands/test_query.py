@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from feature_atlas.etl.commands import summary
+from feature_atlas.etl.commands import query as command
 from feature_atlas.etl.commands.cli import app
 
 ATLAS = (sys.executable, "-m", "feature_atlas.etl.commands.cli")
@@ -50,7 +50,7 @@ def test_colons_and_percents_mean_what_sql_means(query: Callable[..., Result]):
 def test_more_rows_than_are_printed_are_mentioned(
     query: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(summary, "MAX_ROWS", 3)
+    monkeypatch.setattr(command, "MAX_ROWS", 3)
     found = query("SELECT feature FROM atlas.feature", "csv")
 
     assert len(found.stdout.splitlines()) == 4
@@ -163,3 +163,60 @@ def test_a_refusal_is_one_message_of_the_database(
     assert found.exit_code == 1
     assert found.stdout == ""
     assert f"error: database: {said}" in " ".join(found.stderr.split())
+
+
+@pytest.fixture
+def say(query: Callable[..., Result]) -> Callable[..., Result]:
+    """`feature-atlas query WORDS`."""
+    return lambda *words: CliRunner().invoke(app, ["query", *words])
+
+
+def test_saved_queries_are_listed_by_topic(say: Callable[..., Result]):
+    said = say("--saved").stdout
+
+    assert said.index("What they see") < said.index("spatial-odds") < said.index("What they mean")
+    assert "least=2.0" in said
+    assert "Which features fire much more on spatial questions?" in said
+
+
+def test_a_saved_query_takes_what_is_chosen_and_defaults_for_the_rest(say: Callable[..., Result]):
+    def ranks(*chosen: str) -> list[int]:
+        rows = json.loads(say("--saved", "strongest-samples", *chosen, "--format", "json").stdout)
+        return [row["rank"] for row in rows if row["source"] == rows[0]["source"]]
+
+    assert ranks()[:3] == ranks("layer=1", "feature=2")[:3] == [0, 1, 2]
+    assert ranks("feature=63") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--saved", "spatial-ods"], "no saved query 'spatial-ods' (did you mean spatial-odds?)"),
+        (["--saved", "spatial-odds", "most=3"], "has no parameter 'most'; it has least=2.0."),
+        (
+            ["--saved", "spatial-odds", "least=low"],
+            "least is 'low'; expected a number, such as 2.0",
+        ),
+        (["--saved", "spatial-odds", "3"], "expected PARAMETER=VALUE, such as least=0.8"),
+        (["--saved", "runs", "a=3"], "runs has no parameter 'a'; it has none."),
+        (["SELECT :a, :b", "a=1"], "the statement asks for values of a, b; given: a."),
+        (["SELECT 1", "a=1"], "the statement asks for values of none; given: a."),
+        ([], "expected one SELECT, or --saved"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_sentence(
+    words: list[str], complaint: str, say: Callable[..., Result]
+):
+    said = say(*words)
+
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert complaint in said.stderr
+
+
+def test_a_statement_takes_values_whose_type_the_database_finds(say: Callable[..., Result]):
+    said = say(
+        "SELECT count(*) AS n FROM feature WHERE layer = :layer AND cosine < :most",
+        "layer=1", "most=2.5", "--format", "csv",
+    )  # fmt: skip
+
+    assert said.stdout == "n\n64\n"
