@@ -79,6 +79,17 @@ class CleanAndCorruptRuns(NamedTuple):
     """Per layer, the same of z when all, q, k, or q and k are swapped."""
 
 
+class SwapScores(NamedTuple):
+    """Estimates of real swaps, one for each that `exact_patch` makes; index 0 is A, 1 is B."""
+
+    qk: Float[Tensor, "method feature batch layer head"]
+    """Its queries and keys at once."""
+    v: Float[Tensor, "method feature batch layer head"]
+    """Its values."""
+    z: Float[Tensor, "method feature batch layer head"]
+    """Its output."""
+
+
 class HeadSummary(NamedTuple):
     """Scores averaged over samples: the columns of table head_attribution."""
 
@@ -154,24 +165,49 @@ def head_scores(
 
     Positions may be every feature's own, such as the token on which it is most active.
     """
-    heads = both.heads
+    of_rows = scores_of_rows(both, positions, layer, directions)
+    return HeadScores(*of_rows.unflatten(2, (2, -1)).transpose(1, 2))
+
+
+def scores_of_rows(
+    runs: CleanAndCorruptRuns,
+    positions: Bool[Tensor, "batch token"] | Bool[Tensor, "feature batch token"],
+    layer: int,
+    directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
+) -> Float[Tensor, "score feature row layer head"]:
+    """The scores of `HeadScores` for every row of the runs: its difference times its gradient.
+
+    A part that nothing goes back to, as under `relevance_rules`, has gradient 0.
+    """
+    heads = runs.heads
     inputs = [x for of_layer in zip(*heads[: len(PARTS)], strict=True) for x in of_layer]
     inputs = inputs[: len(PARTS) * (layer + 1)]
+    residual = heads.residuals[layer]
     scores = []
-    for cotangent in _cotangents(heads.residuals[layer], positions, directions):
-        found = torch.autograd.grad(heads.residuals[layer], inputs, cotangent, retain_graph=True)
+    for cotangent in _cotangents(residual, positions, directions):
+        found = torch.autograd.grad(
+            residual, inputs, cotangent, retain_graph=True, materialize_grads=True
+        )
         with torch.no_grad():
             scores.append(
                 torch.stack(
                     [
-                        _dot(found[len(PARTS) * at : len(PARTS) * (at + 1)], both, at)
+                        _dot(found[len(PARTS) * at : len(PARTS) * (at + 1)], runs, at)
                         for at in range(layer + 1)
                     ]
                 )
             )
-    # [feature layer score both head] to [score method feature batch layer head]
-    together = torch.stack(scores).unflatten(3, (2, -1))
-    return HeadScores(*together.permute(2, 3, 0, 4, 1, 5))
+    return torch.stack(scores).permute(2, 0, 3, 1, 4)
+
+
+def first_order(scores: HeadScores) -> SwapScores:
+    """By gradients alone."""
+    return SwapScores(scores.q + scores.k, scores.v, scores.z)
+
+
+def through_softmax(scores: HeadScores) -> SwapScores:
+    """Queries and keys by the softmax computed anew: the QK fix."""
+    return SwapScores(scores.qk_fix, scores.v, scores.z)
 
 
 def _differences(
@@ -197,28 +233,28 @@ def _swapped(x: Float[Tensor, "both *rest"]) -> Float[Tensor, "both *rest"]:
 
 
 def _cotangents(
-    residual: Float[Tensor, "both token d_model"],
+    residual: Float[Tensor, "row token d_model"],
     positions: Bool[Tensor, "batch token"] | Bool[Tensor, "feature batch token"],
     directions: Float[Tensor, "feature d_model"] | Float[Tensor, "feature batch d_model"],
-) -> Iterator[Float[Tensor, "both token d_model"]]:
-    """dJ_f/dy for each feature: v_f at the chosen positions, nothing elsewhere, in both runs."""
+) -> Iterator[Float[Tensor, "row token d_model"]]:
+    """dJ_f/dy for each feature: v_f at the chosen positions, nothing elsewhere, in every run."""
     for number, direction in enumerate(directions.to(residual)):
         chosen = positions if positions.ndim == 2 else positions[number]
         once = chosen.unsqueeze(-1) * direction.unsqueeze(-2)
-        yield torch.cat([once, once])
+        yield once.repeat(len(residual) // len(once), 1, 1)
 
 
 def _dot(
-    gradients: Sequence[Float[Tensor, "both head token d_head"]],
-    both: CleanAndCorruptRuns,
+    gradients: Sequence[Float[Tensor, "row head token d_head"]],
+    runs: CleanAndCorruptRuns,
     layer: int,
-) -> Float[Tensor, "score both head"]:
+) -> Float[Tensor, "score row head"]:
     """(x_there - x_here) . dJ/dx at here, summed over tokens and d_head, for every score."""
     of_parts = torch.stack([g.flatten(2) for g in gradients[:3]], dim=2)
     dtype = at_least_float32(of_parts)
-    by_part = (both.by_part[layer].to(dtype) * of_parts.to(dtype)).sum(-1)
+    by_part = (runs.by_part[layer].to(dtype) * of_parts.to(dtype)).sum(-1)
     of_output = gradients[3].flatten(2).to(dtype).unsqueeze(-1)
-    by_output = (both.by_output[layer].to(dtype) @ of_output).squeeze(-1)
+    by_output = (runs.by_output[layer].to(dtype) @ of_output).squeeze(-1)
     return torch.cat([by_part, by_output], dim=-1).permute(2, 0, 1)
 
 

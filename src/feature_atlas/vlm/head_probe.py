@@ -150,8 +150,16 @@ AttentionMaskInterface.register(_ATTENTION, eager_mask)
 
 @contextmanager
 def probed_heads(model: PreTrainedModel, probe: Probe) -> Iterator[None]:
-    """Let ``probe`` see and replace what flows through the text model's heads, until the end."""
-    token = _probe.set(probe)
+    """Let ``probe`` see and replace what flows through the text model's heads, until the end.
+
+    Within another one it sees what that one lets through.
+    """
+    outer = _probe.get(None)
+
+    def within(part: str, layer: int, tensor: Tensor) -> Tensor:
+        return probe(part, layer, tensor if outer is None else outer(part, layer, tensor))
+
+    token = _probe.set(within)
     try:
         with attention_by(model, _ATTENTION):
             yield
