@@ -64,7 +64,7 @@ $(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.lock requirements-workers.lock $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.lock requirements-workers.lock requirements-mcp.lock $(VENV)/installed
 	$(PIP) -r requirements-dev.lock
 	@touch $@
 

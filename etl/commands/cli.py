@@ -11,6 +11,7 @@ from feature_atlas.etl.commands.bridges import export, import_
 from feature_atlas.etl.commands.convert import convert
 from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.commands.lists import lists
+from feature_atlas.etl.commands.mcp_server import mcp
 from feature_atlas.etl.commands.own_prompt import activations, overlay, serve_model
 from feature_atlas.etl.commands.review import review
 from feature_atlas.etl.commands.runs import runs
@@ -33,7 +34,7 @@ app.add_typer(review, name="review")
 app.add_typer(lists, name="lists")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
-for command in (activations, overlay, serve_model):
+for command in (activations, overlay, serve_model, mcp):
     app.command()(command)
 
 
