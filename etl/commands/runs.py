@@ -1,6 +1,5 @@
 """`feature-atlas runs ...`: the versions of the atlas, one by one. The work is in other files."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from feature_atlas.etl.terminal import Format, console, plain_errors
+from feature_atlas.models.notation.json_text import json_text
 
 runs = typer.Typer(
     help="The versions of the atlas: list, show, compare, add to, promote, release, drop.",
@@ -46,7 +46,7 @@ def show(
         with open_atlas().connect() as connection:
             description = describe_run(connection, resolve_run(connection, run).id)
         if as_json:
-            console.print_json(json.dumps(description._asdict(), default=str))
+            console.print_json(json_text(description._asdict()))
         else:
             print_run(console, description)
 

@@ -32,9 +32,9 @@ from feature_atlas.etl.config.inputs import (
     Section,
     Seed,
     VlmConfig,
-    first_double,
 )
 from feature_atlas.etl.config.skill_files import is_path
+from feature_atlas.etl.config.strict_yaml import read_yaml
 
 
 class RunConfig(Section):
@@ -113,7 +113,7 @@ def load_config(path: Path) -> RunConfig:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path}: pass the path of a YAML file.")
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -122,16 +122,6 @@ def load_config(path: Path) -> RunConfig:
         return RunConfig.model_validate(_absolute(raw, path.parent))
     except ValidationError as error:
         raise ValueError(_readable(path, error)) from error
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """YAML in which a key that comes twice is an error: the first would be ignored."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        double = first_double([key.value for key, _ in node.value])
-        if double is not None:
-            raise yaml.YAMLError(f"{double!r} comes twice in one section{node.start_mark}")
-        return super().construct_mapping(node, deep)
 
 
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

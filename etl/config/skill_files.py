@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from feature_atlas.etl.config.strict_yaml import read_yaml
 from feature_atlas.features.skill import Skill
 
 RESERVED = "vsr"
@@ -113,7 +114,7 @@ def define_skills(
 
 def _parsed(text: str, where: str) -> Skill:
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{where} is not YAML: {error}") from error
     if not isinstance(content, dict):

@@ -69,6 +69,17 @@ def test_a_missing_file_and_broken_yaml_say_so(tmp_path):
         load_config(write(tmp_path, "- 1"))
 
 
+@pytest.mark.parametrize(
+    ("word", "fault"), [(r"\ud800", "half a character"), (r"\0", "a zero byte")]
+)
+def test_a_text_that_cannot_be_stored_is_refused_with_its_line(word, fault, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(f'seed: 0\nvlm: {{path: "x{word}"}}\n', encoding="utf-8")
+
+    with pytest.raises(ValueError, match=rf"run.yaml is not YAML: a text holds {fault}[^$]*line 2"):
+        load_config(file)
+
+
 def test_paths_and_device_do_not_change_the_identity_of_a_run():
     here = RunConfig.model_validate({**MINIMAL, "base_model": BASE})
     moved = here.model_copy(
