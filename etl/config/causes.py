@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from feature_atlas.etl.config.inputs import Section
 from feature_atlas.heads.objective_positions import Positions
+from feature_atlas.meaning.endpoint_address import require_base_url
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -27,6 +28,13 @@ class EndpointConfig(Section):
     )
     timeout_s: float = Field(60.0, gt=0, description="seconds per attempt")
     max_retries: int = Field(6, ge=0, description="on 429, 5xx, time-outs, lost connections")
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_reached(cls, value: str | None) -> str | None:
+        if value is not None:
+            require_base_url(value, "base_url")
+        return value
 
 
 class InterpConfig(Section):

@@ -22,7 +22,7 @@ class _StrictLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"{double!r} comes twice in one section{node.start_mark}")
         return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        if fault := fault_of(node.value):
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if isinstance(node, yaml.ScalarNode) and (fault := fault_of(node.value)):
             raise yaml.YAMLError(f"a text holds {fault}{node.start_mark}")
         return super().construct_scalar(node)

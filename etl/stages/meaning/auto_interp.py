@@ -115,6 +115,8 @@ def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Mat
             pictured = _pictured(album, heads if variant == "OVERLAY" else {})
             n_at_once = config.endpoint.n_at_once
             _write_variant(output, study, material, pairs[variant], pictured, n_at_once=n_at_once)
+        for endpoint in (endpoints.describer, endpoints.grader):
+            output.warn_of(endpoint.remarks())
 
 
 def _pictured(album: Album, heads: Mapping[Feature, Sequence[Head]]) -> Pictured:

@@ -49,7 +49,8 @@ class ReplyLedger:
                 return None
             self._stream.seek(place)
             line = json.loads(self._stream.readline())
-        return Reply(line["text"], Tokens(*line["tokens"]), line["fingerprint"])
+        without = line.get("without", "")  # ledgers of before do not say
+        return Reply(line["text"], Tokens(*line["tokens"]), line["fingerprint"], without)
 
     def sent(self, key: str, model: str, reserved: Tokens) -> None:
         """A request leaves; until told otherwise it is taken to cost as much."""

@@ -5,30 +5,42 @@ the `ReplyStore` has it. Before a request leaves, it waits its turn (`RequestPac
 aside (`Spending`), and the store notes it, so that even a killed process can tell what it may owe.
 
 Tried again, with growing pauses or the one that the endpoint asks for: 408, 409, 429, 5xx,
-time-outs and lost connections. A structured reply is asked for by JSON schema; an endpoint that
-does not know schemas is asked more plainly, down to a bare request.
+time-outs and lost connections, also where the error comes in the body of a 200. An endpoint that
+refuses an option is asked without that one (`request_options`), which is kept with the reply.
 """
 
 import hashlib
 import json
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from threading import Lock
+from typing import NamedTuple, Protocol
 
 import openai
 from openai.types.chat import ChatCompletion
 
-from feature_atlas.meaning.endpoint_errors import was_refused, will_pass, wished_pause
+from feature_atlas.meaning.endpoint_address import doubt_about, require_base_url
+from feature_atlas.meaning.endpoint_errors import (
+    BodyError,
+    error_in,
+    status_of,
+    was_refused,
+    will_pass,
+    wished_pause,
+)
+from feature_atlas.meaning.option_search import REFUSALS, OptionSearch
+from feature_atlas.meaning.reply_text import clean
+from feature_atlas.meaning.request_options import MOST_REPLY_TOKENS, WANTED, Json
 from feature_atlas.meaning.request_pace import RequestPace
 from feature_atlas.meaning.spending import Spending, Tokens
 
-Json = dict[str, Any]
-
-MOST_REPLY_TOKENS = 1000
-"""A reply is cut there; far more than one sentence or twenty verdicts take."""
 CHARACTERS_PER_TOKEN = 3
 """Of English, about 4: estimates are rather too high."""
+CUT = "(cut at the limit"
+AT_THE_LIMIT = ("length", "max_tokens", "model_length", "MAX_TOKENS")
+"""Why a reply ends that is not whole, as endpoints say it."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 LONGEST_WISH_S = 600.0
 """An endpoint that asks for a longer pause is given up for today."""
@@ -43,6 +55,8 @@ class Reply(NamedTuple):
     """As the endpoint reports them, else as estimated."""
     fingerprint: str | None = None
     """The endpoint's own name for the state of its model, if it tells."""
+    without: str = ""
+    """The options that were left out because the endpoint refuses them, in words."""
 
 
 class ReplyStore(Protocol):
@@ -91,17 +105,39 @@ class ChatEndpoint:
     """After the first attempt."""
 
     def __post_init__(self) -> None:
+        require_base_url(self.base_url, "the endpoint's base_url")
         self._client = openai.OpenAI(
             base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s, max_retries=0
         )
-        self._plainness = 0
-        self._has_answered = False
+        self._form, self._has_answered = WANTED, False
+        self._without: Counter[str] = Counter()
+        self._n_cut = 0
+        self._lock = Lock()
 
     def ask(self, task: str, messages: list[Json], schema: Json) -> Reply:
         """The reply to some messages: the one of before, else a new one."""
         key = self.key(task, messages, schema)
-        known = self.store.find(key)
-        return known if known is not None else self._new_reply(key, task, messages, schema)
+        reply = self.store.find(key) or self._new_reply(key, task, messages, schema)
+        with self._lock:
+            self._without[reply.without] += 1
+            self._n_cut += reply.text.startswith(CUT)
+        return reply
+
+    def remarks(self) -> list[str]:
+        """What a reader of the replies must know of how they were asked for."""
+        n = self._without.total()
+        said = [
+            f"{self.model}: {n_of:,} of {n:,} replies were asked for without {without}, which the "
+            "endpoint refuses; everything else was sent"
+            for without, n_of in sorted(self._without.items())
+            if without
+        ]
+        if self._n_cut:
+            said.append(
+                f"{self.model}: {self._n_cut:,} of {n:,} replies were cut at {MOST_REPLY_TOKENS:,} "
+                "tokens and are no answers: a model that reasons needs that switched off"
+            )
+        return said
 
     def key(self, task: str, messages: list[Json], schema: Json) -> str:
         """The hash of all that decides an answer; where the endpoint stands does not."""
@@ -117,26 +153,27 @@ class ChatEndpoint:
 
     def _new_reply(self, key: str, task: str, messages: list[Json], schema: Json) -> Reply:
         estimate = Tokens(self.estimate(messages), MOST_REPLY_TOKENS)
-        manners = self._manners(task, schema)
-        plainness, n_failures = self._plainness, 0
+        search, n_failures = OptionSearch(self._form, is_proven=self._has_answered), 0
         while True:
             reserved = self._leave(key, estimate)
+            form, name = search.form, f"{key}-{search.form.name()}"
             try:
-                reply = self._send(messages, manners[plainness], reserved, f"{key}-{plainness}")
+                reply = self._send(messages, form.options(task, schema, self.seed), reserved, name)
                 break
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                self._cost_nothing(key, reserved)
-                plainness += 1
-                if plainness == len(manners):
-                    return self._refusal(key, error)
             except openai.OpenAIError as error:
                 if was_refused(error):
                     self._cost_nothing(key, reserved)
+                if search.leaves_out(error, is_last=n_failures >= self.max_retries):
+                    continue
+                if status_of(error) in REFUSALS:
+                    return self._refusal(key, search.first_error or error)
                 n_failures += 1
                 self._bear(error, n_failures)
+        reply = reply._replace(without=form.without())
         self.spending.settle(self.model, reserved, reply.tokens)
         self.store.answered(key, self.model, reply)
-        self._plainness, self._has_answered = plainness, True
+        if not self._has_answered:
+            self._form, self._has_answered = form, True
         return reply
 
     def _leave(self, key: str, estimate: Tokens) -> Tokens:
@@ -146,7 +183,7 @@ class ChatEndpoint:
         self.store.sent(key, self.model, reserved)
         return reserved
 
-    def _refusal(self, key: str, error: openai.APIStatusError) -> Reply:
+    def _refusal(self, key: str, error: openai.OpenAIError) -> Reply:
         """No answer, in however plain words it was asked.
 
         If others were answered, it is about this one: say, a picture that the endpoint will not
@@ -183,30 +220,30 @@ class ChatEndpoint:
                 **manner,
             )
         except json.JSONDecodeError as error:
+            self._require_no_page(error.doc)
             return Reply(clean(f"(not JSON: {error.doc[:200]})"), reserved)
+        if (told := error_in(response)) is not None:
+            raise told
         if not isinstance(response, ChatCompletion):  # the client hands on a body that is not JSON
+            self._require_no_page(str(response))
             return Reply(clean(f"(not a completion: {str(response)[:200]})"), reserved)
         tokens = Tokens(
             _count(response.usage, "prompt_tokens", reserved.prompt),
             _count(response.usage, "completion_tokens", reserved.reply),
         )
         fingerprint = response.system_fingerprint
-        return Reply(_words(response), tokens, fingerprint if type(fingerprint) is str else None)
+        state = clean(fingerprint) if type(fingerprint) is str else None
+        return Reply(_words(response), tokens, state)
+
+    def _require_no_page(self, body: str) -> None:
+        """A page of HTML is from a gateway on the way, or the address is wrong."""
+        if body.lstrip()[:1] == "<":
+            code = "503" if self._has_answered else "404"
+            raise BodyError({"code": code, "message": f"a page of HTML: {body.strip()[:100]}"})
 
     def _cost_nothing(self, key: str, reserved: Tokens) -> None:
         self.store.unanswered(key)
         self.spending.settle(self.model, reserved, Tokens(0, 0))
-
-    def _manners(self, task: str, schema: Json) -> list[Json]:
-        """Options of a request, from the strictest to none."""
-        steady = {"temperature": 0, "seed": self.seed, "max_tokens": MOST_REPLY_TOKENS}
-        named = {"name": task, "strict": True, "schema": schema}
-        return [
-            {**steady, "response_format": {"type": "json_schema", "json_schema": named}},
-            {**steady, "response_format": {"type": "json_object"}},
-            steady,
-            {},
-        ]
 
     def _explained(self, error: openai.OpenAIError) -> Exception:
         """The client's error with what to do about it."""
@@ -218,10 +255,22 @@ class ChatEndpoint:
                 "explainer needs none. What was answered is kept: build again to go on."
             )
         return RuntimeError(
-            f"{where} refused: {error}. Check the key, the model's name and that it takes images; "
-            f"429 means too many requests for this key, even after {self.max_retries} retries. "
-            "What was answered is kept: build again to go on."
+            f"{where} refused: {error}. {self._advice(error)} What was answered is kept: build "
+            "again to go on."
         )
+
+    def _advice(self, error: openai.OpenAIError) -> str:
+        status = status_of(error)
+        if status == 404 and "model" in str(error).lower():
+            return "Check the model's name."
+        if status in (404, 405):
+            return f"Check the address: {doubt_about(self.base_url)}."
+        if status == 429:
+            return (
+                f"429 means too many requests for this key, even after {self.max_retries} retries, "
+                "or that its account is empty."
+            )
+        return "Check the key, the model's name and that it takes images."
 
 
 # ---------------------------------------------------------------- reading what came back
@@ -234,16 +283,17 @@ def _parts(content: str | list[Json]) -> list[Json]:
 def _words(response: ChatCompletion) -> str:
     """The reply's text, or the model's refusal; "" if it has neither."""
     try:
-        message = response.choices[0].message
+        choice = response.choices[0]
+        if choice.finish_reason in AT_THE_LIMIT:
+            return f"{CUT} of {MOST_REPLY_TOKENS:,} tokens)"
+        message = choice.message
         said = message.content or getattr(message, "refusal", None) or ""
     except (AttributeError, IndexError, KeyError, TypeError):  # an answer of another form
         return ""
+    if isinstance(said, list):  # parts, of which some may be reasoning
+        texts = [part for part in said if isinstance(part, dict) and part.get("type") == "text"]
+        said = "".join(str(part.get("text") or "") for part in texts)
     return clean(str(said))
-
-
-def clean(text: str) -> str:
-    """Without what neither UTF-8 nor PostgreSQL can hold: half characters and zero bytes."""
-    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _count(usage: object, name: str, otherwise: int) -> int:

@@ -8,6 +8,8 @@ import re
 from html import unescape
 from typing import Any
 
+from feature_atlas.meaning.reply_text import after_reasoning, clean
+
 PREFIX = "this neuron activates for"
 MOST_CHARACTERS = 400
 """Of one concise sentence; more is something else."""
@@ -21,7 +23,7 @@ def read_description(reply: str) -> str:
     text = read_json(reply).get("description")
     if not isinstance(text, str) or not text.strip():
         raise ValueError('"description" is not a sentence')
-    line = " ".join(unescape(text).replace("\0", "").split()).lower().rstrip(".")
+    line = " ".join(clean(unescape(text).replace("\0", "")).split()).lower().rstrip(".")
     if len(line) > MOST_CHARACTERS:
         raise ValueError(
             f'"description" has {len(line)} characters, expected one sentence of at most '
@@ -44,14 +46,30 @@ def read_classifications(reply: str, n: int) -> list[bool]:
 
 
 def read_json(reply: str) -> dict[str, Any]:
-    """The first JSON object in a reply: all of it, a fenced block, or the outermost braces."""
-    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", reply, flags=re.DOTALL)
-    outermost = reply[reply.find("{") : reply.rfind("}") + 1]
-    for candidate in (reply, *fenced, outermost):
-        try:
-            value = json.loads(candidate)
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
+    """The JSON object of a reply: all of it, or behind the reasoning the only one.
+
+    That is a fenced block, or what the outermost braces hold.
+    """
+    whole = _object(reply)
+    if whole is not None:
+        return whole
+    said = after_reasoning(reply)
+    if said != reply and not said.strip():
+        raise ValueError("nothing follows its reasoning")
+    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", said, flags=re.DOTALL)
+    outermost = said[said.find("{") : said.rfind("}") + 1]
+    for candidates in ([said], fenced, [outermost]):
+        found = [value for value in map(_object, candidates) if value is not None]
+        if any(value != found[0] for value in found):
+            raise ValueError(f"it holds {len(found)} JSON objects, expected one")
+        if found:
+            return found[0]
     raise ValueError("it holds no JSON object")
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

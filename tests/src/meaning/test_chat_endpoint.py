@@ -10,7 +10,8 @@ import pytest
 from chat_server import ChatServer, Reply, completion, running_chat_server
 
 from feature_atlas.etl.stages.meaning.reply_ledger import ReplyLedger
-from feature_atlas.meaning.chat_endpoint import MOST_REPLY_TOKENS, ChatEndpoint
+from feature_atlas.meaning.chat_endpoint import ChatEndpoint
+from feature_atlas.meaning.request_options import MOST_REPLY_TOKENS
 from feature_atlas.meaning.request_pace import RequestPace
 from feature_atlas.meaning.spending import BudgetSpentError, Price, Spending, Tokens
 
@@ -51,7 +52,7 @@ def test_a_request_says_what_it_wants(chat: ChatServer, connect) -> None:
 
     reply = endpoint.ask("task", messages(), SCHEMA)
 
-    assert reply == (GOOD, Tokens(90, 10), "fp_1")
+    assert reply == (GOOD, Tokens(90, 10), "fp_1", "")
     [request] = chat.requests
     assert request["path"] == "/v1/chat/completions"
     assert (request["model"], request["temperature"], request["seed"]) == ("stub", 0, 3)
@@ -128,25 +129,6 @@ def test_an_absent_endpoint_says_so_and_costs_nothing(connect) -> None:
     assert endpoint.spending.n_tokens == 0
 
 
-def test_an_endpoint_without_schemas_is_asked_more_plainly_from_then_on(
-    chat: ChatServer, connect
-) -> None:
-    refusal = (400, '{"error": {"message": "response_format json_schema is not supported"}}')
-    endpoint = connect(refusal, GOOD, GOOD)
-
-    endpoint.ask("task", messages("a"), SCHEMA)
-    endpoint.ask("task", messages("b"), SCHEMA)
-
-    formats = [request["response_format"]["type"] for request in chat.requests]
-    assert formats == ["json_schema", "json_object", "json_object"]
-
-
-def test_an_endpoint_that_takes_no_options_gets_none(chat: ChatServer, connect) -> None:
-    assert connect(*[(400, "{}")] * 3, GOOD).ask("task", messages(), SCHEMA).text == GOOD
-    assert "temperature" not in chat.requests[3]
-    assert "response_format" not in chat.requests[3]
-
-
 def test_one_refused_picture_is_a_failure_among_answers_and_not_asked_again(
     chat: ChatServer, connect
 ) -> None:
@@ -164,7 +146,7 @@ def test_one_refused_picture_is_a_failure_among_answers_and_not_asked_again(
 
 def test_an_endpoint_that_refuses_everything_is_not_a_hundred_failures(connect) -> None:
     with pytest.raises(RuntimeError, match=r"\(model 'stub'\) refused: .*bad form"):
-        connect(*[(400, '{"error": {"message": "bad form"}}')] * 4).ask("t", messages(), SCHEMA)
+        connect(*[(400, '{"error": {"message": "bad form"}}')] * 9).ask("t", messages(), SCHEMA)
 
 
 def test_a_refused_key_says_what_to_check_and_is_not_shown(connect) -> None:
@@ -185,6 +167,11 @@ def test_a_refused_key_says_what_to_check_and_is_not_shown(connect) -> None:
         ('{"choices": "no", "usage": {"prompt_tokens": "many"}}', ""),
         ('{"choices": [{"message": null}]}', ""),
         ('{"choices": [{"message": {"content": null, "refusal": "I will not"}}]}', "I will not"),
+        (
+            '{"choices": [{"message": {"content": [{"type": "thinking", "thinking": "{}"}, '
+            '{"type": "text", "text": "so"}]}}]}',
+            "so",
+        ),
         (completion("a\0b\ud800"), "a\ufffdb"),
     ],
 )
@@ -199,6 +186,88 @@ def test_garbage_is_a_reply_to_be_read_later_and_costs_what_was_set_aside(
     reply.text.encode()
     assert "\0" not in reply.text
     assert endpoint.spending.n_tokens == sum(reply.tokens) > 0
+
+
+def test_a_reply_that_was_cut_is_no_answer_and_is_told_of(connect) -> None:
+    whole = completion('{"classifications": [1]} is a draft')
+    endpoint = connect((200, whole.replace('"stop"', '"length"')), GOOD)
+
+    assert endpoint.ask("task", messages(), SCHEMA).text == "(cut at the limit of 1,000 tokens)"
+    assert endpoint.ask("task", messages("b"), SCHEMA).text == GOOD
+    [remark] = endpoint.remarks()
+    assert remark.startswith("stub: 1 of 2 replies were cut at 1,000 tokens")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error": {"message": "overloaded", "code": 529}}',
+        '{"error": {"message": "slow down", "code": "rate_limit_exceeded"}, "choices": null}',
+        '{"error": "no worker"}',
+        '{"object": "error", "message": "out of memory", "type": "InternalServerError"}',
+        '{"choices": [{"finish_reason": "error", "message": {"content": ""}, "error":'
+        ' {"code": 502, "message": "upstream"}}]}',
+    ],
+)
+def test_an_error_in_the_body_of_a_200_is_an_error_of_its_code(
+    chat: ChatServer, connect, ledger: ReplyLedger, body: str
+) -> None:
+    endpoint = connect((200, body), GOOD)
+
+    assert endpoint.ask("task", messages(), SCHEMA).text == GOOD
+    assert len(chat.requests) == 2
+    assert endpoint.spending.n_tokens == 100  # the error cost nothing
+    assert len(ledger) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"message": "who are you", "code": 401}, "who are you.* Check the key"),
+        ({"message": "no money", "code": "insufficient_quota"}, "no money"),
+        ({"message": "no such model", "type": "not_found_error"}, "Check the model's name"),
+    ],
+)
+def test_an_error_in_a_body_that_will_not_pass_is_not_asked_again(
+    chat: ChatServer, connect, ledger: ReplyLedger, told: dict, said: str
+) -> None:
+    chat.answer = lambda request: (200, json.dumps({"error": told}))
+
+    with pytest.raises(RuntimeError, match=said):
+        connect().ask("task", messages(), SCHEMA)
+    assert len(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "does not end in /v1, as most do: try http://127.0.0.1:.*/v1"),
+        ("/v1/v1", "names v1 twice: try http://127.0.0.1:[0-9]*/v1[.]"),
+        ("/api/v9", "is it the address of an endpoint"),
+    ],
+)
+@pytest.mark.parametrize("answer", [(404, '{"detail": "Not Found"}'), (200, "<html>Hello</html>")])
+def test_a_wrong_address_is_told_of(
+    chat: ChatServer, connect, ledger: ReplyLedger, path: str, said: str, answer: Reply
+) -> None:
+    base = chat.url.removesuffix("/v1") + path
+    chat.answer = lambda request: answer
+
+    with pytest.raises(RuntimeError, match=f"Check the address: .*{said}"):
+        connect(base_url=base).ask("task", messages(), SCHEMA)
+    assert len(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://h/v1/chat/completions", "the address of one call; expected 'http://h/v1'"),
+        ("localhost:8000/v1", "expected an address such as http://localhost:8000/v1"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused_at_once(connect, address: str, said: str):
+    with pytest.raises(ValueError, match=said):
+        connect(base_url=address)
 
 
 def test_the_budget_stops_before_it_is_passed(chat: ChatServer, connect) -> None:

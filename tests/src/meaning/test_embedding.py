@@ -87,6 +87,25 @@ def test_a_refused_key_says_what_to_check(endpoint: EmbeddingEndpoint, embedder)
     assert "no-key" not in repr(embedder)
 
 
+def test_an_error_in_the_body_of_a_200_is_asked_again(endpoint: EmbeddingEndpoint, embedder):
+    endpoint.replies = [(200, '{"error": {"code": 503, "message": "busy"}}')]
+
+    assert embedder.embed(["left"]).shape == (1, 3)
+    endpoint.replies = [(200, '{"error": {"code": 401, "message": "bad key"}}')]
+    with pytest.raises(RuntimeError, match=r"bad key.* Check the key"):
+        embedder.embed(["left"])
+
+
+def test_a_wrong_address_is_told_of(endpoint: EmbeddingEndpoint) -> None:
+    endpoint.replies = [(404, '{"detail": "Not Found"}')]
+    bare = endpoint.url.removesuffix("/v1")
+
+    with pytest.raises(RuntimeError, match=r"ATLAS_EMBEDDING_URL: .*try http://127.0.0.1:\d+/v1"):
+        OpenAIEmbedder(bare, "stub", "no-key").embed(["left"])
+    with pytest.raises(ValueError, match="the address of one call"):
+        OpenAIEmbedder(f"{endpoint.url}/embeddings", "stub", "no-key")
+
+
 def test_an_absent_endpoint_says_so() -> None:
     embedder = OpenAIEmbedder("http://127.0.0.1:9/v1", "stub", "no-key", max_retries=0)
 

@@ -90,6 +90,30 @@ def test_overlays_are_those_of_the_top_heads_for_silent_samples_too(
     assert warnings == ["2 features have no OVERLAY description: no head was attributed"]
 
 
+def test_what_was_asked_for_and_how_the_model_thought_is_kept_with_the_rows(
+    chat: ChatServer, tmp_path: Path
+) -> None:
+    def thinking(request: Request) -> Reply:
+        if "seed" in request:
+            return 400, '{"error": {"message": "Unsupported parameter: seed"}}'
+        draft = (
+            '{"description": "a draft \\ud83d"}' if is_description(request) else verdicts([True])
+        )
+        return f"<think>{draft}</think>{good_model(request)}"
+
+    chat.answer = thinking
+    run_interp(tmp_path, chat.url, variants=("RAW",))
+
+    for row in rows(tmp_path):
+        assert row["description"] == f"questions with {WORDS[row['feature']]}"
+        assert row["raw_reply"].startswith("<think>{")
+        assert (row["f1"], row["n_repaired"]) == (1.0, 0)
+    warnings = require_stage(tmp_path, "auto_interp")["warnings"]
+    assert [w.partition(" replies were asked for without ")[2][:5] for w in warnings] == [
+        "seed,"
+    ] * 2
+
+
 def test_an_unreadable_description_is_a_failure_with_its_reply(
     chat: ChatServer, tmp_path: Path
 ) -> None:
