@@ -58,6 +58,7 @@ from feature_atlas.models.runs.published_result import PublishedResult
 from feature_atlas.models.runs.run import Run
 from feature_atlas.models.runs.sae_source import SaeSource
 from feature_atlas.models.runs.stable_promise import StablePromise
+from feature_atlas.models.runs.view_file import ViewFile
 from feature_atlas.models.vlm.dataset import Dataset
 from feature_atlas.models.vlm.forward_check import ForwardCheck
 from feature_atlas.models.vlm.image import Image

@@ -21,6 +21,12 @@ READER_PATH = "atlas, public"
 """Where the reader looks for names without a schema; extensions lie in public."""
 
 
+NO_ATLAS = (
+    "there is no atlas in the database yet: `feature-atlas demo` builds that of the tiny world, "
+    "`feature-atlas build` your own, and `feature-atlas migrate` makes an empty one."
+)
+
+
 def atlas_home() -> Path:
     """The folder of everything the atlas keeps: ATLAS_HOME, by default ./.atlas."""
     return Path(os.environ.get("ATLAS_HOME") or ".atlas").absolute()

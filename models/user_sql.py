@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from feature_atlas.models.named_parameters import Numbered, numbered
 from feature_atlas.models.notation.exact_values import load_exactly
+from feature_atlas.models.session import NO_ATLAS
 from feature_atlas.models.storable_text import fault_of
 
 CURSOR = "user_sql"
@@ -42,14 +43,24 @@ def run_user_sql(
     `engine` is one of `make_reader_engine`. All rows come in one FETCH, because a query may change
     the time limit of the statements after it, never its own.
     """
-    with engine.connect() as connection:  # on the way out everything is rolled back, settings too
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        with user_cursor(driver, statement, values) as cursor:
-            columns = cursor.description or []
-            rows = cursor.fetchmany(max_rows + 1)
+    try:
+        with engine.connect() as connection:  # on the way out all is rolled back, settings too
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            with user_cursor(driver, statement, values) as cursor:
+                columns = cursor.description or []
+                rows = cursor.fetchmany(max_rows + 1)
+    except psycopg.errors.UndefinedTable:
+        _require_atlas(engine)
+        raise
     names, types = [c.name for c in columns], [c.type_display for c in columns]
     return Answer(names, rows[:max_rows], len(rows) > max_rows, types)
+
+
+def _require_atlas(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if connection.exec_driver_sql("SELECT to_regclass('atlas.run')").scalar() is None:
+            raise RuntimeError(NO_ATLAS) from None
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from feature_atlas.etl.own_prompt.prompt_activations import (
     prompt_activations,
 )
 from feature_atlas.etl.own_prompt.run_model import RunModel, run_study
-from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.terminal import console_on
+from feature_atlas.etl.warehouse.migrate import find_atlas
 from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.models.notation.csv_text import write_csv
 from feature_atlas.models.notation.json_text import json_text
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 def print_activations(home: Path, wanted: Wanted, output: str, stream: TextIO) -> None:
     """The strongest features; as JSON also every token's."""
     picture = open_image(wanted.image)
-    with make_reader_engine(ensure_database()).connect() as connection:
+    with make_reader_engine(find_atlas()).connect() as connection:
         run = published_run(connection, wanted.run)
         model = RunModel(run_study(home, run))
         layers = studied_layers(wanted.layers, model)

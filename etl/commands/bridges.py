@@ -182,7 +182,7 @@ def import_delphi_(
 
 def _reader() -> Engine:
     """Connections that only read; an export may take its time."""
-    from feature_atlas.etl.postgres.embedded import ensure_database
+    from feature_atlas.etl.warehouse.migrate import find_atlas
     from feature_atlas.models.session import make_reader_engine
 
-    return make_reader_engine(ensure_database(), statement_timeout="1h")
+    return make_reader_engine(find_atlas(), statement_timeout="1h")

@@ -230,11 +230,11 @@ def dictionary(
 ) -> None:
     """Say in Markdown what every view, table, column and function of the atlas holds."""
     with plain_errors():
-        from feature_atlas.etl.postgres.embedded import ensure_database
         from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
+        from feature_atlas.etl.warehouse.migrate import find_atlas
         from feature_atlas.models.session import make_engine
 
-        document = data_dictionary(make_engine(ensure_database()))
+        document = data_dictionary(make_engine(find_atlas()))
         if output is None:
             sys.stdout.write(document)
         else:

@@ -5,16 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.warehouse.migrate import migrate
-from feature_atlas.models.session import make_engine
+from feature_atlas.etl.warehouse.migrate import find_atlas
 
 
 def draw_figures(run: str | None, folder: Path, ending: str) -> int:
     """Write them into the folder; the database is started when needed. Returns the exit code: 0 if
     any could be drawn; which could not, and why, is on the screen."""
-    url = ensure_database()
-    migrate(make_engine(url))
+    url = find_atlas()
     command = [
         *(sys.executable, "-m", "feature_atlas.dashboards.figures"),
         *("--out", str(folder), "--format", ending),

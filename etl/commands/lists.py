@@ -24,9 +24,10 @@ def list_all(context: typer.Context) -> None:
     with plain_errors():
         from feature_atlas.etl.labels.lists import all_lists
         from feature_atlas.etl.printed_rows import print_rows
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
+        from feature_atlas.models.session import make_engine
 
-        print_rows(console, "Lists", all_lists(open_atlas()))
+        print_rows(console, "Lists", all_lists(make_engine(find_atlas())))
 
 
 @lists.command()
@@ -39,11 +40,12 @@ def show(
     with plain_errors():
         from feature_atlas.etl.labels.lists import show_list
         from feature_atlas.etl.printed_rows import print_columns
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
         from feature_atlas.models.notation.csv_text import write_csv
         from feature_atlas.models.notation.json_text import write_json
+        from feature_atlas.models.session import make_engine
 
-        listed = show_list(open_atlas(), slug, run)
+        listed = show_list(make_engine(find_atlas()), slug, run)
         if output is Format.TABLE:
             print_columns(console, f"{slug} in {listed.slug}", listed.names, listed.rows)
         else:
@@ -60,9 +62,10 @@ def list_export(
     """Write a list as CSV, with the numbers of a run."""
     with plain_errors():
         from feature_atlas.etl.labels.lists import export_list
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
+        from feature_atlas.models.session import make_engine
 
-        listed = export_list(open_atlas(), slug, file, run)
+        listed = export_list(make_engine(find_atlas()), slug, file, run)
         console.print(f"{slug}: {len(listed.rows):,} features written to {file}", markup=False)
 
 

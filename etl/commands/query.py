@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.printed_rows import print_columns
 from feature_atlas.etl.terminal import complaints, console_on
+from feature_atlas.etl.warehouse.migrate import find_atlas
 from feature_atlas.models.named_parameters import parameter_names
 from feature_atlas.models.notation.csv_text import write_csv
 from feature_atlas.models.notation.json_text import write_json
@@ -33,14 +34,16 @@ def print_query(sql: str, said: Sequence[str], output: str, stream: TextIO) -> N
 
 def print_saved(slug: str, said: Sequence[str], output: str, stream: TextIO) -> None:
     """Run one of the saved queries, with the values that are said or its defaults."""
-    engine = _reader()
+    engine = make_reader_engine(find_atlas())
     query = find(saved_queries(engine), slug)
     _print_answer(engine, query.sql, query.values(_named(said)), output, stream)
 
 
 def list_saved(console: Console) -> None:
     """Every saved query by topic: its name, its question, and what can be chosen."""
-    for topic, queries in groupby(saved_queries(_reader()), key=lambda query: query.topic):
+    for topic, queries in groupby(
+        saved_queries(make_reader_engine(find_atlas())), key=lambda query: query.topic
+    ):
         rows = [(q.slug, q.title, _choices(q)) for q in queries]
         print_columns(console, topic, ("name", "question", "choose"), rows)
     console.print("feature-atlas query --saved NAME [PARAMETER=VALUE]", highlight=False)

@@ -67,9 +67,10 @@ def review_export(
     """Write the labels that nobody has reviewed, to be judged in a spreadsheet."""
     with plain_errors():
         from feature_atlas.etl.labels.review_table import export_reviews
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
+        from feature_atlas.models.session import make_engine
 
-        done = export_reviews(open_atlas(), run, file, everything=everything)
+        done = export_reviews(make_engine(find_atlas()), run, file, everything=everything)
         console.print(f"{done.slug}: {done.n_rows:,} labels written to {file}", markup=False)
 
 

@@ -25,10 +25,11 @@ def list_all(context: typer.Context) -> None:
         return
     with plain_errors():
         from feature_atlas.etl.printed_rows import print_rows
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
         from feature_atlas.etl.warehouse.runs import list_runs
+        from feature_atlas.models.session import make_engine
 
-        with open_atlas().connect() as connection:
+        with make_engine(find_atlas()).connect() as connection:
             print_rows(console, "Runs", list_runs(connection))
 
 
@@ -40,10 +41,11 @@ def show(
     """What one run is, where its numbers come from, and how many there are."""
     with plain_errors():
         from feature_atlas.etl.commands.runs_shown import print_run
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
         from feature_atlas.etl.warehouse.runs import describe_run, resolve_run
+        from feature_atlas.models.session import make_engine
 
-        with open_atlas().connect() as connection:
+        with make_engine(find_atlas()).connect() as connection:
             description = describe_run(connection, resolve_run(connection, run).id)
         if as_json:
             console.print_json(json_text(description._asdict()))
@@ -119,10 +121,11 @@ def diff(
     with plain_errors():
         from feature_atlas.etl.config.run_config import DriftConfig
         from feature_atlas.etl.reingest.drift_report import drift_between, print_drift
-        from feature_atlas.etl.warehouse.migrate import open_atlas
+        from feature_atlas.etl.warehouse.migrate import find_atlas
+        from feature_atlas.models.session import make_engine
 
         config = DriftConfig(cosine_threshold=cosine_threshold, energy_factor=energy_factor)
-        with open_atlas().connect() as connection:
+        with make_engine(find_atlas()).connect() as connection:
             drift = drift_between(connection, before, after, config, limit)
         print_drift(drift, output.value, sys.stdout)
 

@@ -6,15 +6,12 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.warehouse.migrate import migrate
-from feature_atlas.models.session import make_engine
+from feature_atlas.etl.warehouse.migrate import find_atlas
 
 
 def serve_dashboard(home: Path, *, port: int) -> None:
     """Run Streamlit on 127.0.0.1 until interrupted; the database is started when needed."""
-    url = ensure_database()
-    migrate(make_engine(url))
+    url = find_atlas()
     app = files("feature_atlas.dashboards") / "app.py"
     environment = {**os.environ, "ATLAS_HOME": str(home), "ATLAS_DATABASE_URL": url}
     command = [

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from feature_atlas.etl.own_prompt.model_service import ModelService
 from feature_atlas.etl.own_prompt.run_model import RunModel, run_study
-from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.warehouse.migrate import find_atlas
 from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.models.session import make_reader_engine
 
 
 def serve_model(home: Path, run: str | None, port: int, console: Console) -> None:
     """Hold a published run's model on 127.0.0.1 until interrupted; reads everything first."""
-    with make_reader_engine(ensure_database()).connect() as connection:
+    with make_reader_engine(find_atlas()).connect() as connection:
         found = published_run(connection, run)
     model = RunModel(run_study(home, found))
     with _listening(port) as listener:

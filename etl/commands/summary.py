@@ -7,7 +7,8 @@ from sqlalchemy import Connection, text
 
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.printed_rows import print_rows
-from feature_atlas.models.session import make_engine
+from feature_atlas.etl.warehouse.migrate import schema_difference
+from feature_atlas.models.session import NO_ATLAS, make_engine
 
 
 def print_summary(slug: str, console: Console) -> None:
@@ -32,6 +33,11 @@ def print_status(console: Console) -> None:
     url = ensure_database()
     with make_engine(url).connect() as connection:
         console.print(f"database {_without_password(url)}")
+        difference = schema_difference(connection)
+        if difference is not None:
+            console.print(difference, markup=False)
+        if difference == NO_ATLAS:
+            return
         rows = connection.execute(text(RUNS)).mappings().all()
         if not rows:
             console.print("no runs yet: `feature-atlas demo` builds the first one")

@@ -7,15 +7,14 @@ from rich.console import Console
 from sqlalchemy import Connection, text
 
 from feature_atlas.etl.labels.embedding_model import NONE_CHOSEN, chosen_embedder
-from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.terminal import console_on
-from feature_atlas.etl.warehouse.migrate import migrate
+from feature_atlas.etl.warehouse.migrate import find_atlas
 from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.meaning.search_words import typed_words
 from feature_atlas.models.notation.csv_text import write_csv
 from feature_atlas.models.notation.json_text import write_json
-from feature_atlas.models.session import make_engine, make_reader_engine
+from feature_atlas.models.session import make_reader_engine
 
 COLUMNS = ("layer", "feature", "label", "f1", "score", "matched", "snippet")
 
@@ -40,8 +39,7 @@ def print_search(
     asked = typed_words(words)
     if not asked:
         raise ValueError('nothing to search for: pass words, e.g. feature-atlas search "left of".')
-    url = ensure_database()
-    migrate(make_engine(url))
+    url = find_atlas()
     meaning = meaning_of(asked)
     with make_reader_engine(url).connect() as connection:
         run_id = published_run(connection, run).id

@@ -1,59 +1,93 @@
 """Bring a database to the schema of this code: tables by revision; views, functions and rights."""
 
-import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from graphlib import TopologicalSorter
-from importlib.resources import files
 from threading import Lock
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from feature_atlas.etl.postgres.embedded import ensure_database
-from feature_atlas.etl.warehouse.cookbook import cookbook, saved_query_view
-from feature_atlas.etl.warehouse.list_rights import grant_lists
+from feature_atlas.etl.warehouse.schema.grants import grant_again, grant_readers
+from feature_atlas.etl.warehouse.schema.own_views import (
+    Standing,
+    put_in_place,
+    refuse,
+    remember,
+    take_away,
+)
+from feature_atlas.etl.warehouse.schema.view_files import digest, views
 from feature_atlas.models import SCHEMA
 from feature_atlas.models.base import fact_tables
-from feature_atlas.models.session import READER, WRITER, make_engine
+from feature_atlas.models.session import NO_ATLAS, make_engine
 
 LOCK = 0x61746C6173  # "atlas": one migration at a time in a database
 _alembic_is_not_thread_safe = Lock()
 
 
 def open_atlas() -> Engine:
-    """The atlas's database, started if it is our own, with the schema of this code."""
+    """The atlas's database, started if it is our own, brought to the schema of this code."""
     engine = make_engine(ensure_database())
     migrate(engine)
     return engine
 
 
+def find_atlas() -> str:
+    """Address of the atlas's database, started if it is our own: who only reads changes nothing.
+
+    RuntimeError: its schema is not this code's.
+    """
+    url = ensure_database()
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        difference = schema_difference(connection)
+    engine.dispose()
+    if difference is not None:
+        raise RuntimeError(difference)
+    return url
+
+
 def migrate(engine: Engine) -> str:
     """Upgrade to the newest revision, in one transaction. Returns that revision.
 
-    On a database that is up to date nothing is changed, and nothing waits for readers.
+    On a database that is up to date nothing is changed, and nothing waits for readers. What others
+    built on our views stays, with the rights that they gave: RuntimeError where that cannot be.
     """
     with configured(engine) as (connection, config):
-        newest = ScriptDirectory.from_config(config).get_current_head()
+        newest = _scripts().get_current_head()
         assert newest is not None
-        if _revision(connection) == newest and _views_in_place(connection):
+        difference = schema_difference(connection)
+        if difference is None:
             return newest
-        _drop_views(connection)
-        command.upgrade(config, "head")
+        if _revision(connection) not in _known():
+            raise RuntimeError(difference)
+        standing = take_away(connection)
+        with _naming_others(standing):
+            command.upgrade(config, "head")
         _guard_facts(connection)
-        _create_views(connection)
+        made = put_in_place(connection, views(), standing)
+        remember(connection, made)
+        connection.exec_driver_sql(
+            f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {digest(views())}'"
+        )
+        grant_readers(connection, [name for name in made.values() if name.endswith(")")])
+        grant_again(connection, standing.grants, [thing.oid for thing in made])
         return newest
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Back to an older revision. Views return with the next `migrate`."""
     with configured(engine) as (connection, config):
-        _drop_views(connection)
-        command.downgrade(config, revision)
+        standing = take_away(connection)
+        if standing.held:
+            refuse("a view", "an older revision takes them all away", standing.others)
+        with _naming_others(standing):
+            command.downgrade(config, revision)
 
 
 def check(engine: Engine) -> None:
@@ -68,20 +102,23 @@ def current_revision(engine: Engine) -> str | None:
         return _revision(connection)
 
 
-def views() -> dict[str, str]:
-    """SQL of every view and function by file, in an order in which they can be made."""
-    folder = files("feature_atlas.migrations") / "views"
-    found = {
-        entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".sql")
-    }
-    found["saved_query"] = saved_query_view(cookbook())
-    uses = {
-        name: set(re.findall(r"\batlas\.(\w+)", found[name])) - {name} for name in sorted(found)
-    }
-    order = TopologicalSorter({name: sorted(uses[name] & found.keys()) for name in uses})
-    return {name: found[name] for name in order.static_order()}
+def schema_difference(connection: Connection) -> str | None:
+    """What keeps this program from reading the schema, and the way out; None: nothing."""
+    revision, newest = _revision(connection), _scripts().get_current_head()
+    if revision is None:
+        return NO_ATLAS
+    if revision not in _known():
+        return (
+            f"the database has the schema {revision}, which this program does not know: a newer "
+            "feature-atlas made it. Install that version here, or use another database."
+        )
+    if revision == newest and _views_in_place(connection):
+        return None
+    said = "the views of another version" if revision == newest else f"the schema {revision}"
+    return (
+        f"the database has {said}, this program needs its own ({newest}): `feature-atlas migrate` "
+        "brings it there and keeps what is in it."
+    )
 
 
 @contextmanager
@@ -95,11 +132,25 @@ def configured(engine: Engine) -> Iterator[tuple[Connection, Config]]:
         # only if missing: even IF NOT EXISTS asks for the right to create schemas
         if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": SCHEMA}) is None:
             connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
-        config = Config()
-        config.set_main_option("script_location", "feature_atlas.migrations:")
-        config.set_main_option("file_template", "%%(rev)s")
+        config = _config()
         config.attributes["connection"] = connection
         yield connection, config
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "feature_atlas.migrations:")
+    config.set_main_option("file_template", "%%(rev)s")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _known() -> set[str | None]:
+    """Revisions that this program can go on from; None: there is no atlas yet."""
+    return {None, *(script.revision for script in _scripts().walk_revisions())}
 
 
 def _revision(connection: Connection) -> str | None:
@@ -107,42 +158,23 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
-def _digest() -> str:
-    return hashlib.sha256("\0".join(views().values()).encode()).hexdigest()[:16]
-
-
 def _views_in_place(connection: Connection) -> bool:
     query = "SELECT obj_description(to_regnamespace(:name), 'pg_namespace')"
     comment = connection.scalar(text(query), {"name": SCHEMA})
-    return comment is not None and str(comment).endswith(f"views {_digest()}")
+    return comment is not None and str(comment).endswith(f"views {digest(views())}")
 
 
-def _drop_views(connection: Connection) -> None:
-    query = "SELECT viewname FROM pg_views WHERE schemaname = :name"
-    for name in connection.scalars(text(query), {"name": SCHEMA}).all():
-        connection.exec_driver_sql(f'DROP VIEW IF EXISTS {SCHEMA}."{name}" CASCADE')
-    found = _functions(connection)
-    if found:  # in one statement: they may call one another
-        connection.exec_driver_sql(f"DROP FUNCTION {', '.join(found)}")
-
-
-def _functions(connection: Connection) -> list[str]:
-    """Functions of the view files, with their arguments; those of revisions are part of tables."""
-    names = re.findall(rf"CREATE FUNCTION {SCHEMA}\.(\w+)", "\n".join(views().values()))
-    query = (
-        "SELECT oid::regprocedure::text FROM pg_proc"
-        " WHERE pronamespace = to_regnamespace(:schema) AND proname = ANY (:names)"
-    )
-    return list(connection.scalars(text(query), {"schema": SCHEMA, "names": names}))
-
-
-def _create_views(connection: Connection) -> None:
-    for sql in views().values():
-        connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
-    connection.exec_driver_sql(
-        f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {_digest()}'"
-    )
-    _grant(connection)
+@contextmanager
+def _naming_others(standing: Standing) -> Iterator[None]:
+    """A revision may want to change a column that somebody's view shows."""
+    in_the_way = psycopg.errors.DependentObjectsStillExist, psycopg.errors.FeatureNotSupported
+    try:
+        yield
+    except DBAPIError as error:
+        if not isinstance(error.orig, in_the_way):
+            raise
+        said = f"{error.orig.diag.message_primary} ({error.orig.diag.message_detail})"
+        refuse("a table", said, standing.others)
 
 
 def _guard_facts(connection: Connection) -> None:
@@ -158,18 +190,3 @@ def _guard_facts(connection: Connection) -> None:
             f"CREATE OR REPLACE TRIGGER guard_fact BEFORE UPDATE ON {table.fullname} "
             f"FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.guard_fact()"
         )
-
-
-def _grant(connection: Connection) -> None:
-    """What reader and writer may do; a function is everybody's until that is taken back."""
-    functions = ", ".join(_functions(connection))
-    if functions:
-        connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
-    reader = connection.scalar(text("SELECT to_regrole(:name)"), {"name": READER})
-    if reader is not None:
-        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {READER}")
-        if functions:
-            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {READER}")
-    if connection.scalar(text("SELECT to_regrole(:name)"), {"name": WRITER}) is not None:
-        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {WRITER}")
-    grant_lists(connection)

@@ -11,17 +11,14 @@
 -- atlas.shown_example atlas.visual_energy_paper atlas.attribution_report atlas.head_knockout_summary
 DO $$
 DECLARE
-    viewed regclass;
     kept record;
+    n_kept integer := 1;
 BEGIN
-    FOR viewed IN -- a view that reads another was made after it
-        SELECT oid
-        FROM pg_class
-        WHERE relnamespace = 'atlas'::regnamespace AND relkind = 'v'
-        ORDER BY oid
-    LOOP
+    WHILE n_kept > 0 LOOP -- a view may read another that has yet to inherit
+        n_kept := 0;
         FOR kept IN
             SELECT
+                own.attrelid::regclass AS viewed,
                 own.attname AS name,
                 min(col_description(source.attrelid, source.attnum)) AS said
             FROM pg_attribute AS own
@@ -35,14 +32,21 @@ BEGIN
                 ON source.attrelid = uses.refobjid
                 AND source.attnum = uses.refobjsubid
                 AND source.attname = own.attname
-            WHERE own.attrelid = viewed
-                AND own.attnum > 0
+            WHERE own.attnum > 0
                 AND col_description(own.attrelid, own.attnum) IS NULL
-            GROUP BY own.attname
+                AND own.attrelid IN (
+                    SELECT oid
+                    FROM pg_class
+                    WHERE relnamespace = 'atlas'::regnamespace
+                        AND relkind = 'v'
+                        AND pg_has_role(relowner, 'USAGE')
+                )
+            GROUP BY own.attrelid, own.attname
             -- two sources that say different things: the view has to choose
             HAVING count(DISTINCT col_description(source.attrelid, source.attnum)) = 1
         LOOP
-            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', viewed, kept.name, kept.said);
+            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', kept.viewed, kept.name, kept.said);
+            n_kept := n_kept + 1;
         END LOOP;
     END LOOP;
 END

@@ -193,6 +193,28 @@ def test_views_of_the_newest_schema_read_the_old_rows(old: Engine, source: Engin
             assert upgraded.execute(everything).mappings().all() == expected, view
 
 
+def test_what_a_colleague_built_survives_every_revision(old: Engine):
+    """On views as an older version made them, which this one has otherwise, and on tables."""
+    with old.begin() as connection:
+        connection.exec_driver_sql("""
+            CREATE VIEW atlas.feature AS SELECT * FROM atlas.feature_record;
+            CREATE VIEW atlas.spatial AS SELECT * FROM atlas.feature WHERE survives_spatial;
+            CREATE SCHEMA lab;
+            CREATE VIEW lab.mine AS SELECT run_id, layer, feature, cosine FROM atlas.feature;
+            CREATE MATERIALIZED VIEW lab.kept AS SELECT * FROM atlas.spatial;
+            CREATE VIEW lab.direct AS SELECT reviewer, description FROM atlas.review;
+        """)
+
+    migrate(old)
+
+    with old.connect() as connection:
+        n = "SELECT count(*) FROM lab."
+        assert connection.scalar(text(f"{n}mine")) == 128  # of the current run
+        assert connection.scalar(text(f"{n}kept")) > 0
+        assert connection.scalar(text(f"{n}direct")) == 1
+        assert connection.scalar(text("SELECT count(label) FROM atlas.spatial")) > 0
+
+
 def test_a_new_run_joins_the_old_ones(old: Engine, tmp_path: Path):
     before = contents(old, {"feature_record": columns(old)["feature_record"]})
     migrate(old)

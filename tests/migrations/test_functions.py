@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from feature_atlas.etl.warehouse import migrate as migration
-from feature_atlas.etl.warehouse.migrate import downgrade, migrate, views
+from feature_atlas.etl.warehouse.migrate import downgrade, migrate
+from feature_atlas.etl.warehouse.schema.view_files import views
 
 TWICE = """
 CREATE FUNCTION atlas.twice({arguments}) RETURNS integer LANGUAGE sql

@@ -9,7 +9,8 @@ from sqlalchemy import Column, Engine, Integer, Table, text
 
 from feature_atlas.etl.warehouse import migrate as migration
 from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.etl.warehouse.migrate import check, current_revision, downgrade, migrate, views
+from feature_atlas.etl.warehouse.migrate import check, current_revision, downgrade, migrate
+from feature_atlas.etl.warehouse.schema.view_files import views
 from feature_atlas.models import Base
 from feature_atlas.models.session import make_engine
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from feature_atlas.etl.bridges.edition.relations import Column, Relation
 from feature_atlas.etl.bridges.export_rows import Rows
-from feature_atlas.etl.warehouse.migrate import views
+from feature_atlas.etl.warehouse.schema.view_files import views
 
 MEMORY = "1GB"
 """What DuckDB may hold; the rest lies on disk."""

@@ -61,6 +61,7 @@ LEFT_OUT = {
     "alembic_version": "of the server",
     "stable_promise": "of the server",
     "listed": "of its readers, who did not mean to publish it",
+    "view_file": "of the server",
     "label_embedding": "vectors are of use beside their model alone",
 }
 

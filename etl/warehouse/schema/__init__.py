@@ -1,0 +1,1 @@
+"""Views, functions and rights on top of the tables: put in place without harm to others' work."""
