@@ -12,6 +12,7 @@ pages = [
     ),
     st.Page("features/feature.py", title="Feature", icon=":material/tune:", url_path="feature"),
     st.Page("lists/lists.py", title="Lists", icon=":material/list:", url_path="lists"),
+    st.Page("sql/sql.py", title="SQL", icon=":material/terminal:", url_path="sql"),
     st.Page("meaning/search.py", title="Search", icon=":material/search:", url_path="search"),
     st.Page(
         "ablation/ablation.py", title="Ablation", icon=":material/content_cut:", url_path="ablation"

@@ -78,26 +78,48 @@ def user_cursor(
                ^
         Perhaps you meant to reference the column "feature.label".
     """
-    fault = fault_of(statement)
-    if fault is not None:
-        raise ValueError(f"the statement has {fault}.")
-    sent = numbered(statement, values or {})
+    sent = _sent(statement, values)
     try:
         with psycopg.RawServerCursor(connection, CURSOR, scrollable=False) as cursor:
             load_exactly(cursor)
             cursor.execute(sent.sql.encode(), sent.values)
             yield cursor
     except psycopg.Error as error:
-        error.args = (_told(error, statement, sent),)
+        error.args = (_told(error, statement, sent, SENT_BEFORE),)
         raise
 
 
-def _told(error: psycopg.Error, statement: str, sent: Numbered) -> str:
+def explain_user_sql(
+    engine: Engine, statement: str, values: Mapping[str, Any] | None = None
+) -> str:
+    """How the database would answer one SELECT, as EXPLAIN says it; nothing of it is run."""
+    sent = _sent(statement, values)
+    before = f"EXPLAIN {SENT_BEFORE}"  # of a cursor: so it explains one SELECT, and never runs it
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        cursor = psycopg.RawCursor(driver)
+        try:  # prepared, since that takes a single statement
+            cursor.execute(f"{before}{sent.sql}".encode(), sent.values, prepare=True)
+            return "\n".join(line for (line,) in cursor)
+        except psycopg.Error as error:
+            error.args = (_told(error, statement, sent, before),)
+            raise
+
+
+def _sent(statement: str, values: Mapping[str, Any] | None) -> Numbered:
+    fault = fault_of(statement)
+    if fault is not None:
+        raise ValueError(f"the statement has {fault}.")
+    return numbered(statement, values or {})
+
+
+def _told(error: psycopg.Error, statement: str, sent: Numbered, sent_before: str) -> str:
     """What is wrong, where, and what else the database says."""
     said = error.diag
     parts = [said.message_primary or str(error).strip() or type(error).__name__]
     if said.statement_position is not None:
-        place = int(said.statement_position) - 1 - len(SENT_BEFORE)
+        place = int(said.statement_position) - 1 - len(sent_before)
         parts.append(_pointed(statement, sent.written_place(max(place, 0))))
     return "\n".join([*parts, *filter(None, (said.message_detail, said.message_hint))])
 

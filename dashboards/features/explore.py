@@ -27,6 +27,7 @@ from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.queries.explore import Filter, Place, View
 from feature_atlas.dashboards.queries.explore_columns import Column, columns_of
 from feature_atlas.dashboards.run_choice import choose_run
+from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
 from feature_atlas.dashboards.writes.lists import MAX_ADDED
 from feature_atlas.meaning.search_words import MAX_CHARACTERS, typed_words
 
@@ -112,7 +113,9 @@ def show_rows(view: View, n_features: int) -> None:
             "their own.", disabled=n_features > MAX_ADDED,
         )  # fmt: skip
     with st.expander("The same in SQL", icon=":material/code:"):
-        st.code(queries.explored_sql(view, N_SAVED), language="sql")
+        sql = queries.explored_sql(view, N_SAVED)
+        st.code(sql, language="sql")
+        open_in_sql(sql)
         st.caption(f"`feature-atlas query` runs it, of all rows at most {N_SAVED:,}.")
 
 

@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 from feature_atlas.dashboards.lists.chosen_entries import show_entries
 from feature_atlas.dashboards.lists.list_csv import show_saving, show_taking_in
 from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
+from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
 from feature_atlas.dashboards.writes.lists import change_list, delete_list
 from feature_atlas.dashboards.writes.writer import why_not
 
@@ -30,6 +31,7 @@ def show_one(title: DeltaGenerator, run: pd.Series, one: pd.Series) -> None:
     tell(one.slug)
     with st.expander("The same in SQL", icon=":material/code:"):
         st.code(sql(one.slug, run.slug), language="sql")
+        open_in_sql(sql(one.slug, run.slug))
         st.caption("`feature-atlas query` runs it. A copied address of this page shares the list.")
 
 

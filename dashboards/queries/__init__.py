@@ -19,6 +19,7 @@
     thresholds       the adapted set at any thresholds
     search_results   features by words and by meaning
     lists            what readers keep: lists, and what they say of a feature
+    statements       what readers ask in SQL, and what is saved of it
     own_prompts      the run's pictures, and labels of some features
 
 Nothing else in `dashboards` reads, except `notebook`, whose SQL is its user's. Most ask about one
@@ -147,6 +148,7 @@ from feature_atlas.dashboards.queries.skill_shifts import (
     skill_funnel,
     skills_of_run,
 )
+from feature_atlas.dashboards.queries.statements import answered, explained, saved_queries
 from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
 from feature_atlas.dashboards.queries.two_runs import (
     change_spread,
@@ -176,6 +178,7 @@ __all__ = [
     "adapted_by_layer",
     "adapted_cosines",
     "adapted_shifts",
+    "answered",
     "attribution_agreement",
     "base_labels",
     "change_spread",
@@ -199,6 +202,7 @@ __all__ = [
     "example_sources",
     "example_words",
     "examples",
+    "explained",
     "explored_bins",
     "explored_layers",
     "explored_rows",
@@ -261,6 +265,7 @@ __all__ = [
     "runs",
     "same_feature",
     "sample",
+    "saved_queries",
     "selected_by_layer",
     "selection_sweep",
     "sets_by_run",

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine, text
@@ -208,6 +209,29 @@ def test_what_is_chosen_on_a_page_is_in_its_address_and_a_copy_of_it_opens_the_s
     visit(page, page.url, "Head L0H3")
 
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
+
+
+def test_a_saved_query_with_another_value_is_an_address_and_a_parquet_file(
+    page: Page, tmp_path: Path
+) -> None:
+    visit(page, "/sql?saved=spatial-odds", "SQL")
+    least = page.get_by_role("textbox", name="least")
+    expect(least).to_have_value("2.0")
+    least.fill("3.5")
+    page.get_by_role("button", name="Run").click()
+    expect(page).to_have_url(re.compile("saved=spatial-odds.*least=3.5|least=3.5.*saved="))
+
+    visit(page, page.url, "SQL")
+
+    expect(page.get_by_role("textbox", name="least")).to_have_value("3.5")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Parquet").click()
+    download.value.save_as(tmp_path / "answer.parquet")
+    found = pd.read_parquet(tmp_path / "answer.parquet")
+    assert len(found) > 0
+    assert (found.spatial_odds_ratio_low > 3.5).all()
+    assert found.dtypes["layer"] == "int16"
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
