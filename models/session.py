@@ -1,6 +1,7 @@
 """The address of the database, and connections to it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,13 @@ def make_engine(url: str) -> Engine:
 def make_reader_engine(url: str, *, statement_timeout: str = "30s") -> Engine:
     """Connections that can only read the atlas, as the role atlas_reader where it exists.
 
-    Where the server asks for no password (the embedded one), that role logs in itself and cannot
-    become another. With the owner's address and password he logs in and steps down, which keeps
-    mistakes out, but not everybody: `feature-atlas migrate` gives atlas_reader a password of its
-    own (ATLAS_READER_PASSWORD), and with that address nobody can become anybody else.
+    Where the server asks for no password (the embedded one), or with ATLAS_READER_PASSWORD, that
+    role logs in itself and cannot become another. With the owner's address and password alone he
+    logs in and steps down, which keeps mistakes out, but not everybody.
     Run what users write through `run_user_sql`.
     """
     engine = make_engine(url)
-    event.listen(engine, "do_connect", _log_in_as_reader)
+    event.listen(engine, "do_connect", _logging_in(READER, "ATLAS_READER_PASSWORD"))
 
     @event.listens_for(engine, "connect")
     def become_reader(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -106,7 +106,7 @@ def make_writer_engine(url: str) -> Engine:
     with the owner's address and password he steps down to it. PermissionError: none of these did.
     """
     engine = make_engine(url)
-    event.listen(engine, "do_connect", _log_in_as_writer)
+    event.listen(engine, "do_connect", _logging_in(WRITER, "ATLAS_WRITER_PASSWORD"))
 
     @event.listens_for(engine, "connect")
     def become_writer(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -126,27 +126,27 @@ def make_writer_engine(url: str) -> Engine:
     return engine
 
 
-def _log_in_as_writer(
-    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: dict[str, Any]
-) -> DBAPIConnection | None:
-    """A connection as the writer; None where the address itself has to do."""
-    password = secret("ATLAS_WRITER_PASSWORD")
-    if password is None and "password" in parameters:
-        return None
-    own = {"user": WRITER} if password is None else {"user": WRITER, "password": password}
-    try:
-        return dialect.connect(*arguments, **parameters | own)
-    except psycopg.OperationalError:  # no such role, or it may not enter
-        return None
+LogIn = Callable[[Dialect, ConnectionPoolEntry, Any, dict[str, Any]], DBAPIConnection | None]
+
+REFUSED = ("does not exist", "permitted to log in", "authentication", "password", "pg_hba.conf")
+"""What a server says that will not have a role. Another error must never make its owner of it."""
 
 
-def _log_in_as_reader(
-    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: dict[str, Any]
-) -> DBAPIConnection | None:
-    """A connection as the reader; None where the address itself has to do."""
-    if "password" in parameters:
-        return None
-    try:
-        return dialect.connect(*arguments, **parameters | {"user": READER})
-    except psycopg.OperationalError:  # no such role, or it may not enter without a password
-        return None
+def _logging_in(role: str, variable: str) -> LogIn:
+    """A connection as that role; None where the address itself has to do."""
+
+    def log_in(
+        dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: dict[str, Any]
+    ) -> DBAPIConnection | None:
+        password = secret(variable)
+        if password is None and "password" in parameters:
+            return None
+        own = {"user": role} if password is None else {"user": role, "password": password}
+        try:
+            return dialect.connect(*arguments, **parameters | own)
+        except psycopg.OperationalError as error:
+            if any(words in str(error) for words in REFUSED):
+                return None
+            raise
+
+    return log_in

@@ -6,7 +6,6 @@ Where the account that runs the server may not enter that folder, `data` is a li
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,11 +78,8 @@ class DataFolder:
         new = place / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
-        secret = self._new_password(place / "password.new")
-        for path in (new, secret):
-            account.own(path)
-        done = _initdb(binaries, account, new, secret)
-        secret.unlink()
+        account.own(new)
+        done = _initdb(binaries, account, new)
         if done.returncode != 0:
             shutil.rmtree(new, ignore_errors=True)
             raise RuntimeError(
@@ -103,14 +99,7 @@ class DataFolder:
                 data.symlink_to(folder_outside() / "data")
         return self.path.parent
 
-    def _new_password(self, copy: Path) -> Path:
-        """A password for the loopback interface, with a copy that the account will own."""
-        password_file = write_private(self.folder / "password", secrets.token_hex(24))
-        copy.touch(mode=0o600)
-        copy.write_text(password_file.read_text(encoding="utf-8"), encoding="utf-8")
-        return copy
-
-    def forget_dead_server(self) -> None:
+    def forget_dead_server(self, socket_folder: Path) -> None:
         """Remove a process id that now belongs to something else, or to a zombie.
 
         PostgreSQL takes any process with that id for its predecessor and refuses to start; in a
@@ -118,21 +107,20 @@ class DataFolder:
         """
         if processes_in(self.path):
             return
-        shutil.rmtree(self.path.parent / "run", ignore_errors=True)  # its socket, with an id too
+        for left in socket_folder.glob(".s.PGSQL.*"):  # its socket, with an id too
+            left.unlink()
         said = self.pid_file()
         if said is not None and _exists(int(said[0])):
             log.warning("process %s is not the server of %s: forgetting it", said[0], self.path)
             (self.path / "postmaster.pid").unlink()
 
 
-def _initdb(
-    binaries: Path, account: Account, new: Path, secret: Path
-) -> subprocess.CompletedProcess[str]:
-    options = ["-U", OWNER, "--encoding=UTF8", "--locale=C", f"--pwfile={secret}"]
+def _initdb(binaries: Path, account: Account, new: Path) -> subprocess.CompletedProcess[str]:
+    options = ["-U", OWNER, "--encoding=UTF8", "--locale=C"]
     if major_version(binaries) >= 17:
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     # trust holds for the socket alone, which lies in a folder that only its user can enter
-    options += ["--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions"]
+    options += ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
     return subprocess.run(
         [*account.prefix, str(binaries / "initdb"), "-D", str(new), *options],
         capture_output=True,

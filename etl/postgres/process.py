@@ -1,14 +1,13 @@
 """The process of the embedded server: found, started, stopped.
 
 Alive means that a connection succeeds, never that a process id exists. The server is private to
-its user: a socket in a folder that only the user can enter, or, where that path is too long for a
-socket, the loopback interface with a generated password.
+its user: it listens on a socket in a folder that only the user can enter, and on no network. There
+it asks for no password, so that the reader logs in as himself and can become nobody else.
 """
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,10 +25,11 @@ from feature_atlas.etl.postgres.binaries import (
     major_version,
 )
 from feature_atlas.etl.postgres.data_folder import OWNER, DataFolder, processes_in
+from feature_atlas.etl.postgres.socket_folder import socket_folder_for
 
 START_SECONDS = 120  # recovery of a big write-ahead log takes long
 STOP_SECONDS = 60
-LONGEST_SOCKET = 100  # bytes; Linux allows 107, macOS 103
+PORT = 5432  # part of the socket's name
 
 
 class ServerProcess:
@@ -45,6 +45,11 @@ class ServerProcess:
         said = self.data.pid_file()
         if said is None:
             return None
+        if not said[4]:
+            raise RuntimeError(
+                f"the server in {self.data.path} was started by an older version and listens on no "
+                f"socket: end process {said[0]} and try again."
+            )
         url = self._address(said[4], int(said[3]))
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -64,10 +69,7 @@ class ServerProcess:
             time.sleep(0.1)
 
     def _address(self, socket_folder: str, port: int, database: str = "atlas") -> str:
-        if socket_folder:
-            return f"postgresql://{OWNER}@/{database}?host={quote(socket_folder)}&port={port}"
-        password = (self.folder / "password").read_text(encoding="utf-8").strip()
-        return f"postgresql://{OWNER}:{password}@127.0.0.1:{port}/{database}"
+        return f"postgresql://{OWNER}@/{database}?host={quote(socket_folder)}&port={port}"
 
     # ------------------------------------------------------------------ start
 
@@ -80,27 +82,15 @@ class ServerProcess:
         self.data.check(major_version(binaries))
         if not self.data.path.exists():
             self.data.initialise(binaries, account)
-        self.data.forget_dead_server()
+        socket_folder = socket_folder_for(self.data.path, account)
+        self.data.forget_dead_server(socket_folder)
 
-        socket_folder, port = self._place(account)
-        settings = _settings(socket_folder, port) | self.settings
+        settings = _settings(socket_folder) | self.settings
         process, begin = self._spawn(binaries, account, settings)
-        url = self._address(socket_folder, port, "postgres")
+        url = self._address(str(socket_folder), PORT, "postgres")
         self._wait(process, url, begin)
         _create_database(url)
-        return self._address(socket_folder, port)
-
-    def _place(self, account: Account) -> tuple[str, int]:
-        """Socket folder and port to listen on; no socket folder: loopback only."""
-        folder = self.data.path.parent / "run"
-        if len(os.fsencode(folder / ".s.PGSQL.5432")) <= LONGEST_SOCKET and '"' not in str(folder):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            folder.chmod(0o700)
-            account.own(folder)
-            return str(folder), 5432
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return "", int(probe.getsockname()[1])
+        return self._address(str(socket_folder), PORT)
 
     def _spawn(
         self, binaries: Path, account: Account, settings: dict[str, str]
@@ -172,12 +162,12 @@ def _create_database(url: str) -> None:
             connection.execute("CREATE DATABASE atlas")
 
 
-def _settings(socket_folder: str, port: int) -> dict[str, str]:
+def _settings(socket_folder: Path) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     settings = {
-        "listen_addresses": "" if socket_folder else "127.0.0.1",
-        "unix_socket_directories": f'"{socket_folder}"' if socket_folder else "",
-        "port": str(port),
+        "listen_addresses": "",
+        "unix_socket_directories": f'"{socket_folder}"',
+        "port": str(PORT),
         "max_connections": "50",
         "shared_buffers": f"{min(memory // 4, 1024)}MB",
         "maintenance_work_mem": f"{min(memory // 8, 512)}MB",

@@ -17,7 +17,6 @@ FAST = {"fsync": "off", "shared_buffers": "16MB"}
 def copy_home(stopped: Path, home: Path) -> Path:
     (home / "postgres").mkdir(parents=True, mode=0o700)
     shutil.copytree(stopped / "postgres" / "data", home / "postgres" / "data")
-    shutil.copy(stopped / "postgres" / "password", home / "postgres")
     return home
 
 
