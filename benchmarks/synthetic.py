@@ -43,21 +43,28 @@ ANALYZE atlas.feature_record_run_{run_id};
 @contextmanager
 def atlas() -> Iterator[tuple[Path, Engine]]:
     """A folder and an empty atlas in it; both go when done."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedPostgres(Path(folder))
-        engine = make_engine(server.start())
-        try:
-            migrate(engine)
-            yield Path(folder), engine
-        finally:
-            engine.dispose()
-            server.stop()
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as engine:
+        yield Path(folder), engine
 
 
-def write_run(folder: Path, n_features: int) -> Path:
+@contextmanager
+def served(home: Path) -> Iterator[Engine]:
+    """The atlas of an ATLAS_HOME, which stays; its server stops when done."""
+    server = EmbeddedPostgres(home)
+    engine = make_engine(server.start())
+    try:
+        migrate(engine)
+        yield engine
+    finally:
+        engine.dispose()
+        server.stop()
+
+
+def write_run(folder: Path, n_features: int, seed: int = 0) -> Path:
     """A run folder with this many features, 32,768 a layer."""
+    layers = tuple(range(n_features // D_SAE))
     return run_folder.write_run_folder(
-        folder / "runs", layers=tuple(range(n_features // D_SAE)), d_sae=D_SAE, name="synthetic"
+        folder / "runs", seed=seed, layers=layers, d_sae=D_SAE, name="synthetic"
     )
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from feature_atlas.dashboards.palette import ICON
+from feature_atlas.dashboards.trouble import run_page
 
 st.set_page_config(page_title="Feature atlas", page_icon=ICON, layout="wide")
 pages = [
@@ -30,4 +31,4 @@ pages = [
     st.Page("runs/runs.py", title="Runs", icon=":material/history:", url_path="runs"),
     st.Page("vlm/try_it.py", title="Try it", icon=":material/science:", url_path="try"),
 ]
-st.navigation(pages, position="top").run()
+run_page(st.navigation(pages, position="top").run)

@@ -18,6 +18,9 @@ GRID = "#eceef1"
 NEUTRAL = "#6b7178"
 """What explains: reference lines, notes."""
 
+MAX_CHARACTERS = 40
+"""Of a name of the data in a chart."""
+
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
     f'<circle cx="4" cy="11.5" r="3" fill="{ALL}"/><circle cx="11" cy="5" r="4" fill="{ADAPTED}"/>'
@@ -84,8 +87,12 @@ DARK = _template(ink="#e4e7eb", grid="#2b3037", line="#4a515b", hover="#22262d")
 
 
 def plain(text: object) -> str:
-    """Words of the data inside a chart, whose labels would take tags in them for HTML."""
-    return escape(str(text), quote=False)
+    """Words of the data inside a chart, whose labels would take tags in them for HTML, and long
+    ones would leave it no room."""
+    words = str(text)
+    return escape(
+        words if len(words) <= MAX_CHARACTERS else f"{words[: MAX_CHARACTERS - 1]}…", quote=False
+    )
 
 
 def draw(figure: go.Figure, key: str, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy.exc import OperationalError, ProgrammingError
 from streamlit.delta_generator import DeltaGenerator
 
 from feature_atlas.dashboards import queries
@@ -10,11 +9,7 @@ from feature_atlas.dashboards import queries
 
 def published_runs() -> pd.DataFrame:
     """`queries.runs` by run_id; stops the page where there are none, and says what to do."""
-    try:
-        runs = queries.runs()
-    except (RuntimeError, OperationalError, ProgrammingError) as error:
-        st.error(_advice(error))
-        st.stop()
+    runs = queries.runs()
     if runs.empty:
         st.info(
             "The atlas is empty. Run `feature-atlas demo` to build the shipped tiny world, "
@@ -58,25 +53,15 @@ def quoted(asked: str) -> str:
     return f"`{asked[:20].replace('`', '')}`"
 
 
-def _advice(error: Exception) -> str:
-    if isinstance(error, ProgrammingError):
-        return "The database has no tables of the atlas yet. Run `feature-atlas migrate`."
-    if isinstance(error, OperationalError):
-        return (
-            "The database does not answer. Run `feature-atlas doctor`: it says which address was "
-            "tried and what to do."
-        )
-    return str(error)
-
-
 def _show_choice(
     where: DeltaGenerator, runs: pd.DataFrame, run_id: int, keep: tuple[str, ...]
 ) -> None:
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     address["run"] = [str(run_id)]
-    # a link to the same page leaves the browser's address as it was, until one is written; but
-    # writing sends all of it, and would undo what the reader chose while this page was drawn
-    if st.session_state.get("address") != address:
+    # the way to another page empties the address, and a link to the same page leaves the browser's
+    # as it was, until one is written; but writing sends all of it, and would undo what the reader
+    # chose while this page was drawn
+    if "run" not in st.query_params or st.session_state.get("address") != address:
         st.session_state["address"] = address
         st.query_params["run"] = str(run_id)
     st.session_state["run"] = run_id

@@ -34,7 +34,9 @@ SECTIONS = {
 }
 """Name in the address: title, and what shows it."""
 
-title, choice = st.columns([3, 2], vertical_alignment="bottom")
+left, choice = st.columns([3, 2], vertical_alignment="bottom")
+title = left.empty()
+title.title("Feature")
 run = choose_run(choice)
 survivors = survivors_of(queries.marked_features(run.run_id))
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -53,14 +53,13 @@ def show_neighbours(run: pd.Series, layer: int, feature: int, survivors: pd.Data
                 query_params=_address(run.run_id, *found[0]) if found else None,
                 help="The survivor before" if icon == "back" else "The survivor after",
             )
-        st.button(
+        if st.button(
             "Random",
             icon=":material/shuffle:",
             type="tertiary",
             help="Any feature of the run that fires on questions.",
-            on_click=_go_anywhere,
-            args=(run,),
-        )
+        ):
+            _go_anywhere(run)
 
 
 def _go_anywhere(run: pd.Series) -> None:
@@ -69,6 +68,7 @@ def _go_anywhere(run: pd.Series) -> None:
     if not found.empty:
         st.query_params["layer"] = str(layer)
         st.query_params["feature"] = str(found.feature.iloc[0])
+        st.rerun()
 
 
 def _address(run_id: int, layer: int, feature: int) -> dict[str, str]:

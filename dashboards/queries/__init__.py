@@ -37,7 +37,13 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
-from feature_atlas.dashboards.queries.database import MAX_ROWS, TTL, forget
+from feature_atlas.dashboards.queries.database import (
+    MAX_ROWS,
+    TTL,
+    forget,
+    is_reachable,
+    missing_address,
+)
 from feature_atlas.dashboards.queries.explore import (
     explored_bins,
     explored_layers,
@@ -235,6 +241,7 @@ __all__ = [
     "head_totals",
     "heads_in_short",
     "interventions",
+    "is_reachable",
     "knockouts_of_head",
     "labels_of",
     "ledger",
@@ -248,6 +255,7 @@ __all__ = [
     "measurements",
     "metric_bins",
     "metric_points",
+    "missing_address",
     "modality_preferences",
     "movers",
     "near_features",

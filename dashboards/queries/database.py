@@ -6,6 +6,7 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine, Executable, text
+from sqlalchemy.exc import OperationalError
 from streamlit.logger import set_log_level
 
 from feature_atlas.models.session import database_url, make_reader_engine
@@ -40,6 +41,24 @@ def select_statement(statement: Executable) -> pd.DataFrame:
         # not pandas.read_sql: it hides which database error it was
         rows = connection.execute(statement)
         return pd.DataFrame(rows.all(), columns=list(rows.keys()))
+
+
+def missing_address() -> str | None:
+    """Why nobody can be asked, and what to do; None: there is an address."""
+    try:
+        database_url()
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
+def is_reachable() -> bool:
+    """Whether the database can be asked now."""
+    try:
+        select("SELECT 1")
+    except (RuntimeError, OperationalError):
+        return False
+    return True
 
 
 _CACHED: list[Any] = []

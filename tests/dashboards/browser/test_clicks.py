@@ -1,39 +1,17 @@
-"""The pages as a person sees them: headless Chromium on a real Streamlit server."""
+"""Pages as a person uses them: clicks, what is seen then, and the address that it leaves."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, text
 from stage_runs.own_prompt_run import RandomRun, random_run
 from stage_runs.served_model import served
 
-import feature_atlas.dashboards
 from feature_atlas.etl.own_prompt.model_service import ModelService
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE = 240_000
-"""Milliseconds: a busy machine of two cores is slow, not broken."""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium found: `apt-get install chromium` brings one"
-    ),
-]
 
 
 @pytest.fixture(scope="module")
@@ -45,76 +23,16 @@ def random(loaded_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def model_url(random: RandomRun) -> Iterator[str]:
-    with served(ModelService(random.model)) as url:
+def server(loaded_url: str, random: RandomRun, serve) -> Iterator[str]:
+    with (
+        served(ModelService(random.model)) as model,
+        serve(loaded_url, ATLAS_MODEL_URL=model) as url,
+    ):
         yield url
 
 
-@pytest.fixture(scope="module")
-def server(
-    loaded_url: str, model_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Address of the dashboards, started from another folder as a user would."""
-    app = Path(feature_atlas.dashboards.__file__).parent / "app.py"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("elsewhere")
-    options = {"address": "127.0.0.1", "port": port, "headless": "true"}
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "streamlit", "run", str(app)),
-            *(part for name, value in options.items() for part in (f"--server.{name}", str(value))),
-        ],
-        env={**os.environ, "ATLAS_DATABASE_URL": loaded_url, "ATLAS_MODEL_URL": model_url},
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_healthy(f"{address}/_stcore/health", process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE
-        )
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: str) -> Iterator[Page]:
-    """A tab that notes every request that leaves this machine."""
-    context = browser.new_context(base_url=server, viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    tab = context.new_page()
-    left: list[str] = []
-    local = (server, server.replace("http", "ws"), "data:", "blob:")
-    tab.on("request", lambda r: None if r.url.startswith(local) else left.append(r.url))
-    yield tab
-    context.close()
-    assert not left, f"requests left this machine: {left}"
-
-
-def visit(page: Page, address: str, title: str) -> None:
-    page.goto(address)
-    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
-    settled = page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
-    settled.wait_for(state="attached")
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
-def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> None:
-    visit(page, "/feature?run=1&layer=1&feature=0&drives=true", "Layer 1, feature 0")
+def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page, visit) -> None:
+    visit("/feature?run=1&layer=1&feature=0&drives=true", "Layer 1, feature 0")
 
     marked = page.locator(".marked-text span[title='activation 9']").first
     expect(marked).to_have_text('left"of')
@@ -137,8 +55,8 @@ def test_feature_page_has_pictures_marked_tokens_and_a_head_map(page: Page) -> N
     assert "drives=true" in page.url
 
 
-def test_overview_leads_to_the_other_pages(page: Page) -> None:
-    visit(page, "/", "Feature atlas")
+def test_overview_leads_to_the_other_pages(page: Page, visit) -> None:
+    visit("/", "Feature atlas")
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
     assert "run=1" in page.url
 
@@ -149,8 +67,8 @@ def test_overview_leads_to_the_other_pages(page: Page) -> None:
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def test_a_clicked_point_is_listed_with_a_link_to_its_page(page: Page) -> None:
-    visit(page, "/", "Feature atlas")
+def test_a_clicked_point_is_listed_with_a_link_to_its_page(page: Page, visit) -> None:
+    visit("/", "Feature atlas")
     points = page.locator(".js-plotly-plot").nth(2).locator(".scatterlayer .point")
     points.first.wait_for(state="attached")
     points.first.scroll_into_view_if_needed()
@@ -165,8 +83,8 @@ def test_a_clicked_point_is_listed_with_a_link_to_its_page(page: Page) -> None:
     expect(listed).to_be_visible()
 
 
-def test_next_survivor_is_a_link(page: Page) -> None:
-    visit(page, "/feature?run=1&layer=0&feature=3", "Layer 0, feature 3")
+def test_next_survivor_is_a_link(page: Page, visit) -> None:
+    visit("/feature?run=1&layer=0&feature=3", "Layer 0, feature 3")
 
     page.get_by_role("link", name="L1 F0").click()
 
@@ -174,8 +92,8 @@ def test_next_survivor_is_a_link(page: Page) -> None:
     assert "layer=1&feature=0" in page.url
 
 
-def test_a_search_is_a_link_and_its_words_are_data(page: Page) -> None:
-    visit(page, "/search?run=1&q=left+of", "Search")
+def test_a_search_is_a_link_and_its_words_are_data(page: Page, visit) -> None:
+    visit("/search?run=1&q=left+of", "Search")
     words = page.get_by_role("textbox", name="Words")
     expect(words).to_have_value("left of")
     expect(page.get_by_text("12 features", exact=True)).to_be_visible()
@@ -196,8 +114,9 @@ def test_a_search_is_a_link_and_its_words_are_data(page: Page) -> None:
 
 def test_what_is_chosen_on_a_page_is_in_its_address_and_a_copy_of_it_opens_the_same(
     page: Page,
+    visit,
 ) -> None:
-    visit(page, "/heads?run=1", "Heads")
+    visit("/heads?run=1", "Heads")
     page.get_by_role("radio", name="causal").click()
     expect(page).to_have_url(re.compile("show=causal"))
     for label, choice in (("Layer of the head", "0"), ("Head", "3")):
@@ -206,22 +125,22 @@ def test_what_is_chosen_on_a_page_is_in_its_address_and_a_copy_of_it_opens_the_s
     expect(page.get_by_role("heading", name="Head L0H3", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile("head=3.*head_layer=0"))
 
-    visit(page, page.url, "Head L0H3")
+    visit(page.url, "Head L0H3")
 
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
 
 
 def test_a_saved_query_with_another_value_is_an_address_and_a_parquet_file(
-    page: Page, tmp_path: Path
+    page: Page, visit, tmp_path: Path
 ) -> None:
-    visit(page, "/sql?saved=spatial-odds", "SQL")
+    visit("/sql?saved=spatial-odds", "SQL")
     least = page.get_by_role("textbox", name="least")
     expect(least).to_have_value("2.0")
     least.fill("3.5")
     page.get_by_role("button", name="Run").click()
     expect(page).to_have_url(re.compile("saved=spatial-odds.*least=3.5|least=3.5.*saved="))
 
-    visit(page, page.url, "SQL")
+    visit(page.url, "SQL")
 
     expect(page.get_by_role("textbox", name="least")).to_have_value("3.5")
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
@@ -234,21 +153,8 @@ def test_a_saved_query_with_another_value_is_an_address_and_a_parquet_file(
     assert found.dtypes["layer"] == "int16"
 
 
-def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"Streamlit stopped with exit code {process.returncode}.")
-        try:
-            with urlopen(address, timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.2)
-    raise TimeoutError(f"Streamlit did not answer at {address} in {PATIENCE / 1000:.0f} s.")
-
-
-def test_ones_own_picture_is_tried_by_clicking(page: Page, random: RandomRun) -> None:
-    visit(page, "/try", "Try it")
+def test_ones_own_picture_is_tried_by_clicking(page: Page, visit, random: RandomRun) -> None:
+    visit("/try", "Try it")
     expect(
         page.get_by_text("has no picture")
     ).to_be_visible()  # none of the made-up run's has a file
