@@ -31,11 +31,11 @@ def choose_run(where: DeltaGenerator, keep: tuple[str, ...] = ()) -> pd.Series:
         asked = str(runs.index[runs.is_stable][0])  # the page's own links then name it for good
     if not asked.isdecimal() or int(asked) not in runs.index:
         st.error(
-            f"The address asks for run {quoted(asked)}; this atlas has "
-            f"{', '.join(f'{run} ({slug})' for run, slug in runs.slug.items())}. "
-            "Take one of them as `?run=`, or none for the newest; `?run=stable` is the run that "
+            f"The address asks for run {quoted(asked)}, which this atlas does not have. Take one "
+            "of the runs below as `?run=`, or none for the newest; `?run=stable` is the run that "
             "`feature-atlas runs promote --stable RUN` names."
         )
+        st.text("\n".join(f"{run}: {slug}" for run, slug in runs.slug.items()))
         st.stop()
     _show_choice(where, runs, int(asked), keep)
     return runs.loc[int(asked)]
@@ -49,8 +49,8 @@ def run_in_words(run: pd.Series) -> str:
 
 
 def quoted(asked: str) -> str:
-    """A word of the address, safe inside a message."""
-    return f"`{asked[:20].replace('`', '')}`"
+    """Words of the address or of the data, safe inside a message."""
+    return f"`{asked[:40].replace('`', '')}`"
 
 
 def _show_choice(

@@ -47,7 +47,7 @@ title.title(f"Layer {layer}, feature {feature}")
 found = queries.feature(run.run_id, layer, feature)
 if found.empty:
     st.error(
-        f"Run {run.slug} has no row for layer {layer}, feature {feature}: the run was loaded "
+        f"Run {run.run_id} has no row for layer {layer}, feature {feature}: the run was loaded "
         "incompletely. Run `feature-atlas status`."
     )
     st.stop()

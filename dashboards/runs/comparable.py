@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from feature_atlas.dashboards.run_choice import quoted
+
 SHAPE = ("layers", "d_sae")
 
 
@@ -11,7 +13,7 @@ def why_not(before: pd.Series, after: pd.Series) -> str | None:
         return None
     return (
         "Features are paired by layer and index, and these runs have other ones: "
-        f"{before.slug} has {_in_words(before)}, {after.slug} has {_in_words(after)}. "
+        f"run {before.run_id} has {_in_words(before)}, run {after.run_id} has {_in_words(after)}. "
         "Choose two runs of one shape."
     )
 
@@ -32,7 +34,8 @@ def caution(before: pd.Series, after: pd.Series) -> str | None:
     """What a reader of the comparison must know; None: nothing."""
     if before.sae_set != after.sae_set:
         return (
-            f"They start from different base SAEs, {before.sae_set} and {after.sae_set}. Index by "
+            f"They start from different base SAEs, {quoted(before.sae_set)} and "
+            f"{quoted(after.sae_set)}. Index by "
             "index they compare only if one set was trained from the other."
         )
     return None

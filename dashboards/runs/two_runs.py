@@ -54,10 +54,11 @@ def show_two_runs(runs: pd.DataFrame) -> None:
         st.info(told)
     pair = int(before.run_id), int(after.run_id)
     _show_funnels(*pair)
-    _show_drift(*pair)
-    _show_metric(*pair, is_large=before.n_layers * before.d_sae > MAX_POINTS)
-    _show_camps(*pair)
-    _show_surprises(*pair)
+    # one at a time: each looks at every feature of both runs
+    part = st.segmented_control(
+        "What changed", list(PARTS), default="drift", required=True, key="part", bind="query-params"
+    )
+    PARTS[part](*pair, is_large=before.n_layers * before.d_sae > MAX_POINTS)
 
 
 def choose_pair(runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -85,7 +86,7 @@ def _show_funnels(before: int, after: int) -> None:
             draw(funnels(old, new, skill), f"funnels_{skill}")
 
 
-def _show_drift(before: int, after: int) -> None:
+def _show_drift(before: int, after: int, **_: bool) -> None:
     st.subheader(
         "Drift",
         help="Changes beyond chance or convention: 95 % intervals that do not overlap (odds "
@@ -143,7 +144,7 @@ def _show_metric(before: int, after: int, *, is_large: bool) -> None:
     table_under(cloud)
 
 
-def _show_camps(before: int, after: int) -> None:
+def _show_camps(before: int, after: int, **_: bool) -> None:
     st.subheader(
         "Who changed camp",
         help="Each feature is in the innermost set that has it: a survivor is a candidate too, and "
@@ -180,7 +181,7 @@ def _list_the_clicked() -> None:
         remember("way", " → ".join(points[0]["customdata"]))
 
 
-def _show_surprises(before: int, after: int) -> None:
+def _show_surprises(before: int, after: int, **_: bool) -> None:
     st.subheader(
         "Most surprising",
         help="Surprise: how far a feature's change is from the mean change of all features, in "
@@ -211,3 +212,11 @@ def _spaced(name: Any) -> str:
 
 def _scheme_in_words(scheme: str) -> str:
     return f"by {'vision' if scheme == 'turned' else scheme}: {', '.join(camps_of(scheme)[1:])}"
+
+
+PARTS = {
+    "drift": _show_drift,
+    "one metric": _show_metric,
+    "camps": _show_camps,
+    "surprises": _show_surprises,
+}

@@ -59,50 +59,58 @@ AS $$
             END AS value_after,
             diff.label_before,
             diff.label_after
-        FROM atlas.run_diff(before, after) AS diff
-        CROSS JOIN LATERAL unnest(array_remove(ARRAY[
-            CASE WHEN abs(diff.cosine_delta) > cosine_threshold THEN 'cosine' END,
-            CASE
-                WHEN diff.visual_energy_after + energy_floor
-                    > energy_factor * (diff.visual_energy_before + energy_floor)
-                OR diff.visual_energy_before + energy_floor
-                    > energy_factor * (diff.visual_energy_after + energy_floor)
-                THEN 'visual_energy'
-            END,
-            CASE
-                WHEN diff.spatial_odds_ratio_low_after > diff.spatial_odds_ratio_high_before
-                OR diff.spatial_odds_ratio_high_after < diff.spatial_odds_ratio_low_before
-                THEN 'spatial_odds_ratio'
-            END,
-            CASE
-                WHEN diff.ocr_odds_ratio_low_after > diff.ocr_odds_ratio_high_before
-                OR diff.ocr_odds_ratio_high_after < diff.ocr_odds_ratio_low_before
-                THEN 'ocr_odds_ratio'
-            END,
-            CASE
-                WHEN diff.ablation_relation_before IS NOT DISTINCT FROM diff.ablation_relation_after
-                AND (
-                    diff.ablation_low_after > diff.ablation_high_before
-                    OR diff.ablation_high_after < diff.ablation_low_before
-                )
-                THEN 'ablation'
-            END,
-            CASE WHEN diff.label_before <> diff.label_after THEN 'label' END,
-            CASE
-                WHEN diff.is_adapted_after AND NOT diff.is_adapted_before THEN 'newly_adapted'
-                WHEN diff.is_adapted_before AND NOT diff.is_adapted_after THEN 'no_longer_adapted'
-            END,
-            CASE
-                WHEN diff.survives_spatial_after AND NOT diff.survives_spatial_before
-                THEN 'newly_spatial'
-                WHEN diff.survives_spatial_before AND NOT diff.survives_spatial_after
-                THEN 'no_longer_spatial'
-            END,
-            CASE
-                WHEN diff.survives_ocr_after AND NOT diff.survives_ocr_before THEN 'newly_ocr'
-                WHEN diff.survives_ocr_before AND NOT diff.survives_ocr_after THEN 'no_longer_ocr'
-            END
-        ], NULL)) AS changed (kind)
+        FROM (
+            SELECT diff.*, array_remove(ARRAY[
+                CASE WHEN abs(diff.cosine_delta) > cosine_threshold THEN 'cosine' END,
+                CASE
+                    WHEN diff.visual_energy_after + energy_floor
+                        > energy_factor * (diff.visual_energy_before + energy_floor)
+                    OR diff.visual_energy_before + energy_floor
+                        > energy_factor * (diff.visual_energy_after + energy_floor)
+                    THEN 'visual_energy'
+                END,
+                CASE
+                    WHEN diff.spatial_odds_ratio_low_after > diff.spatial_odds_ratio_high_before
+                    OR diff.spatial_odds_ratio_high_after < diff.spatial_odds_ratio_low_before
+                    THEN 'spatial_odds_ratio'
+                END,
+                CASE
+                    WHEN diff.ocr_odds_ratio_low_after > diff.ocr_odds_ratio_high_before
+                    OR diff.ocr_odds_ratio_high_after < diff.ocr_odds_ratio_low_before
+                    THEN 'ocr_odds_ratio'
+                END,
+                CASE
+                    WHEN diff.ablation_relation_before
+                        IS NOT DISTINCT FROM diff.ablation_relation_after
+                    AND (
+                        diff.ablation_low_after > diff.ablation_high_before
+                        OR diff.ablation_high_after < diff.ablation_low_before
+                    )
+                    THEN 'ablation'
+                END,
+                CASE WHEN diff.label_before <> diff.label_after THEN 'label' END,
+                CASE
+                    WHEN diff.is_adapted_after AND NOT diff.is_adapted_before THEN 'newly_adapted'
+                    WHEN diff.is_adapted_before AND NOT diff.is_adapted_after
+                    THEN 'no_longer_adapted'
+                END,
+                CASE
+                    WHEN diff.survives_spatial_after AND NOT diff.survives_spatial_before
+                    THEN 'newly_spatial'
+                    WHEN diff.survives_spatial_before AND NOT diff.survives_spatial_after
+                    THEN 'no_longer_spatial'
+                END,
+                CASE
+                    WHEN diff.survives_ocr_after AND NOT diff.survives_ocr_before THEN 'newly_ocr'
+                    WHEN diff.survives_ocr_before AND NOT diff.survives_ocr_after
+                    THEN 'no_longer_ocr'
+                END
+            ], NULL) AS kinds
+            FROM atlas.run_diff(before, after) AS diff
+        ) AS diff
+        CROSS JOIN LATERAL unnest(diff.kinds) AS changed (kind)
+        -- most features have none: not to unnest theirs saves a quarter of the time
+        WHERE diff.kinds <> '{}'
     ) AS drift
 $$;
 

@@ -207,8 +207,8 @@ def test_without_an_address_it_is_the_first_survivor(full_atlas, open_page) -> N
         ({"layer": 7, "feature": 0}, "layer `7`; the run has layers 0 to 1"),
         ({"layer": 0, "feature": 64}, "feature `64`; a layer has features 0 to 63"),
         ({"layer": "²", "feature": "-1"}, "feature `-1`; a layer has features 0 to 63"),
-        ({"run": 99, "layer": 0, "feature": 0}, "run `99`; this atlas has 1 (synthetic-"),
-        ({"run": "x`*y*"}, "run `x*y*`; this atlas has"),
+        ({"run": 99, "layer": 0, "feature": 0}, "run `99`, which this atlas does not have"),
+        ({"run": "x`*y*"}, "run `x*y*`, which this atlas"),
     ],
 )
 def test_a_bad_address_is_told_the_valid_ranges(full_atlas, open_page, address, message) -> None:

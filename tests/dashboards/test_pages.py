@@ -38,6 +38,16 @@ def test_an_empty_atlas_says_what_to_run(empty_atlas, open_page, page) -> None:
     assert "feature-atlas demo" in app.info[0].value
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_an_unknown_run_is_refused_with_those_that_there_are(full_atlas, open_page, page) -> None:
+    app = open_page(page, run=999, a=999, b="x")
+
+    assert not app.exception
+    if page != "runs/compare.py":  # its runs are `a` and `b`
+        assert "run `999`, which this atlas does not have" in app.error[0].value
+        assert any(said.value.startswith("1: synthetic-") for said in app.text)
+
+
 def test_a_database_without_tables_says_what_to_run(empty_url, monkeypatch, open_page) -> None:
     monkeypatch.setenv("ATLAS_DATABASE_URL", empty_url)
 

@@ -21,6 +21,7 @@ ALL_OPEN = "&".join(
 )
 ADDRESSES = (
     "/?run=2",
+    "/layers?run=9",
     "/explore?run=2&q=left&where=is_described:yes&sort=-f1",
     f"/feature?run=2&layer=0&feature=0&{ALL_OPEN}",
     "/search?run=2&q=left",
@@ -32,6 +33,7 @@ ADDRESSES = (
     "/heads?run=2",
     "/heads?run=2&head_layer=0&head=0",
     "/compare?a=1&b=2&drift=label",
+    "/compare?a=1&b=2&part=camps",
     "/compare?show=a+series&series=1,2&features=0/0",
     "/compare?show=two+features&a=1&b=2&a_layer=0&a_feature=0&b_layer=0&b_feature=0",
     "/runs?run=2&table=example&column=max_activation",
