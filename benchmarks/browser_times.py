@@ -1,0 +1,164 @@
+"""How long a reader waits for each page: seconds until it is interactive, in headless Chromium.
+
+Of a page: its first visit, which asks the database, and ten more, as median and p95; on Explore a
+new filter, from the key to the new table; and the memory of the dashboards' process. What leaves
+this machine, console errors and exceptions are counted: all three must be 0. `large_atlas.py` makes
+an atlas of a million features to look at.
+
+ATLAS_HOME=... python benchmarks/browser_times.py
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+PAGES = {
+    "Overview": "/",
+    "Explore": "/explore?where=cosine:..0.9",
+    "Feature, folded": "/feature?layer=0&feature=0",
+    "Feature, all open": "/feature?layer=0&feature=0&"
+    + "&".join(f"{name}=true" for name in ("what", "fires", "writes", "changed", "drives")),
+    "Search": "/search?q=left",
+    "Ablation": "/ablation",
+    "Shift": "/shift",
+    "Heads": "/heads",
+    "Thresholds": "/thresholds",
+    "Compare: drift": "/compare?a=1&b=2",
+    "Compare: one metric": "/compare?a=1&b=2&part=one+metric",
+    "Compare: camps": "/compare?a=1&b=2&part=camps",
+    "Compare: surprises": "/compare?a=1&b=2&part=surprises",
+    "Compare: a series": "/compare?show=a+series",
+    "Layers": "/layers",
+    "Runs": "/runs",
+    "Lists": "/lists",
+    "Try it": "/try",
+}
+N_VISITS, N_FILTERS = 10, 10
+PATIENCE = 120_000
+"""Milliseconds."""
+
+
+def main() -> None:
+    """Print a table, one line a page."""
+    with _dashboard() as (address, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
+        context.set_default_timeout(PATIENCE)
+        page, faults = context.new_page(), _faults(context, address)
+        page.goto("/try")  # Chromium itself is warm from here on
+        print("| page | first visit, s | second visit, s: median | p95 |\n|---|--:|--:|--:|")
+        for name, path in PAGES.items():
+            first, *others = [_visit(page, path) for _ in range(1 + N_VISITS)]
+            print(f"| {name} | {first:.1f} | {_spread(others)} |", flush=True)
+        print(f"| a new filter in Explore | | {_spread(_filters(page))} |")
+        print(f"\ndashboards: {_megabytes(process.pid)} MB; faults: {len(faults)} {faults[:5]}")
+        browser.close()
+
+
+def _visit(page: Page, path: str) -> float:
+    """Seconds until the page has run to its end."""
+    started = time.perf_counter()
+    page.goto(path)
+    page.get_by_role("heading", level=1).first.wait_for()
+    _settle(page)
+    seconds = time.perf_counter() - started
+    if page.get_by_test_id("stException").count():
+        raise RuntimeError(f"{path} shows an exception: {page.get_by_test_id('stException')}")
+    return seconds
+
+
+def _settle(page: Page) -> None:
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
+        state="attached"
+    )
+
+
+def _filters(page: Page) -> list[float]:
+    """Seconds from a new end of a filter to the table that it leaves."""
+    _visit(page, PAGES["Explore"])
+    seconds = []
+    for step in range(N_FILTERS):
+        end = page.get_by_role("textbox", name="cosine to", exact=True).first
+        end.fill(str(0.8 - step / 100))
+        started = time.perf_counter()
+        end.press("Enter")
+        page.wait_for_url(re.compile(rf"where=cosine.*{0.8 - step / 100:g}(&|$)"))
+        _settle(page)
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def _faults(context, address: str) -> list[str]:  # type: ignore[no-untyped-def]
+    """What went wrong in the browser, as it goes on."""
+    found: list[str] = []
+    local = (address, address.replace("http", "ws"), "data:", "blob:")
+    context.on("request", lambda r: None if r.url.startswith(local) else found.append(r.url))
+    context.on("weberror", lambda error: found.append(str(error.error)))
+    context.on(
+        "console",
+        lambda said: (
+            found.append(said.text)
+            if said.type == "error" and "/_stcore/" not in str(said.location)
+            else None
+        ),
+    )
+    return found
+
+
+@contextmanager
+def _dashboard() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The pages of ATLAS_HOME on a free port, as `feature-atlas dashboard` serves them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "feature_atlas.etl.commands.cli", "dashboard"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], env=os.environ, stdout=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                urlopen(f"{address}/_stcore/health", timeout=5).close()
+                break
+            except (URLError, OSError):
+                if process.poll() is not None:
+                    raise RuntimeError("the dashboards did not start") from None
+                time.sleep(0.2)
+        yield address, process
+    finally:
+        process.send_signal(2)
+        process.wait(timeout=60)
+
+
+def _megabytes(parent: int) -> int:
+    """Resident memory of Streamlit's process, which the command started."""
+    (child,) = (
+        Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()[:1]
+    )
+    status = Path(f"/proc/{child}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024  # type: ignore[index]
+
+
+def _spread(seconds: list[float]) -> str:
+    median, p95 = np.percentile(seconds, [50, 95])
+    return f"{median:.2f} | {p95:.2f}"
+
+
+if __name__ == "__main__":
+    main()
