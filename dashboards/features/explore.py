@@ -9,6 +9,8 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.addressed import addressed
 from feature_atlas.dashboards.features.explore_address import (
     FIRST,
+    PLACES,
+    forget_place,
     parse_place,
     parse_sort,
     write_filter,
@@ -54,7 +56,7 @@ def ask_view(run_id: int, columns: dict[str, Column]) -> View:
 
 def _remember_words() -> None:
     st.query_params["q"] = typed_words(st.session_state["explore_words"])
-    st.query_params.pop("after", None)
+    forget_place(st.query_params)
 
 
 def _ask_sort(columns: dict[str, Column]) -> tuple[Column, bool]:
@@ -78,24 +80,24 @@ def _ask_sort(columns: dict[str, Column]) -> tuple[Column, bool]:
 def _remember_sort() -> None:
     sign = "-" if st.session_state["largest"] else ""
     st.query_params["sort"] = sign + st.session_state["sort_by"]
-    st.query_params.pop("after", None)
+    forget_place(st.query_params)
 
 
 def show_rows(view: View, n_features: int) -> None:
     """One page of the table, the way to the next one, and what to do with all."""
-    try:
-        asked = st.query_params.get("after")
-        after = parse_place(asked) if asked else None
-    except ValueError as error:
-        st.text(str(error))
-        after = None
-    rows = queries.explored_rows(view, after, N_ROWS)
+    beside = _asked_place()
+    rows = queries.explored_rows(view, beside, N_ROWS)
+    if beside is not None and not beside.is_last and len(rows) < N_ROWS:
+        beside, rows = None, queries.explored_rows(view, None, N_ROWS)  # less than a page before
     feature_table(rows, view.run_id, _shown(rows, view), height=420, key="explored")
     with st.container(horizontal=True):
-        st.button("First page", disabled=after is None, on_click=_go, args=(None,))
-        last = rows.iloc[-1] if len(rows) == N_ROWS else None
-        place = None if last is None else _place(last)
-        st.button("Next page", disabled=place is None, on_click=_go, args=(place,))
+        first, last = (_place(rows.iloc[end]) if len(rows) else None for end in (0, -1))
+        st.button("First page", disabled=beside is None, on_click=_go, args=(None,))
+        st.button(
+            "Previous page", disabled=beside is None or first is None, on_click=_go,
+            args=(first and first._replace(is_last=False),),
+        )  # fmt: skip
+        st.button("Next page", disabled=len(rows) < N_ROWS, on_click=_go, args=(last,))
         st.download_button(
             "CSV", lambda: frame_csv(_all(view)), "features.csv", "text/csv",
             on_click="ignore", icon=":material/download:",
@@ -119,11 +121,21 @@ def show_rows(view: View, n_features: int) -> None:
         st.caption(f"`feature-atlas query` runs it, of all rows at most {N_SAVED:,}.")
 
 
+def _asked_place() -> Place | None:
+    for name in PLACES:
+        asked = st.query_params.get(name)
+        if asked:
+            try:
+                return parse_place(name, asked)
+            except ValueError as error:
+                st.text(str(error))
+    return None
+
+
 def _go(place: Place | None) -> None:
-    if place is None:
-        st.query_params.pop("after", None)
-    else:
-        st.query_params["after"] = write_place(place)
+    forget_place(st.query_params)
+    if place is not None:
+        st.query_params.update(write_place(place))
 
 
 def _place(row: Any) -> Place:

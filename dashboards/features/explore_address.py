@@ -4,14 +4,18 @@ A filter is column:low..high, either end may be left out; a flag's is column:yes
 minus before the column that sorts: largest first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from math import isfinite
+from typing import Any
 
 from feature_atlas.dashboards.queries.explore import Filter, Place
 from feature_atlas.dashboards.queries.explore_columns import Column
 
 FIRST = "cosine"
 """What sorts if nothing is asked for: the features that turned most lead."""
+
+PLACES = ("after", "before")
+"""Of a row, behind or before which a page of the table lies."""
 
 
 def parse_filter(text: str, columns: Mapping[str, Column]) -> Filter:
@@ -44,21 +48,28 @@ def parse_sort(text: str, columns: Mapping[str, Column]) -> tuple[Column, bool]:
     return column, text.startswith("-")
 
 
-def parse_place(text: str) -> Place:
-    """The last row of the page before: value,layer,feature."""
+def parse_place(name: str, text: str) -> Place:
+    """A row beside the page, `?after=` or `?before=`: value,layer,feature."""
     try:
         value, layer, feature = text.split(",")
-        place = Place(float(value), int(layer), int(feature))
+        place = Place(float(value), int(layer), int(feature), name == "after")
     except ValueError:
         place = Place(float("nan"), 0, 0)
     if not isfinite(place.value) or not (0 <= place.layer < 2**15 and 0 <= place.feature < 2**31):
-        raise ValueError(f"after={text!r}: expected VALUE,LAYER,FEATURE of the row before.")
+        raise ValueError(f"{name}={text!r}: expected VALUE,LAYER,FEATURE of the row beside.")
     return place
 
 
-def write_place(place: Place) -> str:
+def write_place(place: Place) -> dict[str, str]:
     """The part of an address that `parse_place` reads."""
-    return f"{place.value!r},{place.layer},{place.feature}"
+    name = "after" if place.is_last else "before"
+    return {name: f"{place.value!r},{place.layer},{place.feature}"}
+
+
+def forget_place(address: MutableMapping[str, Any]) -> None:
+    """Of an address: it begins at the first page."""
+    for name in PLACES:
+        address.pop(name, None)
 
 
 def read_number(text: str) -> float | None:

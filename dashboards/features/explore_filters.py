@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from feature_atlas.dashboards.features.explore_address import (
+    forget_place,
     parse_filter,
     read_number,
     write_filter,
@@ -34,7 +35,7 @@ def show_presets() -> None:
 def set_filters(written: list[str]) -> None:
     """These filters and no others; a new view begins at its first page."""
     st.query_params["where"] = written
-    st.query_params.pop("after", None)
+    forget_place(st.query_params)
 
 
 def ask_filters(columns: Mapping[str, Column]) -> tuple[Filter, ...]:

@@ -71,17 +71,19 @@ class View(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The last row of a page: the next one begins behind it."""
+    """A row beside the page that is asked for."""
 
     value: float
     layer: int
     feature: int
+    is_last: bool = True
+    """Of the page before; else it is the first one of the page behind."""
 
 
 @cached
-def explored_rows(view: View, after: Place | None, n_rows: int) -> pd.DataFrame:
+def explored_rows(view: View, beside: Place | None, n_rows: int) -> pd.DataFrame:
     """layer, feature, label, the columns of `ALWAYS`, and those that sort and filter."""
-    return select_statement(rows_statement(view, after, n_rows))
+    return select_statement(rows_statement(view, beside, n_rows))
 
 
 @cached
@@ -122,7 +124,7 @@ def explored_sql(view: View, n_rows: int) -> str:
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def rows_statement(view: View, after: Place | None, n_rows: int) -> Select[Any]:
+def rows_statement(view: View, beside: Place | None, n_rows: int) -> Select[Any]:
     """One page, with labels: these are looked up for the page's rows alone."""
     shown = [_value(_of_record(name)).label(name) for name in ALWAYS]
     asked = {one.name: one for one in (view.sort, *(f.column for f in view.filters))}
@@ -134,13 +136,15 @@ def rows_statement(view: View, after: Place | None, n_rows: int) -> Select[Any]:
     statement = _matching(
         view, _RECORD.c.layer, _RECORD.c.feature, *shown, value.label("sorted_by")
     )
-    if after is not None:
-        statement = statement.where(_behind(value, after, view.descending))
-    page = (
-        statement.order_by(_order(value, view.descending), _RECORD.c.layer, _RECORD.c.feature)
-        .limit(n_rows)
-        .cte("page")
+    backwards = beside is not None and not beside.is_last
+    if beside is not None:
+        statement = statement.where(_beyond(value, beside, view.descending != backwards))
+    order = (
+        _order(value, view.descending != backwards),
+        _order(_RECORD.c.layer, backwards),
+        _order(_RECORD.c.feature, backwards),
     )
+    page = statement.order_by(*order).limit(n_rows).cte("page")
     label = _view("feature_label", "run_id", "layer", "feature", "label").alias("said")
     kept = [one for one in page.c if one.name != "sorted_by"]
     return (
@@ -156,14 +160,14 @@ def rows_statement(view: View, after: Place | None, n_rows: int) -> Select[Any]:
     )  # fmt: skip
 
 
-def _behind(value: ColumnElement[Any], after: Place, descending: bool) -> ColumnElement[bool]:
-    """Rows behind a place; the first part alone lets an index begin there."""
-    last = _end(after.value, value, round)
-    keys = tuple_(_RECORD.c.layer, _RECORD.c.feature) > tuple_(
-        literal(after.layer), literal(after.feature)
-    )
+def _beyond(value: ColumnElement[Any], place: Place, descending: bool) -> ColumnElement[bool]:
+    """Rows beyond a place; the first part alone lets an index begin there."""
+    last = _end(place.value, value, round)
+    keys = tuple_(_RECORD.c.layer, _RECORD.c.feature)
+    at = tuple_(literal(place.layer), literal(place.feature))
     beyond = value < last if descending else value > last
-    return and_(value <= last if descending else value >= last, or_(beyond, keys))
+    further = keys > at if place.is_last else keys < at
+    return and_(value <= last if descending else value >= last, or_(beyond, further))
 
 
 def _order(value: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:

@@ -84,6 +84,13 @@ def test_pages_give_each_feature_that_passes_once_and_in_order(
         after = Place(float(last.sorted_by), int(last.layer), int(last.feature))
 
     assert found == list(zip(expected.layer, expected.feature, strict=True))
+    if after is not None:  # and back again, from the last one
+        back, before = [], after._replace(is_last=False)
+        while len(page := queries.explored_rows(view, before, 7)):
+            back = [*zip(page.layer, page.feature, strict=True), *back]
+            first = page.iloc[0]
+            before = Place(float(first.sorted_by), int(first.layer), int(first.feature), False)
+        assert back == found[:-1]
     layers = queries.explored_layers(view).set_index("layer").n_features
     assert layers.to_dict() == expected.groupby("layer").size().to_dict()
     again = [parse_filter(write_filter(one), columns) for one in view.filters]
@@ -168,6 +175,7 @@ def test_an_address_opens_its_view(run_id, open_page) -> None:
         ({"sort": "label"}, "no column 'label'"),
         ({"sort": "is_adapted"}, "cannot sort"),
         ({"after": "1,2"}, "expected VALUE,LAYER,FEATURE"),
+        ({"before": "1,x,2"}, "expected VALUE,LAYER,FEATURE"),
         ({"after": "0.5,99999999999,1"}, "expected VALUE,LAYER,FEATURE"),
     ],
 )
@@ -176,6 +184,18 @@ def test_nonsense_is_refused_in_a_sentence(run_id, open_page, address, message) 
 
     assert not app.exception
     assert any(message in said.value for said in app.text)
+
+
+def test_pages_are_turned_both_ways(run_id, open_page) -> None:
+    app = open_page(PAGE)
+    rows = [app.dataframe[0].value.feature.tolist()]
+    for button in ("Next page", "Next page", "Previous page", "Previous page"):
+        next(b for b in app.button if b.label == button).click().run()
+        assert not app.exception
+        rows.append(app.dataframe[0].value.feature.tolist())
+
+    assert [len(page) for page in rows] == [50, 50, 28, 50, 50]
+    assert (rows[3], rows[4]) == (rows[1], rows[0])
 
 
 def test_a_preset_goes_into_the_address(run_id, open_page) -> None:
