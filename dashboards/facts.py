@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -28,3 +29,8 @@ def gate_in_words(run: pd.Series) -> str:
         return f"{name} k = {int(run.k)}"
     trained = run.config.get("adapt", {}).get("thresholds", "frozen")
     return f"{name} ({trained.replace('_', ' ')} in adaptation)"
+
+
+def number(value: Any, form: str, unit: str = "") -> str:
+    """A number of the data in words; a dash where it was not measured."""
+    return "–" if pd.isna(value) else f"{value:{form}}{unit}"

@@ -2,13 +2,15 @@
 
 import pandas as pd
 
+from feature_atlas.dashboards.facts import number
+
 Q = 0.05
 """Below it a difference is said to be there."""
 
 
 def what_changed(record: pd.Series) -> str:
     """Of a row of `queries.feature`: its turn beside the refit null, and whether it sees."""
-    turned = f"Turned to a cosine of {record.cosine:.2f}"
+    turned = f"Turned to a cosine of {number(record.cosine, '.2f')}"
     if pd.notna(record.excess_rotation):
         is_beyond = record.excess_rotation > 0 and record.rotation_q_value < Q
         turned += (

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import number, show_facts
 from feature_atlas.dashboards.features.feature_story import (
     what_breaks,
     what_changed,
@@ -96,10 +96,10 @@ def _show_sets(record: pd.Series) -> None:
 def _show_numbers(record: pd.Series) -> None:
     show_facts(
         {
-            "Decoder cosine": f"{record.cosine:.3f}",
-            "Turned more": f"{record.cosine_rank:.1%} of all features",
-            "Visual energy E_v": f"{record.visual_energy:.3g}",
-            "Fires on": f"{record.firing_rate:.2%} of question tokens",
+            "Decoder cosine": number(record.cosine, ".3f"),
+            "Turned more": number(record.cosine_rank, ".1%", " of all features"),
+            "Visual energy E_v": number(record.visual_energy, ".3g"),
+            "Fires on": number(record.firing_rate, ".2%", " of question tokens"),
             "Spatial odds ratio": _interval(record, "spatial_odds_ratio"),
             "OCR odds ratio": _interval(record, "ocr_odds_ratio"),
             "Δ VSR when removed": _removal(record),

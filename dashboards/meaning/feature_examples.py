@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import number
 from feature_atlas.dashboards.features.strength_histogram import strength_histogram
 from feature_atlas.dashboards.meaning.example_cards import show_cards
 from feature_atlas.dashboards.palette import draw
@@ -27,8 +28,8 @@ def show_when_it_fires(run: pd.Series, layer: int, feature: int) -> None:
     key = (run.run_id, layer, feature)
     record = queries.feature(*key).iloc[0]
     st.text(
-        f"It fires on {record.firing_rate:.3%} of the questions' text tokens; adaptation saw it "
-        f"fire on {record.n_firings:,} tokens."
+        f"It fires on {number(record.firing_rate, '.3%')} of the questions' text tokens; "
+        f"adaptation saw it fire on {number(record.n_firings, ',')} tokens."
     )
     bins = queries.activation_bins(*key)
     if bins.empty:

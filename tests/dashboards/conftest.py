@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from databases import create_database
 from made_up.series import write_series
-from run_folder import read_rows
+from run_folder import keep_required_tables, read_rows, write_run_folder
 from streamlit.testing.v1 import AppTest
 
 import feature_atlas.dashboards
@@ -27,6 +27,15 @@ def full_atlas(loaded_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 @pytest.fixture
 def empty_atlas(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an atlas with a schema and no run; pages and queries read it."""
+    yield from _pointed_at(fresh_url, monkeypatch)
+
+
+@pytest.fixture
+def sparse_atlas(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an atlas whose one run has the tables alone that a run must have."""
+    engine = make_engine(fresh_url)
+    ingest(keep_required_tables(write_run_folder(tmp_path)), engine)
+    engine.dispose()
     yield from _pointed_at(fresh_url, monkeypatch)
 
 

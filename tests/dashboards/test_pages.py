@@ -38,6 +38,28 @@ def test_an_empty_atlas_says_what_to_run(empty_atlas, open_page, page) -> None:
     assert "feature-atlas demo" in app.info[0].value
 
 
+EVERY_PART = {
+    "ablation/ablation.py": [
+        {"removal": part} for part in ("several together", "added instead", "other ways to remove")
+    ],
+    "features/feature.py": [
+        dict.fromkeys(("what", "fires", "writes", "changed", "drives", "breaks", "runs"), "true")
+    ],
+    "runs/compare.py": [{"show": show} for show in ("a series", "two features")],
+    "features/explore.py": [{"sort": "f1"}, {"where": "is_described:yes"}],
+}
+"""Addresses of what pages fold."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_run_with_the_least_that_a_run_has_is_no_error(sparse_atlas, open_page, page) -> None:
+    for address in ({}, *EVERY_PART.get(page, [])):
+        app = open_page(page, **address)
+
+        assert not app.exception, address
+        assert app.title
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_an_unknown_run_is_refused_with_those_that_there_are(full_atlas, open_page, page) -> None:
     app = open_page(page, run=999, a=999, b="x")

@@ -17,6 +17,8 @@ from made_up.stages import stages
 from made_up.vlm import datasets, vlm
 from made_up.world import Columns, World, sha256
 
+from feature_atlas.etl.run_folder.table_rows import REQUIRED, WHAT
+
 WARNINGS = ("the stream was short", 'a "quoted", [/braced] one')
 STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -107,6 +109,17 @@ def seal(folder: Path) -> None:
             entry["rows"] = found.metadata.num_rows
             entry["columns"] = {field.name: str(field.type) for field in found.schema_arrow}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def keep_required_tables(folder: Path) -> Path:
+    """Take from the folder what a run may lack, as if its stages had never run. Returns it."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    kept = [entry for entry in manifest["files"] if entry.get("table") in (*WHAT, *REQUIRED)]
+    stages = {entry["stage"] for entry in kept}
+    manifest["files"] = kept
+    manifest["measurements"] = [one for one in manifest["measurements"] if one["stage"] in stages]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
 
 
 def table_file(folder: Path, table: str) -> Path:
