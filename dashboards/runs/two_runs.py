@@ -1,5 +1,6 @@
 """What changed from one run to another: funnel, drift, one metric, camps, surprises."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -214,7 +215,7 @@ def _scheme_in_words(scheme: str) -> str:
     return f"by {'vision' if scheme == 'turned' else scheme}: {', '.join(camps_of(scheme)[1:])}"
 
 
-PARTS = {
+PARTS: dict[str, Callable[..., None]] = {
     "drift": _show_drift,
     "one metric": _show_metric,
     "camps": _show_camps,
