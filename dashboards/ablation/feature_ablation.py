@@ -10,7 +10,7 @@ from feature_atlas.dashboards.ablation.feature_doses import (
     show_steering,
 )
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS, forest
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import number, show_facts
 from feature_atlas.dashboards.palette import draw
 
 NUMBER = st.column_config.NumberColumn
@@ -54,7 +54,7 @@ def _show_ablation(run_id: int, layer: int, feature: int) -> None:
                     "Δ accuracy": f"{effect.delta:+.1f} pp {effect.interval}",
                     "accuracy": f"{effect.accuracy} %",
                     "broken | mended": effect.paired,
-                    "McNemar p": f"{effect.mcnemar_p:.2g}",
+                    "McNemar p": number(effect.mcnemar_p, ".2g"),
                 }
             )
     st.dataframe(

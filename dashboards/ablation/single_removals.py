@@ -6,7 +6,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.beside_paper import beside_paper
 from feature_atlas.dashboards.ablation.forest import forest
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import number, show_facts
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.palette import draw, plain
 
@@ -93,9 +93,9 @@ def _show_run(run_id: int, points: pd.DataFrame) -> None:
             "Removed": f"{len(points):,} features",
             "Hurt their relation": f"{is_clear.sum():,} (interval below 0), of them "
             f"{(is_clear & points.survives_spatial).sum():,} survive neutral prompts",
-            "Strongest": f"{points.delta_vsr.min():+.1f} pp",
-            "Mean control": f"{points.control_mean.mean():+.2f} pp",
-            "Mean Δ VQA": f"{points.delta_vqa.mean():+.2f} pp",
+            "Strongest": number(points.delta_vsr.min(), "+.1f", " pp"),
+            "Mean control": number(points.control_mean.mean(), "+.2f", " pp"),
+            "Mean Δ VQA": number(points.delta_vqa.mean(), "+.2f", " pp"),
         }
     )
     st.subheader(
@@ -115,16 +115,16 @@ def _show_paper(published: pd.DataFrame) -> None:
         "The paper",
         help="LLaVA-MORE with Llama Scope, as printed. The two tables disagree in places.",
     )
-    for tab, number in zip(st.tabs(["Table 2 (full)", "Table 1"]), (2, 1), strict=True):
+    for tab, table_no in zip(st.tabs(["Table 2 (full)", "Table 1"]), (2, 1), strict=True):
         with tab:
             st.dataframe(
-                published[published.table_no == number],
+                published[published.table_no == table_no],
                 hide_index=True,
                 column_order=list(PAPER_COLUMNS),
                 column_config=PAPER_COLUMNS,
                 placeholder="",
                 height="content",
-                key=f"paper_{number}",
+                key=f"paper_{table_no}",
             )
 
 

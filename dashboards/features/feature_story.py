@@ -15,7 +15,7 @@ def what_changed(record: pd.Series) -> str:
         is_beyond = record.excess_rotation > 0 and record.rotation_q_value < Q
         turned += (
             f", {record.excess_rotation:.2f} further than refitting alone turns features that "
-            f"fire as often (q = {record.rotation_q_value:.1g})"
+            f"fire as often (q = {number(record.rotation_q_value, '.1g')})"
             if is_beyond
             else ", no further than refitting alone would turn it"
         )

@@ -65,7 +65,7 @@ def _scores(said: pd.DataFrame) -> list[str]:
         if pd.notna(value)
     ]
     beside = f" ({', '.join(baselines)})" if baselines else ""
-    return [f"best description by {best.explainer}: F1 {best.f1:.2f}{beside}"]
+    return [f"best description by {best.explainer}: F1 {number(best.f1, '.2f')}{beside}"]
 
 
 def _verdict(reviews: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.addressed import addressed
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import number, show_facts
 from feature_atlas.dashboards.features.feature_choice import survivors_of
 from feature_atlas.dashboards.features.feature_table import page_of
 from feature_atlas.dashboards.meaning.example_cards import PER_ROW, show_cards
@@ -61,7 +61,7 @@ def _show_words(record: pd.Series) -> None:
     show_facts(
         {
             "Description": "not described" if pd.isna(record.label) else record.label,
-            "F1": "–" if pd.isna(record.f1) else f"{record.f1:.2f}",
+            "F1": number(record.f1, ".2f"),
             "Sets": ", ".join(sets) or "none",
         }
     )
