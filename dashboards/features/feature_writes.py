@@ -5,6 +5,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
 
 NUMBER = st.column_config.NumberColumn
 SIDES = {"top": "Makes likelier", "bottom": "Makes less likely"}
@@ -17,7 +18,7 @@ def show_what_it_writes(run: pd.Series, layer: int, feature: int) -> None:
     with tokens:
         _show_tokens(queries.logit_effects(*key))
     with near:
-        _show_near(queries.near_features(*key), run.run_id)
+        _show_near(queries.near_features(*key), key)
 
 
 def _show_tokens(effects: pd.DataFrame) -> None:
@@ -51,7 +52,7 @@ def _show_tokens(effects: pd.DataFrame) -> None:
             )
 
 
-def _show_near(near: pd.DataFrame, run_id: int) -> None:
+def _show_near(near: pd.DataFrame, key: tuple[int, int, int]) -> None:
     st.subheader(
         "Nearest features",
         help="Of the same layer, by the cosine of their adapted decoder rows: they write nearly "
@@ -62,7 +63,7 @@ def _show_near(near: pd.DataFrame, run_id: int) -> None:
         return
     feature_table(
         near,
-        run_id,
+        key[0],
         {
             "feature": NUMBER(format="%d"),
             "cosine": NUMBER(format="%.3f", help="Of both decoder rows."),
@@ -71,4 +72,22 @@ def _show_near(near: pd.DataFrame, run_id: int) -> None:
             "own_cosine": NUMBER("turned", format="%.3f", help="Its cosine with its own base."),
         },
         key="near",
+    )
+    with st.expander("More of them in SQL", icon=":material/code:"):
+        st.code(near_sql(*key), language="sql")
+        open_in_sql(near_sql(*key))
+        st.caption(
+            "Also the features that count this one among their own eight; `feature-atlas query` "
+            "runs it."
+        )
+
+
+def near_sql(run_id: int, layer: int, feature: int) -> str:
+    """The features within a cone around this one."""
+    return (
+        "SELECT near.cosine, layer, feature, label\n"
+        f"FROM atlas.near({layer}, {feature}, cosine_at_least => 0.1, n => 20, run => {run_id})"
+        " AS near\n"
+        "JOIN atlas.feature_all_runs USING (layer, feature)\n"
+        f"WHERE run_id = {run_id} ORDER BY near.cosine DESC"
     )

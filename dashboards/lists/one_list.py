@@ -30,17 +30,18 @@ def show_one(title: DeltaGenerator, run: pd.Series, one: pd.Series) -> None:
     tell("csv")
     tell(one.slug)
     with st.expander("The same in SQL", icon=":material/code:"):
-        st.code(sql(one.slug, run.slug), language="sql")
-        open_in_sql(sql(one.slug, run.slug))
+        statement = sql(one.slug, int(run.run_id))
+        st.code(statement, language="sql")
+        open_in_sql(statement)
         st.caption("`feature-atlas query` runs it. A copied address of this page shares the list.")
 
 
-def sql(slug: str, run: str) -> str:
+def sql(slug: str, run_id: int) -> str:
     """The list's features in one run; a slug has no quotes."""
     return (
         "SELECT layer, feature, label, f1, cosine, visual_energy, note\n"
         "FROM atlas.listed JOIN atlas.feature_all_runs USING (run_id, layer, feature)\n"
-        f"WHERE list = '{slug}' AND run_id = atlas.run_id('{run.replace(chr(39), chr(39) * 2)}')"
+        f"WHERE list = '{slug}' AND run_id = {run_id}"
     )
 
 

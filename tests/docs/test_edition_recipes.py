@@ -28,6 +28,12 @@ ANOTHER_RUN = {
 }
 """An edition has one run."""
 
+LISTS = {
+    "What do the features of a list have in common?",
+    "Which spatial features are in nobody's list yet?",
+}
+"""An edition has nothing of its readers'."""
+
 ANOTHER_DIALECT = {
     "Which mid-layer features turned most, fire on a word and survive neutral prompts?": (
         ("e.question ~* ", "regexp_matches(e.question, "),
@@ -50,7 +56,7 @@ def edition(reader: Engine, tmp_path_factory) -> Iterator[duckdb.DuckDBPyConnect
         yield database
 
 
-@pytest.mark.parametrize("question", sorted(RECIPES.keys() - ANOTHER_RUN))
+@pytest.mark.parametrize("question", sorted(RECIPES.keys() - ANOTHER_RUN - LISTS))
 def test_duckdb_answers_as_postgres_does(question: str, reader: Engine, edition):
     _, sql, values, _ = RECIPES[question]
     expected = run_user_sql(reader, sql, max_rows=100_000, values=values)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from cookbook import KEY, Runs, same
+from sqlalchemy import Engine, text
 
 from feature_atlas.features.selection import adapted_set, threshold_sweep
+from feature_atlas.models.lists.keeping import Entry, add_entries
+from feature_atlas.models.session import make_engine
 
 
 def test_mid_layer_features_that_hear_above_and_survive(ask: Callable, runs: Runs):
@@ -138,3 +141,33 @@ def test_how_well_the_saes_reconstruct(ask: Callable, runs: Runs):
         fvu_before=("fvu", "first"), fvu_after=("fvu", "last"), tokens_seen=("tokens_seen", "max")
     )
     same(found, expected.reset_index())
+
+
+def test_features_of_a_list(reader: Engine, ask: Callable):
+    owner = make_engine(reader.url.render_as_string(hide_password=False))
+    with owner.begin() as connection:
+        run_id = connection.scalar(text("SELECT id FROM atlas.current_run"))
+        add_entries(connection, run_id, "Left of", [Entry(1, 2, "why"), Entry(0, 1)], "Ada")
+    owner.dispose()
+
+    found = ask("What do the features of a list have in common?")
+
+    assert found[["layer", "feature"]].to_numpy().tolist() == [[0, 1], [1, 2]]
+    assert found.note.fillna("").tolist() == ["", "why"]
+    left = ask("Which spatial features are in nobody's list yet?")
+    assert len(left) == 8 - 2
+    assert (1, 2) not in set(zip(left.layer, left.feature, strict=True))
+
+
+def test_features_near_another(ask: Callable, runs: Runs):
+    found = ask("Which features write nearly the same direction as this one?")
+
+    rows = runs.table("nearest_feature", layer=1).set_index("feature")
+    near = dict(zip(rows.features[2], rows.cosines[2], strict=True))
+    for other, features in rows.features.items():
+        if 2 in features.tolist():
+            cosine = rows.cosines[other][features.tolist().index(2)]
+            near[other] = max(near.get(other, -1), cosine)
+    expected = sorted((-cosine, f) for f, cosine in near.items() if cosine >= 0.1)[:20]
+    assert found.feature.tolist() == [feature for _, feature in expected]
+    np.testing.assert_allclose(found.cosine, [-cosine for cosine, _ in expected], atol=1e-6)

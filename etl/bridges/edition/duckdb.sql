@@ -167,3 +167,23 @@ LIMIT max_rows;
 
 COMMENT ON MACRO TABLE atlas.search IS
     'features by words in their descriptions and in the questions of their strongest samples; every word has to be there as it is';
+
+-- the nearest that are stored, and who counts this one among theirs
+CREATE MACRO atlas.near(of_layer, of_feature, cosine_at_least := -1, n := 10) AS TABLE
+SELECT layer, other AS feature, max(cosine) AS cosine
+FROM (
+    SELECT layer, near_feature AS other, cosine
+    FROM atlas.near_feature
+    WHERE layer = of_layer AND feature = of_feature
+    UNION ALL
+    SELECT layer, feature, cosine
+    FROM atlas.near_feature
+    WHERE layer = of_layer AND near_feature = of_feature
+)
+WHERE cosine >= cosine_at_least
+GROUP BY layer, other
+ORDER BY max(cosine) DESC, other
+LIMIT n;
+
+COMMENT ON MACRO TABLE atlas.near IS
+    'the nearest features of a layer by the cosine of decoder rows, none below cosine_at_least (4.2)';
