@@ -32,7 +32,7 @@ WHAT = ("image", "sample")  # what the facts refer to, by local numbers
 REQUIRED = ("decoder_cosine", "visual_energy", "selection")
 
 REGIMES = ("text", "image", "full", "random", "refit", "language", "instruct")
-BATCH = 65_536  # rows of a dense table in memory at a time
+BATCH = 32_768  # rows of a dense table in memory at a time: a layer of the paper's
 SPARSE_BATCH = 4_096  # of the others: pictures and texts are long
 
 # files name these by word or local number; the loader puts the database's ids in their place

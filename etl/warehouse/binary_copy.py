@@ -2,7 +2,8 @@
 
 A row is a count of fields and, for each, its length and its bytes, most significant first. That
 is a numpy structured array with fixed lengths; filled column by column, its bytes are the rows.
-A missing value has length -1 and no bytes: those are cut out of the array's.
+A missing value has length -1 and no bytes: a column without any value gets no room for them, from
+others those of the missing ones are cut out.
 """
 
 from collections.abc import Sequence
@@ -17,34 +18,40 @@ class BinaryRows:
     """A reused buffer of rows; a column is smallint, integer, bigint, real, double or boolean."""
 
     def __init__(self, types: Sequence[np.dtype], capacity: int) -> None:
-        fields: list[tuple[str, np.dtype]] = [("n_fields", np.dtype(">i2"))]
-        for number, kind in enumerate(types):
-            fields += [
-                (f"size_{number}", np.dtype(">i4")),
-                (f"value_{number}", kind.newbyteorder(">")),
-            ]
-        self._rows = np.zeros(capacity, np.dtype(fields))
-        self._rows["n_fields"] = len(types)
-        for number, kind in enumerate(types):
-            self._rows[f"size_{number}"] = kind.itemsize
-        self.n_columns = len(types)
+        self.types, self.capacity = types, capacity
+        self._make_room([True] * len(types))
 
-    def encode(self, columns: Sequence[np.ndarray | int]) -> memoryview:
-        """The bytes of some rows; a plain number stands in every row. Valid until the next call.
+    def _make_room(self, has_values: list[bool]) -> None:
+        fields: list[tuple[str, np.dtype]] = [("n_fields", np.dtype(">i2"))]
+        for number, kind in enumerate(self.types):
+            fields.append((f"size_{number}", np.dtype(">i4")))
+            if has_values[number]:
+                fields.append((f"value_{number}", kind.newbyteorder(">")))
+        self._has_values, self._rows = has_values, np.zeros(self.capacity, np.dtype(fields))
+        self._rows["n_fields"] = len(self.types)
+        for number, kind in enumerate(self.types):
+            self._rows[f"size_{number}"] = kind.itemsize if has_values[number] else -1
+
+    def encode(self, columns: Sequence[np.ndarray | int | None]) -> bytes:
+        """The bytes of some rows; a plain number stands in every row, None in none.
 
         What a masked array masks is missing.
         """
-        if len(columns) != self.n_columns:
-            raise ValueError(f"{len(columns)} columns came, expected {self.n_columns}.")
-        n = next(len(column) for column in columns if not isinstance(column, int))
+        if len(columns) != len(self.types):
+            raise ValueError(f"{len(columns)} columns came, expected {len(self.types)}.")
+        has_values = [column is not None for column in columns]
+        if has_values != self._has_values:
+            self._make_room(has_values)
+        n = next(len(column) for column in columns if isinstance(column, np.ndarray))
         rows, missing = self._rows[:n], {}
         for number, column in enumerate(columns):
-            rows[f"value_{number}"] = np.ma.getdata(column)
-            if np.ma.is_masked(column):
-                missing[number] = np.ma.getmaskarray(column)
-        return self._without(rows, missing) if missing else rows.view(np.uint8).data
+            if column is not None:
+                rows[f"value_{number}"] = np.ma.getdata(column)
+                if np.ma.is_masked(column):
+                    missing[number] = np.ma.getmaskarray(column)
+        return self._without(rows, missing) if missing else rows.tobytes()
 
-    def _without(self, rows: np.ndarray, missing: dict[int, np.ndarray]) -> memoryview:
+    def _without(self, rows: np.ndarray, missing: dict[int, np.ndarray]) -> bytes:
         """The bytes of rows some of whose values are missing, a mask by column."""
         content = rows.view(np.uint8).reshape(len(rows), -1).copy()
         is_kept = np.ones(content.shape, bool)
@@ -54,4 +61,4 @@ class BinaryRows:
             kind, value = rows.dtype.fields[f"value_{number}"][:2]
             content[is_missing, at : at + 4] = 0xFF  # -1
             is_kept[is_missing, value : value + kind.itemsize] = False
-        return content[is_kept].data
+        return content[is_kept].tobytes()

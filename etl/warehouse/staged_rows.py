@@ -5,6 +5,7 @@ become bytes; rows with texts and lists go from Arrow to Postgres' binary format
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -41,52 +42,86 @@ from feature_atlas.etl.warehouse.database_errors import row_in_errors
 from feature_atlas.etl.warehouse.registry import Ids
 from feature_atlas.etl.warehouse.staging import Load
 
+Encoded = tuple[int, bytes]
+"""How many rows, and bytes for the server."""
+Rows = tuple[list[Column[Any]], Iterator[Encoded]]
+"""Columns of a table, and a file's rows of it."""
+
 
 def copy_rows(load: Load, ids: Ids) -> dict[str, int]:
     """Every row of the folder; returns how many by table."""
     rows, total, done = {}, sum(file.rows for file in load.manifest.files), 0
     for table in (*WHAT, *SPARSE, *DENSE):
         rows[table] = 0
-        copy = _copy_dense if table in DENSE else _copy_sparse
+        encode = _dense_rows if table in DENSE else _sparse_rows
         for file in load.manifest.tables.get(table, []):
+            columns, content = encode(load, ids, table, file)
             with row_in_errors(load.folder / file.path), load.connection.transaction():
-                for n_rows in copy(load, ids, table, file):
+                for n_rows in _copy(load, file, _copy_statement(load, table, columns), content):
                     rows[table] += n_rows
                     done += n_rows
                     load.progress("copy", done, total)
     return rows
 
 
-def _copy_dense(load: Load, ids: Ids, table: str, file: FileEntry) -> Iterator[int]:
-    columns = list(table_of(table).columns)
-    own = _own(load, ids, file)
-    rows = BinaryRows([_dtype(column.type) for column in columns], BATCH)
+def _copy(
+    load: Load, file: FileEntry, statement: sql.Composed, content: Iterator[Encoded]
+) -> Iterator[int]:
+    """Hand the rows of one file to the server; yields how many, batch by batch."""
     with load.connection.cursor() as cursor:
-        with cursor.copy(_copy_statement(load, table, columns)) as copy:
-            copy.write(HEADER)
-            for batch in read_batches(load.folder, file):
-                arrays = [own[c.name] if c.name in own else _array(c, batch, ids) for c in columns]
-                copy.write(rows.encode(arrays))
-                yield batch.rows.num_rows
-            copy.write(TRAILER)
+        with cursor.copy(statement) as copy:
+            for n_rows, encoded in _ahead(content):
+                copy.write(encoded)
+                yield n_rows
         _expect(load, cursor.rowcount, file)
 
 
-def _array(column: Column[Any], batch: Batch, ids: Ids) -> np.ndarray:
-    """A column's values as the database wants them; masked where one is missing."""
+def _ahead(batches: Iterator[Encoded]) -> Iterator[Encoded]:
+    """The same; each is read and encoded while the server takes the one before it."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+def _dense_rows(load: Load, ids: Ids, table: str, file: FileEntry) -> Rows:
+    columns, own = list(table_of(table).columns), _own(load, ids, file)
+
+    def encoded() -> Iterator[Encoded]:
+        rows = BinaryRows([_dtype(column.type) for column in columns], BATCH)
+        yield 0, HEADER
+        for batch in read_batches(load.folder, file):
+            values = [own[c.name] if c.name in own else _array(c, batch, ids) for c in columns]
+            yield batch.rows.num_rows, rows.encode(values)
+        yield 0, TRAILER
+
+    return columns, encoded()
+
+
+def _array(column: Column[Any], batch: Batch, ids: Ids) -> np.ndarray | None:
+    """A column's values as the database wants them; masked where one is missing.
+
+    None: all are.
+    """
     field = LOCAL.get(column.name, column.name)
     values = batch.column(field)
     if field in ids:
-        words = values.dictionary_encode()
-        numbers = np.array([ids[field][word] for word in words.dictionary.to_pylist()])
-        return cast(np.ndarray, numbers[words.indices.to_numpy()])
-    if values.null_count == len(values):  # of whatever type
-        return np.ma.masked_all(len(values), _dtype(column.type))
+        return _numbers(values, ids[field])
+    if values.null_count == len(values):
+        return None
     if values.null_count:
         is_missing = values.is_null().to_numpy(zero_copy_only=False)
         known = values.fill_null(pa.scalar(0).cast(values.type))
         return np.ma.masked_array(known.to_numpy(zero_copy_only=False), is_missing)
     return cast(np.ndarray, values.to_numpy(zero_copy_only=False))
+
+
+def _numbers(values: pa.Array, known: dict[Any, int]) -> np.ndarray:
+    """The database's ids of words or local numbers."""
+    words = values.dictionary_encode()
+    numbers = np.array([known[word] for word in words.dictionary.to_pylist()])
+    return cast(np.ndarray, numbers[words.indices.to_numpy()])
 
 
 def _dtype(kind: Any) -> np.dtype:
@@ -102,19 +137,20 @@ def _dtype(kind: Any) -> np.dtype:
     return np.dtype(np.float32 if isinstance(kind, REAL) else np.float64)
 
 
-def _copy_sparse(load: Load, ids: Ids, table: str, file: FileEntry) -> Iterator[int]:
+def _sparse_rows(load: Load, ids: Ids, table: str, file: FileEntry) -> Rows:
     own = {} if table in WHAT else _own(load, ids, file)
     fields = {name: table_of(table).columns[name] for name in own}
     fields |= expected_columns(table_of(table))
-    encoder = _arrow_encoder(fields)
-    with load.connection.cursor() as cursor:
-        with cursor.copy(_copy_statement(load, table, list(fields.values()))) as copy:
-            copy.write(encoder.write_header())
-            for batch in read_batches(load.folder, file):
-                copy.write(encoder.write_batch(_arrow_rows(fields, batch, ids, own)))
-                yield batch.rows.num_rows
-            copy.write(encoder.finish())
-        _expect(load, cursor.rowcount, file)
+
+    def encoded() -> Iterator[Encoded]:
+        encoder = _arrow_encoder(fields)
+        yield 0, encoder.write_header()
+        for batch in read_batches(load.folder, file):
+            rows = _arrow_rows(fields, batch, ids, own)
+            yield batch.rows.num_rows, encoder.write_batch(rows)
+        yield 0, encoder.finish()
+
+    return list(fields.values()), encoded()
 
 
 def _arrow_encoder(fields: dict[str, Column[Any]]) -> ArrowToPostgresBinaryEncoder:
@@ -138,7 +174,7 @@ def _arrow_rows(
         if name in own:
             arrays[name] = pa.repeat(pa.scalar(own[name], kind), batch.rows.num_rows)
         elif name in ids:
-            arrays[name] = pa.array(_array(column, batch, ids)).cast(kind)
+            arrays[name] = pa.array(_numbers(batch.column(name), ids[name])).cast(kind)
         else:
             arrays[name] = batch.column(name).cast(kind)
     return pa.record_batch(arrays)

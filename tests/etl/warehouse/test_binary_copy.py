@@ -40,11 +40,13 @@ def test_missing_values_have_no_bytes_and_all_others_arrive() -> None:
 
     encoded = bytes(rows.encode(masked))
     without = bytes(rows.encode([7, *columns[1:]]))
+    none = bytes(rows.encode([masked[0], None, *masked[2:]]))
 
     expected = [
         [None if m[i] else c[i].item() for c, m in zip(columns, masks, strict=True)]
         for i in range(n)
     ]
     assert read(encoded, "hqf?") == expected
+    assert read(none, "hqf?") == [[row[0], None, *row[2:]] for row in expected]
     # the buffer is used again: nothing of the masks is left in it
     assert read(without, "hqf?") == [[7, *(c[i].item() for c in columns[1:])] for i in range(n)]
