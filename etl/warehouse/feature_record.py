@@ -18,7 +18,7 @@ WORDS = {"regime": REGIMES, "skill": ("spatial", "ocr", "vsr")}
 def build_record(load: Load, ids: Ids) -> int:
     """Fill and index the run's feature_record; returns the number of features."""
     expected = len(load.manifest.sae_set.layers) * load.manifest.sae_set.d_sae
-    query = _record_query(_staged(load), ids)
+    query = _record_query(load, _staged(load), ids)
     with load.connection.transaction():
         load.run("SET LOCAL work_mem = '128MB'")  # hash tables of a million features fit
         load.run("ANALYZE {}", load.staged("candidate"))
@@ -46,7 +46,7 @@ def refresh_record(load: Load, ids: Ids) -> None:
     load.run("SET LOCAL work_mem = '128MB'")
     load.run("DELETE FROM {}", own["feature_record"])
     tables = own | {"candidate": sql.Identifier("run_candidate")}
-    load.connection.execute(_record_query(tables, ids))
+    load.connection.execute(_record_query(load, tables, ids))
 
 
 def _partition(load: Load, table: str) -> sql.Identifier:
@@ -57,7 +57,8 @@ def _staged(load: Load) -> dict[str, sql.Identifier]:
     return {name: load.staged(name) for name in (*DENSE, "candidate", "feature_record")}
 
 
-def _record_query(tables: dict[str, sql.Identifier], ids: Ids) -> sql.Composed:
+def _record_query(load: Load, tables: dict[str, sql.Identifier], ids: Ids) -> sql.Composed:
+    """With the run's number in it: so every table comes in the order of its key, unsorted."""
     template = (files("feature_atlas.etl.warehouse") / "feature_record.sql").read_text(
         encoding="utf-8"
     )
@@ -66,4 +67,5 @@ def _record_query(tables: dict[str, sql.Identifier], ids: Ids) -> sql.Composed:
     columns = sql.SQL(", ").join(
         sql.Identifier(column.name) for column in table_of("feature_record").columns
     )
-    return sql.SQL(statement).format(columns=columns, **tables, **words)
+    run = sql.Literal(load.run_id)
+    return sql.SQL(statement).format(columns=columns, run=run, **tables, **words)

@@ -40,27 +40,27 @@ SELECT
     selection.is_adapted AND coalesce(ocr.is_candidate AND ocr_candidate.survives, false)
         AS survives_ocr,
     vsr.odds_ratio AS vsr_odds_ratio
-FROM (SELECT * FROM {decoder_cosine} WHERE regime_id = {text}) AS text
-JOIN {visual_energy} AS energy USING (layer, feature)
-JOIN {selection} AS selection USING (layer, feature)
+FROM (SELECT * FROM {decoder_cosine} WHERE run_id = {run} AND regime_id = {text}) AS text
+JOIN {visual_energy} AS energy USING (run_id, layer, feature)
+JOIN {selection} AS selection USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {image}) AS image
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {full}) AS whole
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {random}) AS random
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {refit}) AS refit
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {language}) AS language
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {firing_shift} WHERE skill_id = {spatial}) AS spatial
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {firing_shift} WHERE skill_id = {ocr}) AS ocr
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {firing_shift} WHERE skill_id = {vsr}) AS vsr
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {candidate} WHERE skill_id = {spatial}) AS spatial_candidate
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {candidate} WHERE skill_id = {ocr}) AS ocr_candidate
-    USING (layer, feature)
+    USING (run_id, layer, feature)
 ORDER BY layer, feature
