@@ -15,12 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.warehouse.schema.grants import grant_again, grant_readers
 from feature_atlas.etl.warehouse.schema.own_views import (
+    Made,
     Standing,
+    own_views,
     put_in_place,
     refuse,
     remember,
     take_away,
 )
+from feature_atlas.etl.warehouse.schema.roles import make_missing_roles
 from feature_atlas.etl.warehouse.schema.view_files import digest, views
 from feature_atlas.models import SCHEMA
 from feature_atlas.models.base import fact_tables
@@ -55,7 +58,8 @@ def find_atlas() -> str:
 def migrate(engine: Engine) -> str:
     """Upgrade to the newest revision, in one transaction. Returns that revision.
 
-    On a database that is up to date nothing is changed, and nothing waits for readers. What others
+    On a database that is up to date nothing is changed, and nothing waits for readers; only a role
+    that the server lacks is made, as where a backup was restored. What others
     built on our views stays, with the rights that they gave: RuntimeError where that cannot be.
     """
     with configured(engine) as (connection, config):
@@ -63,6 +67,7 @@ def migrate(engine: Engine) -> str:
         assert newest is not None
         difference = schema_difference(connection)
         if difference is None:
+            make_missing_roles(connection, _functions(own_views(connection)))
             return newest
         if _revision(connection) not in _known():
             raise RuntimeError(difference)
@@ -75,9 +80,14 @@ def migrate(engine: Engine) -> str:
         connection.exec_driver_sql(
             f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {digest(views())}'"
         )
-        grant_readers(connection, [name for name in made.values() if name.endswith(")")])
+        make_missing_roles(connection, _functions(made))
+        grant_readers(connection, _functions(made))
         grant_again(connection, standing.grants, [thing.oid for thing in made])
         return newest
+
+
+def _functions(made: Made) -> list[str]:
+    return [name for name in made.values() if name.endswith(")")]
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
