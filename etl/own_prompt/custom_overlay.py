@@ -5,7 +5,6 @@ result joins the run as an addition: a measurement of its own, with the time at 
 """
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from feature_atlas.etl.own_prompt.run_model import run_study
 from feature_atlas.etl.run_folder.artifacts import require_stage
 from feature_atlas.etl.run_folder.manifest import MeasurementEntry
 from feature_atlas.etl.run_folder.provenance import libraries
+from feature_atlas.etl.run_folder.stopwatch import Stopwatch
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.attention_map import Map, batch_attention, map_columns, place_of
@@ -67,9 +67,9 @@ def overlay_custom(
         run = resolve_run(connection, named)
     shown = shown_heads(engine, run, asked.feature)
     study = run_study(home, run)
-    started = datetime.now(UTC)
+    watch = Stopwatch()
     rows = _rows(study, asked, shown)
-    entry = _entry(study, asked, str(rows["custom_prompt"]["prompt"][0]), started)
+    entry = _entry(study, asked, str(rows["custom_prompt"]["prompt"][0]), watch)
     report = add_measurement(engine, run.id, entry, rows)
     largest = rows["custom_prompt"]["max_activation"][0].as_py()
     layer, feature = asked.feature
@@ -140,7 +140,7 @@ def _activations(study: Study, batch: PromptBatch, feature: Feature) -> dict[str
     }
 
 
-def _entry(study: Study, asked: Asked, prompt: str, started: datetime) -> MeasurementEntry:
+def _entry(study: Study, asked: Asked, prompt: str, watch: Stopwatch) -> MeasurementEntry:
     """Where the rows come from."""
     params = {**asked.feature._asdict(), "question": asked.question, "prompt": prompt}
     overlay = str(require_stage(study.run, "overlay")["key"])
@@ -153,8 +153,8 @@ def _entry(study: Study, asked: Asked, prompt: str, started: datetime) -> Measur
         seeds=[],
         device=study.config.device,
         libraries=libraries(),
-        started_at=started,
-        finished_at=datetime.now(UTC),
+        started_at=watch.started,
+        finished_at=watch.now(),
     )
 
 

@@ -17,7 +17,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +41,7 @@ from feature_atlas.etl.run_folder.shards import (
     open_work,
     shards_folder,
 )
+from feature_atlas.etl.run_folder.stopwatch import Stopwatch
 from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
 from feature_atlas.etl.run_folder.whole_files import write_json
 
@@ -189,11 +189,10 @@ def _lead(
     folder, name = claim.what, claim.what.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    output, started = StageOutput(folder, key), datetime.now(UTC)
+    output, watch = StageOutput(folder, key), Stopwatch()
     with peaks() as held:
         body(output)
-    finished = datetime.now(UTC)
-    seconds = (finished - started).total_seconds()
+    finished, seconds = watch.now(), watch.seconds()
     commit, dirty = code_version()
     if claim.is_lost:
         raise RuntimeError(
@@ -209,7 +208,7 @@ def _lead(
             "code_version": commit,
             "dirty": dirty,
             "libraries": libraries(),
-            "started_at": started.isoformat(),
+            "started_at": watch.started.isoformat(),
             "finished_at": finished.isoformat(),
             "seconds": seconds,
             "peak_main_bytes": held.main,

@@ -49,7 +49,8 @@ def _measurement(
         "dirty": record.get("dirty"),
         "libraries": record.get("libraries") or libraries(),
         "started_at": record["started_at"],
-        "finished_at": record["finished_at"],
+        # the clock may have been set back under an older version
+        "finished_at": max(record["started_at"], record["finished_at"]),
         "peak_main_bytes": record.get("peak_main_bytes"),
         "peak_device_bytes": record.get("peak_device_bytes"),
         "warnings": record.get("warnings", []),  # none in a record of an older version

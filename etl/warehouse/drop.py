@@ -29,6 +29,7 @@ from sqlalchemy.exc import OperationalError
 
 from feature_atlas.etl.warehouse.loader_lock import holder, lock_key
 from feature_atlas.etl.warehouse.promote import lock_publication, seen_run, stable_run
+from feature_atlas.etl.warehouse.publish import LATEST
 from feature_atlas.etl.warehouse.runs import count_rows, resolve_run
 from feature_atlas.etl.warehouse.staging import Connection as Driver
 from feature_atlas.etl.warehouse.staging import drop_staging
@@ -218,9 +219,9 @@ FROM atlas.run WHERE run.id = :run
 """
 
 # the newest other run of the lineage; it comes before other lineages only where the dropped one did
-STEP_UP = """
+STEP_UP = f"""
 UPDATE atlas.run SET state = 'published', published_at = CASE
-    WHEN (SELECT id FROM atlas.current_run) = :run THEN clock_timestamp() ELSE published_at END
+    WHEN (SELECT id FROM atlas.current_run) = :run THEN {LATEST} ELSE published_at END
 WHERE id = (
     SELECT other.id FROM atlas.run AS other JOIN atlas.run AS gone ON gone.id = :run
     WHERE gone.state = 'published' AND other.state = 'superseded'

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import Connection, Engine, text
 
-from feature_atlas.etl.warehouse.publish import PUBLISH_LOCK
+from feature_atlas.etl.warehouse.publish import LATEST, PUBLISH_LOCK
 from feature_atlas.etl.warehouse.runs import published_run, resolve_run
 
 
@@ -105,6 +105,6 @@ WHERE new.id = :run AND old.state = 'published'
 RETURNING old.slug
 """
 
-STEP_UP = """
-UPDATE atlas.run SET state = 'published', published_at = clock_timestamp() WHERE id = :run
+STEP_UP = f"""
+UPDATE atlas.run SET state = 'published', published_at = {LATEST} WHERE id = :run
 """

@@ -13,6 +13,13 @@ from feature_atlas.models.base import SCHEMA
 
 MOVED = tuple(table for table in SPARSE if table not in PARTITIONED)
 """Tables whose rows move over."""
+
+LATEST = (
+    "greatest(clock_timestamp(),"
+    " (SELECT max(published_at) FROM atlas.run) + interval '1 microsecond')"
+)
+"""After every publication so far, also where the server's clock was set back."""
+
 PUBLISH_LOCK = 0x7075626C6973  # "publis": one publication at a time in a database
 
 
@@ -121,7 +128,7 @@ def _flip(load: Load) -> None:
         (load.run_id, load.manifest.name),
     ).fetchall()
     load.connection.execute(
-        "UPDATE atlas.run SET state = 'published', published_at = clock_timestamp(),"
+        f"UPDATE atlas.run SET state = 'published', published_at = {LATEST},"
         " parent_id = %s WHERE id = %s",
         (max((number for (number,) in previous), default=None), load.run_id),
     )

@@ -1,10 +1,14 @@
+from datetime import datetime
+
 import numpy as np
 import pytest
 from bare_run import write_inputs, write_part
 
+from feature_atlas.etl.run_folder import stopwatch
 from feature_atlas.etl.run_folder.artifacts import (
     read_arrays,
     read_rows,
+    read_stage,
     read_table,
     run_stage,
 )
@@ -35,6 +39,27 @@ def test_a_finished_stage_is_not_run_again(run):
     assert (n_first, n_second) == (1, 0)
     assert second.was_done
     assert second.key == first.key
+
+
+def test_a_clock_that_is_set_back_gives_no_end_before_the_beginning(run, monkeypatch):
+    class SetBack(datetime):
+        hour = 12
+
+        @classmethod
+        def now(cls, tz=None):
+            cls.hour -= 1
+            return datetime(2026, 10, 25, cls.hour, tzinfo=tz)
+
+    monkeypatch.setattr(stopwatch, "datetime", SetBack)
+
+    stage, _ = count_calls(run)
+
+    record = read_stage(run, "first")
+    began, ended = (
+        datetime.fromisoformat(record[f"{what}_at"]) for what in ("started", "finished")
+    )
+    assert 0 <= stage.seconds < 60
+    assert (ended - began).total_seconds() == pytest.approx(stage.seconds, abs=0.1)
 
 
 def test_other_parameters_run_it_again(run):

@@ -97,6 +97,16 @@ def test_readers_see_one_run_or_the_other_while_runs_are_promoted(
     assert {slug for _, slug in seen} <= {folder.name for folder in folders[:3]}
 
 
+def test_a_server_whose_clock_was_set_back_shows_the_promoted_run(
+    atlas: Engine, folders: list[Path]
+):
+    with atlas.begin() as connection:  # published tomorrow
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql("UPDATE atlas.run SET published_at = now() + interval '1 day'")
+
+    assert promote_run(atlas, folders[0].name).readers_see == folders[0].name
+
+
 def test_a_reader_in_a_transaction_neither_waits_for_a_promotion_nor_holds_it_up(
     atlas: Engine, url: str, folders: list[Path]
 ):
