@@ -5,9 +5,11 @@ Thin: the work is in `build`, `reingest` and `custom_overlay`, which the command
 
 import re
 from pathlib import Path
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import BeforeValidator
 from rich.console import Console
 
 from feature_atlas.etl.build import build_and_publish
@@ -21,15 +23,34 @@ from feature_atlas.etl.warehouse.migrate import open_atlas
 from feature_atlas.models.session import atlas_home
 
 
+def _said(value: Any) -> Any:
+    if value in ("", None):
+        raise ValueError(
+            "is empty: was the deployment made without ATLAS_CONFIG or ATLAS_SOURCE? Set them and "
+            "run `prefect deploy --all` again."
+        )
+    return value
+
+
+def _or_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+# `prefect deploy` writes an empty text where a variable is not set, and Path("") is a folder
+Config = Annotated[Path, BeforeValidator(_said)]
+Source = Annotated[str, BeforeValidator(_said)]
+MaybeConfig = Annotated[Path | None, BeforeValidator(_or_none)]
+
+
 @flow(name="build", log_prints=False)
-def build_flow(config: Path) -> str:
+def build_flow(config: Config) -> str:
     """Build a configuration file and publish it, or find it published. Returns the slug."""
     return build_and_publish(load_config(config), atlas_home(), Console())
 
 
 @flow(name="reingest", log_prints=False)
 def reingest_flow(
-    source: str, config: Path | None = None, drift: DriftConfig = DRIFT
+    source: Source, config: MaybeConfig = None, drift: DriftConfig = DRIFT
 ) -> list[Outcome]:
     """Publish the SAE runs at a place that are new; fails when one of them could not be taken."""
     base = None if config is None else load_config(config)

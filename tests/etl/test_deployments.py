@@ -8,6 +8,7 @@ import yaml
 from prefect.cli.deploy._config import _load_deploy_configs_and_actions
 from prefect.cli.deploy._schedules import _construct_schedules
 from prefect.cli.deploy._triggers import _initialize_deployment_triggers
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.templating import apply_values
 from rich.console import Console
@@ -89,3 +90,27 @@ def test_every_deployment_goes_to_the_pool_that_the_compose_file_serves(deployme
     assert {d["work_pool"]["name"] for d in deployments.values()} == {pool}
     assert f"work-pool create {pool} " in services["deployments"]["command"][0]
     assert {"ATLAS_CONFIG", "ATLAS_SOURCE"} <= services["deployments"]["environment"].keys()
+
+
+def parameters_without(name: str, *variables: str, deployments, monkeypatch) -> dict:
+    """What a deployment's flow gets that was deployed without these variables."""
+    for variable in variables:
+        monkeypatch.delenv(variable)
+    deployment = deployments[name]
+    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+    return flow.validate_parameters(apply_values(deployment["parameters"], {}))
+
+
+def test_a_reingestion_without_a_configuration_has_none(deployments, monkeypatch):
+    found = parameters_without(
+        "reingest", "ATLAS_CONFIG", deployments=deployments, monkeypatch=monkeypatch
+    )
+    assert found["config"] is None
+
+
+@pytest.mark.parametrize(("name", "variable"), [("build", "CONFIG"), ("reingest", "SOURCE")])
+def test_what_is_needed_and_was_not_set_is_refused(deployments, monkeypatch, name, variable):
+    with pytest.raises(ParameterTypeError, match="deployment made without ATLAS_CONFIG"):
+        parameters_without(
+            name, f"ATLAS_{variable}", deployments=deployments, monkeypatch=monkeypatch
+        )
