@@ -67,12 +67,14 @@ def build_and_publish(
         return slug
     require_good(opening.checks, config.name)
     from feature_atlas.etl.pipeline import build_atlas  # Prefect takes seconds to import
+    from feature_atlas.etl.prefect_server import require_prefect
     from feature_atlas.etl.rehearsal.rehearsal import LONG, rehearse
 
     if opening.seconds > LONG and not is_rehearsed and not is_begun(opening, home):
         console.print(f"about {duration(opening.seconds)} by arithmetic: rehearsing first")
         rehearse(config, home, console)
     run = open_run(config, home)  # weights that do not load fail here, before Prefect starts
+    require_prefect()
     console.print(
         f"building [bold]{run.name}[/bold] (starting the flow), about {duration(opening.seconds)} "
         "by arithmetic"

@@ -93,6 +93,13 @@ def plain_errors() -> Iterator[None]:
         end_by_broken_pipe()
     except (ValueError, RuntimeError, TypeError, OSError) as error:
         _end_with(f"error: {error}")
+    except ImportError as error:
+        if "socksio" not in str(error):
+            raise
+        _end_with(
+            "error: a SOCKS proxy is set (ALL_PROXY) and the package for it is missing: "
+            "`pip install socksio`, or unset ALL_PROXY."
+        )
     except (DBAPIError, psycopg.Error) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         _end_with(f"error: database: {reason}")

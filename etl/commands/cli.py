@@ -170,7 +170,9 @@ def reingest(
             require_all_taken(outcomes)
             return
         from feature_atlas.etl.flows import reingest_flow  # Prefect takes seconds to start
+        from feature_atlas.etl.prefect_server import require_prefect
 
+        require_prefect()
         reingest_flow(source, None if config is None else config.absolute())
 
 

@@ -1,10 +1,10 @@
 """Have the paper's figures drawn, by the room that reads, in a process of its own."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+from feature_atlas.etl.children import run_while_we_live
 from feature_atlas.etl.warehouse.migrate import find_atlas
 
 
@@ -18,4 +18,4 @@ def draw_figures(run: str | None, folder: Path, ending: str) -> int:
         *([] if run is None else ["--", run]),
     ]
     environment = {**os.environ, "ATLAS_DATABASE_URL": url}
-    return subprocess.run(command, env=environment, check=False).returncode
+    return run_while_we_live(command, environment)

@@ -1,11 +1,11 @@
 """Serve the dashboards beside the database they read."""
 
 import os
-import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
+from feature_atlas.etl.children import run_while_we_live
 from feature_atlas.etl.warehouse.migrate import find_atlas
 
 
@@ -20,12 +20,9 @@ def serve_dashboard(home: Path, *, port: int) -> None:
         *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
         *("--client.toolbarMode", "minimal"),
     ]
-    try:
-        finished = subprocess.run(command, env=environment, check=False)
-    except KeyboardInterrupt:
-        return
-    if finished.returncode not in (0, -2, -15, 130, 143):
+    code = run_while_we_live(command, environment)
+    if code not in (0, -2, -15, 130, 143):
         raise RuntimeError(
-            f"Streamlit stopped with exit code {finished.returncode}: is port {port} taken? "
+            f"Streamlit stopped with exit code {code}: is port {port} taken? "
             "Choose another with --port."
         )

@@ -89,6 +89,7 @@ def test_only_a_long_build_is_rehearsed_unless_it_shall_not(
     monkeypatch.setattr(
         "feature_atlas.etl.rehearsal.rehearsal.rehearse", lambda *a: done.append("rehearsed")
     )
+    monkeypatch.setattr("feature_atlas.etl.prefect_server.require_prefect", lambda: None)
     monkeypatch.setattr("feature_atlas.etl.pipeline.build_atlas", stop)
 
     code, said = build(file, *options)
