@@ -45,13 +45,18 @@ def arrow_schema(names: Sequence[str], types: Sequence[str]) -> pa.Schema:
 def record_batch(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     """Some rows."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.record_batch(
-        [
-            pa.array(_as_arrow(kind, values), kind)
-            for kind, values in zip(schema.types, columns, strict=True)
-        ],
-        schema=schema,
-    )
+    arrays = [_array(field, values) for field, values in zip(schema, columns, strict=True)]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _array(field: pa.Field, values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(_as_arrow(field.type, values), field.type)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"column {field.name} holds a value that Arrow's {field.type} does not have, such as "
+            f"infinity ({error}): choose it as {field.name}::text."
+        ) from None
 
 
 def write_parquet(

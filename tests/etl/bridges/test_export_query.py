@@ -168,6 +168,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(reader: Engine, tmp
     ("query", "file", "complaint"),
     [
         ("SELECT 1 AS a, 2 AS a", "a.parquet", "more than one column called a"),
+        ("SELECT 'infinity'::date AS a", "a.parquet", "column a holds .* choose it as a::text"),
         ("SELECT 1 AS a", "a.xlsx", "should end in .parquet, .csv, .json, .jsonl"),
     ],
 )
