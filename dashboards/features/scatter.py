@@ -64,7 +64,8 @@ def scatter(cloud: pd.DataFrame, marked: pd.DataFrame, epsilon: float | None) ->
         yaxis_title="visual energy E_v, normalised units²",
         legend={"x": 0, "xanchor": "left", "itemsizing": "constant"},
         dragmode="pan",  # with "select" Streamlit takes no clicks on points
-        height=560,
+        margin={"t": 80},  # the tool bar stands above the legend
+        height=590,
     )
     figure.update_yaxes(type="log", exponentformat="power", dtick=1)
     return figure
