@@ -9,7 +9,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint faults format dictionary docs bench clean
+.PHONY: help demo test lint faults format dictionary docs bench screenshots clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,10 @@ bench: PART ?= *
 bench: $(VENV)/installed ## time the parts against their floors; one: PART=layer_statistics
 	@for benchmark in benchmarks/$(PART).py; do \
 		echo "== $$benchmark"; $(VENV)/bin/python "$$benchmark" $(ARGS) || exit 1; done
+
+screenshots: URL ?= http://127.0.0.1:8501
+screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew from the pages that URL serves
+	$(VENV)/bin/python tests/docs/screenshots.py $(URL)
 
 clean: ## remove packages and build results; the atlas in .atlas stays
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

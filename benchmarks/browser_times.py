@@ -52,6 +52,9 @@ PATIENCE = 120_000
 
 def main() -> None:
     """Print a table, one line a page."""
+    if "ATLAS_HOME" not in os.environ:
+        print(__doc__)
+        return
     with _dashboard() as (address, process), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),

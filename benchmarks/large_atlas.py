@@ -22,6 +22,9 @@ SIZE = "SELECT pg_database_size(current_database())"
 
 def main() -> None:
     """Print a line a run: how long it took, and how large the database is by then."""
+    if len(sys.argv) < 2:
+        print(__doc__)
+        return
     home = Path(sys.argv[1])
     n_features = int(sys.argv[2]) if len(sys.argv) > 2 else 1_048_576
     n_runs = int(sys.argv[3]) if len(sys.argv) > 3 else 10

@@ -28,9 +28,9 @@ def with_links(features: pd.DataFrame, run_id: int) -> pd.DataFrame:
 
 def feature_table(
     features: pd.DataFrame, run_id: int, columns: dict[str, Any], key: str, **options: Any
-) -> None:
+) -> pd.DataFrame:
     """Show `columns` (name to Streamlit column) of `features`, sortable, links first; rows that
-    are selected can be put into a list."""
+    are selected can be put into a list, and are returned."""
     event = st.dataframe(
         with_links(features, run_id),
         hide_index=True,
@@ -50,6 +50,7 @@ def feature_table(
     chosen = features.iloc[event.selection.rows]
     if len(chosen):
         show_adding(f"Add {len(chosen)} to a list", key, run_id, lambda: chosen)
+    return chosen
 
 
 def rows_key(key: str, features: pd.DataFrame) -> str:

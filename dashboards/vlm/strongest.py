@@ -35,6 +35,7 @@ COLUMNS: dict[str, Any] = {
         "words", width=60, help="Text tokens on which it fires."
     ),
 }
+_SELECTED = "selected_on_prompt"
 ON_A_TOKEN = ("layer", "feature", "activation", "times_usual", "label")
 
 
@@ -93,23 +94,15 @@ def name_of(layer: int, feature: int) -> str:
 
 
 def show_strongest(features: pd.DataFrame, run_id: int) -> None:
-    """All of them; a click on a row shows that feature on the prompt."""
-
-    def show_row() -> None:
-        rows = st.session_state["strongest"].selection.rows
-        if rows:
-            one = features.iloc[rows[0]]
-            remember("feature", name_of(one.layer, one.feature))
-
-    feature_table(
-        features,
-        run_id,
-        COLUMNS,
-        key="strongest",
-        height=470,
-        on_select=show_row,
-        selection_mode="single-row",
-    )
+    """All of them; a row that is selected shows that feature on the prompt."""
+    chosen = feature_table(features, run_id, COLUMNS, key="strongest", height=470)
+    if chosen.empty:
+        return
+    name = name_of(chosen.layer.iloc[-1], chosen.feature.iloc[-1])
+    if st.session_state.get(_SELECTED) != name:  # else the box above could choose no other
+        st.session_state[_SELECTED] = name
+        remember("feature", name)
+        st.rerun()
 
 
 def show_token(answer: Answer, run_id: int, token: int) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parents[2] / "docs/screenshots"
 WIDTH, HEIGHT, TALLEST = 1280, 800, 1800
-N_COLOURS = 64
+N_COLOURS = 200
 PAGES = {
     "overview": "/",
     "explore": "/explore?where=is_turned_by_vision:yes&where=visual_energy:0.1..&sort=cosine",
