@@ -39,8 +39,10 @@ from feature_atlas.models.heads.attribution_agreement import AttributionAgreemen
 from feature_atlas.models.heads.custom_overlay import CustomOverlay
 from feature_atlas.models.heads.custom_prompt import CustomPrompt
 from feature_atlas.models.heads.head_attribution import HeadAttribution
+from feature_atlas.models.heads.head_estimate import HeadEstimate
 from feature_atlas.models.heads.head_exact import HeadExact
 from feature_atlas.models.heads.head_knockout import HeadKnockout
+from feature_atlas.models.heads.head_stability import HeadStability
 from feature_atlas.models.heads.localisation import Localisation
 from feature_atlas.models.heads.overlay import Overlay
 from feature_atlas.models.lists.comment import Comment

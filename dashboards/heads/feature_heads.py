@@ -33,7 +33,9 @@ def _show_heads(run_id: int, layer: int, feature: int) -> None:
         "Heads that drive it",
         help="Attribution patching with the picture replaced by the mean image (5.2, C): a first-"
         "order estimate, averaged over top samples. Red: the head drives the feature. Where the "
-        "model is linear, A = -B.",
+        "model is linear, A = -B. RelP: relevance in the place of gradients; integrated: gradients "
+        "along the way between both pictures; GradDrop: one layer's write left out at a time. The "
+        "Heads page shows which of them foretells real swaps best.",
     )
     heads = queries.head_attributions(run_id, layer, feature)
     if heads.empty:
@@ -44,7 +46,7 @@ def _show_heads(run_id: int, layer: int, feature: int) -> None:
         return
     part = st.segmented_control(
         "Through",
-        list(PARTS),
+        [part for part in PARTS if heads[part].notna().any()],
         default="score",
         format_func=PARTS.get,
         required=True,

@@ -18,6 +18,12 @@ PARTS = {
     "k": "keys",
     "v": "values",
     "z": "head output",
+    "qk_relp": "q + k, RelP",
+    "z_relp": "output, RelP",
+    "qk_ig": "q + k, integrated",
+    "z_ig": "output, integrated",
+    "qk_grad_drop": "q + k, GradDrop",
+    "z_grad_drop": "output, GradDrop",
 }
 
 

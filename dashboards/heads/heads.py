@@ -8,6 +8,8 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.heads.head_table import head_table
 from feature_atlas.dashboards.heads.one_head import show_head
 from feature_atlas.dashboards.heads.run_charts import (
+    PARTS,
+    SCOPES,
     SHOWN,
     agreement_chart,
     layer_curve,
@@ -93,19 +95,28 @@ def show_agreement(run_id: int) -> None:
     """How far the estimates may be believed."""
     st.subheader(
         "Estimate against the real swap",
-        help="All heads of some features were swapped for real. Within layers: mean over layers of "
-        "what holds among the features of one, so that a layer's size of effects does not count. "
-        "Top ten: of a feature's ten strongest heads by the swap, how many are so by the estimate.",
+        help="All heads of some features were swapped for real. Within features: mean over "
+        "features of what holds among the heads of one, which is what a ranking is for, with 95 % "
+        "intervals over samples drawn anew. Within layers: likewise of the features of a layer, so "
+        "that its size of effects does not count. Top ten: of a feature's ten strongest heads by "
+        "the swap, how many are so by the estimate. Overlays show the heads of the estimate that "
+        "agrees best within features.",
     )
     agreement = queries.attribution_agreement(run_id)
     if agreement.empty:
         st.info("Nothing to compare: the stage `exact_patch` swaps heads for real.")
         return
-    scope = st.segmented_control(
-        "Over", ["all pairs", "within layers"], default="all pairs", required=True, key="over",
-        bind="query-params",
-    )  # fmt: skip
-    shown = agreement[agreement.scope == ("all" if scope == "all pairs" else "within_layer")]
+    parts = [part for part in PARTS if (agreement.part == part).any()]
+    scopes = [name for name, scope in SCOPES.items() if (agreement.scope == scope).any()]
+    with st.container(horizontal=True):
+        part = st.segmented_control(
+            "Swapped", parts, default=parts[0], format_func=PARTS.get, required=True,
+            key="swapped", bind="query-params",
+        )  # fmt: skip
+        scope = st.segmented_control(
+            "Over", scopes, default=scopes[0], required=True, key="over", bind="query-params"
+        )
+    shown = agreement[(agreement.scope == SCOPES[scope]) & (agreement.part == part)]
     draw(agreement_chart(shown), "agreement")
     table_under(agreement)
 

@@ -13,11 +13,22 @@ SHADES = "Blues"
 SHOWN = {
     "score": ("drive", "mean score"),
     "QK fix": ("drive_fix", "mean score, softmax anew"),
+    "RelP": ("drive_relp", "mean by relevance, softmax anew"),
+    "integrated": ("drive_ig", "mean by integrated gradients"),
+    "GradDrop": ("drive_grad_drop", "mean size with one layer's write left out"),
     "exact patch": ("exact_drive", "mean effect of the real swap"),
     "in the top five": ("n_in_top_five", "features with it among their first five heads"),
     "causal": ("n_causal", "features that it was confirmed to cause"),
 }
 """What the map can show: column of `queries.head_totals`, and what it is."""
+
+RULES = {"fix": "QK fix", "relp": "RelP", "ig": "integrated", "grad_drop": "GradDrop"}
+PARTS = {"qk": "queries and keys", "v": "values", "z": "output"}
+SCOPES = {
+    "within features": "within_feature",
+    "within layers": "within_layer",
+    "all pairs": "all",
+}
 
 
 def layer_curve(curves: pd.DataFrame) -> go.Figure:
@@ -104,16 +115,21 @@ def agreement_chart(agreement: pd.DataFrame) -> go.Figure:
         ("same sign", "sign_agreement", "#3a97a8", "square"),
         ("top ten shared", "top_overlap", CAUSAL, "triangle-up"),
         ("top ten, by chance", "top_overlap_by_chance", NEUTRAL, "triangle-up-open"),
+        ("rank correlation of two draws of samples", "stable_spearman", NEUTRAL, "circle-open"),
     ):
+        if agreement[column].isna().all():
+            continue
         figure.add_scatter(
             x=[_estimate(x) for x in agreement.itertuples()],
             y=agreement[column].astype(float),
             name=name,
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 10},
-            customdata=agreement[["n_pairs", "n_features"]],
+            error_y=_ends(agreement, column),
+            customdata=agreement[["n_pairs", "n_features", "n_passes", "n_passes_exact"]],
             hovertemplate=f"%{{x}}: {name} %{{y:.2f}}<br>%{{customdata[0]:,}} pairs of "
-            "%{customdata[1]:,} features<extra></extra>",
+            "%{customdata[1]:,} features<br>%{customdata[2]:.1f} passes through the model for a "
+            "feature, real swaps of all heads %{customdata[3]:.0f}<extra></extra>",
         )
     low = min(0.0, float(agreement[["spearman", "pearson"]].min().min() or 0) - 0.05)
     figure.update_yaxes(range=[low, 1.05], title_text="agreement, 1: all")
@@ -121,10 +137,23 @@ def agreement_chart(agreement: pd.DataFrame) -> go.Figure:
     return figure.update_layout(height=360, legend={"x": 0, "xanchor": "left"})
 
 
+def _ends(agreement: pd.DataFrame, column: str) -> dict[str, object] | None:
+    """The interval over samples drawn anew, where there is one."""
+    if f"{column}_low" not in agreement or agreement[f"{column}_low"].isna().all():
+        return None
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": agreement[f"{column}_high"] - agreement[column],
+        "arrayminus": agreement[column] - agreement[f"{column}_low"],
+        "thickness": 1,
+        "width": 3,
+    }
+
+
 def _estimate(row: object) -> str:
-    parts = {"qk": "q + k", "v": "v", "z": "output"}
-    name = str(getattr(row, "estimate", "")).replace("_fix", ", QK fix")
-    return f"{parts[str(getattr(row, 'part', ''))]}<br>{name}"
+    way, _, rule = str(getattr(row, "estimate", "")).partition("_")
+    return way + (f"<br>{RULES[rule]}" if rule else "")
 
 
 def _tick(n: int) -> int:

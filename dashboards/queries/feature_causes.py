@@ -8,14 +8,27 @@ from feature_atlas.dashboards.queries.database import cached, select
 @cached
 def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """method, head_layer, head, score, qk_fix, q, k, v, z, standard_error, n_samples; evidence of
-    view driving_head: causal, not confirmed, or screened."""
+    view driving_head: causal, not confirmed, or screened; by further rules qk_relp, z_relp, qk_ig,
+    z_ig, qk_grad_drop, z_grad_drop (NULL: not configured)."""
     return select(
         """
         SELECT method, head_layer, head, score, qk_fix, q, k, v, z, a.standard_error, a.n_samples,
-               evidence
+               evidence, qk_relp, z_relp, qk_ig, z_ig, qk_grad_drop, z_grad_drop
         FROM atlas.head_attribution AS a
         JOIN atlas.driving_head AS d
             USING (run_id, layer, feature, method, head_layer, head)
+        LEFT JOIN (
+            SELECT run_id, layer, feature, method, head_layer, head,
+                   max(qk) FILTER (WHERE rule = 'relp') AS qk_relp,
+                   max(z) FILTER (WHERE rule = 'relp') AS z_relp,
+                   max(qk) FILTER (WHERE rule = 'ig') AS qk_ig,
+                   max(z) FILTER (WHERE rule = 'ig') AS z_ig,
+                   max(qk) FILTER (WHERE rule = 'grad_drop') AS qk_grad_drop,
+                   max(z) FILTER (WHERE rule = 'grad_drop') AS z_grad_drop
+            FROM atlas.head_estimate
+            WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+            GROUP BY run_id, layer, feature, method, head_layer, head
+        ) AS further USING (run_id, layer, feature, method, head_layer, head)
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
         ORDER BY method, head_layer, head
         """,

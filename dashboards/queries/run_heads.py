@@ -3,16 +3,20 @@
 import pandas as pd
 
 from feature_atlas.dashboards.queries.database import MAX_ROWS, cached, kept, select
+from feature_atlas.models.heads.attribution_agreement import ESTIMATES
 
 
 @kept
 def head_totals(run_id: int) -> pd.DataFrame:
-    """method, head_layer, head; n_features traced to it; drive, drive_fix, exact_drive (means over
-    features, above 0 drives; NULL: not computed); n_in_top_five, n_patched, n_causal features."""
+    """method, head_layer, head; n_features traced to it; drive, drive_fix, drive_relp, drive_ig,
+    drive_grad_drop, exact_drive (means over features, above 0 drives; NULL: not computed);
+    n_in_top_five, n_patched, n_causal features."""
     return select(
         """
         SELECT method, head_layer, head, count(*) AS n_features, avg(drive) AS drive,
-               avg(drive_fix) AS drive_fix, avg(exact_drive) AS exact_drive,
+               avg(drive_fix) AS drive_fix, avg(drive_relp) AS drive_relp,
+               avg(drive_ig) AS drive_ig, avg(drive_grad_drop) AS drive_grad_drop,
+               avg(exact_drive) AS exact_drive,
                count(*) FILTER (WHERE place <= 5 AND drive > 0) AS n_in_top_five,
                count(*) FILTER (WHERE evidence <> 'screened') AS n_patched,
                count(*) FILTER (WHERE evidence = 'causal') AS n_causal
@@ -61,14 +65,16 @@ def head_recurrence(run_id: int, method: str, n_heads: int) -> pd.DataFrame:
 
 @kept
 def attribution_agreement(run_id: int) -> pd.DataFrame:
-    """The view attribution_report: part, estimate, scope, pearson, spearman, sign_agreement,
-    top_overlap, top_overlap_by_chance, n_features, n_pairs, n_samples, n_top, n_top_causal, ..."""
+    """The view attribution_report: part, estimate, scope, place, pearson, spearman and top_overlap
+    with their ends, sign_agreement, top_overlap_by_chance, n_passes, stable_spearman, n_features,
+    n_pairs, n_samples, n_top, n_top_causal, ..."""
     return select(
         """
         SELECT * FROM atlas.attribution_report WHERE run_id = :run_id
-        ORDER BY part, scope, array_position('{A,B,mean,A_fix,B_fix,mean_fix}'::text[], estimate)
+        ORDER BY part, scope, array_position(CAST(:estimates AS text[]), estimate)
         """,
         run_id=run_id,
+        estimates=list(ESTIMATES),
     )
 
 

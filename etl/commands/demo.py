@@ -59,7 +59,7 @@ SIZES: dict[str, Any] = {
     "neutral": NeutralConfig(n_samples=6, n_reply_tokens=24),
     "example": ExampleConfig(max_pictured=16),
     "auto_interp": InterpConfig(max_features=40),
-    "head_attribution": AttributionConfig(max_features=16),
+    "head_attribution": AttributionConfig(max_features=16, rules=("relp", "ig", "grad_drop")),
     "exact_patch": ExactPatchConfig(n_top=5, n_random=3, n_samples=6, n_full_features=3),
     "head_knockout": KnockoutConfig(max_features=4, n_controls=1),
     "ablation": AblationConfig(

@@ -58,6 +58,13 @@ class AttributionConfig(Section):
 
     n_samples: int = Field(8, gt=0, description="top VQA samples averaged over")
     max_features: int = Field(50, gt=0, description="survivors with the highest odds ratio")
+    rules: tuple[Literal["relp", "ig", "grad_drop"], ...] = Field(
+        ("relp", "ig"),
+        description="estimates beside A, B and the QK fix: relevance patching costs as much again, "
+        "integrated gradients n_steps times as much, GradDrop as often as a feature has layers "
+        "below it",
+    )
+    n_steps: int = Field(5, gt=0, description="of integrated gradients, between both pictures")
     n_mean_images: int = Field(500, gt=0, description="images behind the mean embedding")
     corruption: Literal["mean", "global_mean", "resample"] = Field(
         "mean",
@@ -97,6 +104,9 @@ class ExactPatchConfig(Section):
         description="swapped one after another: queries and keys, values, or the whole output",
     )
     max_q: float = Field(0.05, gt=0, lt=1, description="Benjamini-Hochberg q of a causal head")
+    n_bootstrap: int = Field(
+        500, gt=1, description="resamples of the samples, for how well estimates agree"
+    )
 
 
 class KnockoutConfig(Section):

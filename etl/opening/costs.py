@@ -231,7 +231,13 @@ def _removals(of: Arithmetic) -> Iterator[Work]:
 def _heads(of: Arithmetic) -> Iterator[Work]:
     config, sizes = of.config, of.sizes
     attribution, exact, knockout = config.head_attribution, config.exact_patch, config.head_knockout
-    runs = 2 * (1 + 2) * attribution.max_features * attribution.n_samples
+    of_rules = {
+        "relp": 6,
+        "ig": 3 * attribution.n_steps,
+        "grad_drop": 2 + 4 * (1 + sizes.depth / 2),
+    }
+    each = 6 + sum(of_rules[rule] for rule in attribution.rules)  # forward once, backward twice
+    runs = each * attribution.max_features * attribution.n_samples
     yield Work("head_attribution", of.forward(runs))
     some = attribution.max_features * (3 * exact.n_top + exact.n_random)
     every = exact.n_full_features * sizes.depth * sizes.n_heads / 2

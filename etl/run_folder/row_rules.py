@@ -230,6 +230,7 @@ RULES: dict[str, dict[str, Rule]] = {
         ),
     },
     "head_attribution": {"head_below_feature": _part(("head_layer", "layer"))},
+    "head_estimate": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_exact": {
         "head_below_feature": _part(("head_layer", "layer")),
         "interval": _part(("effect_low", "effect_high")),

@@ -1,5 +1,6 @@
 -- how far attribution patching may be believed: estimates beside real swaps of the same heads on the
--- same samples, and how many heads that it did not put first are causes all the same (5.2, C)
+-- same samples, what each costs, whether its rankings hold on other samples, and how many heads that
+-- it did not put first are causes all the same (5.2, C)
 CREATE VIEW atlas.attribution_report AS
 SELECT
     agreement.run_id,
@@ -17,7 +18,19 @@ SELECT
     patched.n_top,
     patched.n_top_causal,
     patched.n_random,
-    patched.n_random_causal
+    patched.n_random_causal,
+    rank() OVER (
+        PARTITION BY agreement.run_id, agreement.part, agreement.scope
+        ORDER BY agreement.spearman DESC NULLS LAST
+    ) AS place,
+    agreement.spearman_low,
+    agreement.spearman_high,
+    agreement.top_overlap_low,
+    agreement.top_overlap_high,
+    agreement.n_passes,
+    agreement.n_passes_exact,
+    stability.spearman AS stable_spearman,
+    stability.jaccard AS stable_jaccard
 FROM atlas.attribution_agreement AS agreement
 LEFT JOIN (
     SELECT
@@ -33,10 +46,25 @@ LEFT JOIN (
 ) AS patched
     ON patched.run_id = agreement.run_id
     AND patched.part = agreement.part
-    AND patched.method = left(agreement.estimate, 1);
+    AND patched.method = left(agreement.estimate, 1)
+LEFT JOIN (
+    SELECT run_id, estimate, avg(spearman) AS spearman, avg(jaccard) AS jaccard
+    FROM atlas.head_stability
+    GROUP BY run_id, estimate
+) AS stability
+    ON stability.run_id = agreement.run_id
+    AND stability.estimate = agreement.estimate
+    AND agreement.part = 'qk';
 
 COMMENT ON VIEW atlas.attribution_report IS
     'how well attribution foretells real patching, and what it misses (5.2, C)';
+COMMENT ON COLUMN atlas.attribution_report.place IS
+    'place among the estimates of this part and scope by spearman; 1: agrees best';
+COMMENT ON COLUMN atlas.attribution_report.stable_spearman IS
+    'rank correlation of two rankings whose samples are drawn anew, mean over traced features; '
+    'none: of another part than qk';
+COMMENT ON COLUMN atlas.attribution_report.stable_jaccard IS
+    'of the heads among their first ten, the share that both have, likewise';
 COMMENT ON COLUMN atlas.attribution_report.n_samples IS 'top samples of a feature averaged over';
 COMMENT ON COLUMN atlas.attribution_report.n_top IS
     'pairs of any feature and a head put first that were patched, the way of this method''s swap';

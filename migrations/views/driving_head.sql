@@ -30,7 +30,10 @@ SELECT
     END AS evidence,
     m.params ->> 'corruption' AS corruption,
     m.params ->> 'positions' AS positions,
-    m.params ->> 'direction' AS direction
+    m.params ->> 'direction' AS direction,
+    turned.sign * relevance.qk AS drive_relp,
+    turned.sign * integrated.qk AS drive_ig,
+    turned.sign * dropped.qk AS drive_grad_drop
 FROM (
     SELECT *, sign * score AS drive
     FROM (
@@ -46,7 +49,31 @@ LEFT JOIN atlas.head_exact AS exact
     AND exact.method = turned.method
     AND exact.head_layer = turned.head_layer
     AND exact.head = turned.head
-    AND exact.part = 'qk';
+    AND exact.part = 'qk'
+LEFT JOIN atlas.head_estimate AS relevance
+    ON relevance.run_id = turned.run_id
+    AND relevance.layer = turned.layer
+    AND relevance.feature = turned.feature
+    AND relevance.method = turned.method
+    AND relevance.head_layer = turned.head_layer
+    AND relevance.head = turned.head
+    AND relevance.rule = 'relp'
+LEFT JOIN atlas.head_estimate AS integrated
+    ON integrated.run_id = turned.run_id
+    AND integrated.layer = turned.layer
+    AND integrated.feature = turned.feature
+    AND integrated.method = turned.method
+    AND integrated.head_layer = turned.head_layer
+    AND integrated.head = turned.head
+    AND integrated.rule = 'ig'
+LEFT JOIN atlas.head_estimate AS dropped
+    ON dropped.run_id = turned.run_id
+    AND dropped.layer = turned.layer
+    AND dropped.feature = turned.feature
+    AND dropped.method = turned.method
+    AND dropped.head_layer = turned.head_layer
+    AND dropped.head = turned.head
+    AND dropped.rule = 'grad_drop';
 
 COMMENT ON VIEW atlas.driving_head IS
     'how strongly a head drives a traced feature, both methods turned the same way (5.2)';
@@ -61,6 +88,12 @@ COMMENT ON COLUMN atlas.driving_head.mean_drive IS
     'mean of B and minus A: the gradient taken at both ends, as integrated gradients of two points';
 COMMENT ON COLUMN atlas.driving_head.drive_fix IS
     'drive with the QK fix, the softmax computed anew: right where it is saturated';
+COMMENT ON COLUMN atlas.driving_head.drive_relp IS
+    'drive of queries and keys by relevance patching (head_estimate); none: rule not configured';
+COMMENT ON COLUMN atlas.driving_head.drive_ig IS
+    'the same by gradients integrated from the corrupted to the clean picture';
+COMMENT ON COLUMN atlas.driving_head.drive_grad_drop IS
+    'the same by GradDrop: its size where ways that cancel are seen apart, with the sign of drive';
 COMMENT ON COLUMN atlas.driving_head.exact_drive IS
     'the same by swapping queries and keys for real (head_exact); none: not patched';
 COMMENT ON COLUMN atlas.driving_head.exact_low IS 'lower end of its 95 % interval over samples';

@@ -5,6 +5,11 @@ from sqlalchemy.orm import Mapped
 from feature_atlas.models.base import Base, measurement_reference, run_key
 from feature_atlas.models.columns import count, measured, one_of
 
+ESTIMATES = tuple(
+    way + rule for rule in ("", "_fix", "_relp", "_ig", "_grad_drop") for way in ("A", "B", "mean")
+)
+"""Names of estimates: which method, and by which rule beside the gradient."""
+
 
 class AttributionAgreement(Base):
     """One estimate of heads' effects beside the exact ones, over all heads of some features."""
@@ -21,20 +26,18 @@ class AttributionAgreement(Base):
         primary_key=True,
     )
     estimate: Mapped[str] = one_of(
-        "A",
-        "B",
-        "mean",
-        "A_fix",
-        "B_fix",
-        "mean_fix",
-        comment="method of attribution; mean: of B and -A; fix: with the softmax computed anew",
+        *ESTIMATES,
+        comment="method of attribution; mean: of B and -A; fix: with the softmax computed anew; "
+        "relp, ig, grad_drop: rules of head_estimate",
         primary_key=True,
     )
     scope: Mapped[str] = one_of(
         "all",
         "within_layer",
+        "within_feature",
         comment="all: over all pairs of feature and head; within_layer: mean over layers of what "
-        "it is among the features of one layer",
+        "it is among the features of one layer; within_feature: mean over features of what it is "
+        "among a feature's heads",
         primary_key=True,
     )
     measurement_id: Mapped[measurement_reference]
@@ -51,6 +54,25 @@ class AttributionAgreement(Base):
     )
     top_overlap_by_chance: Mapped[float] = measured(
         "what top_overlap would be of heads ranked by lot", low=0, high=1
+    )
+    spearman_low: Mapped[float | None] = measured(
+        "lower end of spearman's 95 % interval, samples drawn anew; none: another scope than "
+        "within_feature",
+        low=-1,
+        high=1,
+    )
+    spearman_high: Mapped[float | None] = measured("upper end", low=-1, high=1)
+    top_overlap_low: Mapped[float | None] = measured(
+        "lower end of top_overlap's 95 % interval, likewise", low=0, high=1
+    )
+    top_overlap_high: Mapped[float | None] = measured("upper end", low=0, high=1)
+    n_passes: Mapped[float | None] = measured(
+        "passes of a prompt up to the feature's layer, forward and backward, that the estimate "
+        "takes for one feature, mean over features; none: not counted",
+        low=0,
+    )
+    n_passes_exact: Mapped[float | None] = measured(
+        "the same of swapping every head for real, one at a time", low=0
     )
     n_features: Mapped[int] = count("features whose heads were all patched")
     n_pairs: Mapped[int] = count("pairs of feature and head compared")

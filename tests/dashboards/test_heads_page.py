@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.heads.run_charts import recurrence_map
+from feature_atlas.dashboards.heads.run_charts import agreement_chart, recurrence_map
 
 PAGE = "heads/heads.py"
 HOSTILE = '<a href="https://elsewhere.example">left</a> of'
@@ -32,6 +32,32 @@ def test_totals_are_over_the_traced_features(run_id, traced) -> None:
     assert totals.loc["A", 0, 0][["n_patched", "n_causal"]].tolist() == [8, 8]
     assert totals.loc["B", 0, 1][["n_patched", "n_causal"]].tolist() == [8, 0]
     assert pd.isna(totals.exact_drive["A", 0, 2])
+
+
+def test_further_rules_stand_beside_the_papers_methods(run_id, written) -> None:
+    totals = queries.head_totals(run_id).set_index(["method", "head_layer", "head"])
+
+    relp = written("head_estimate", rule="relp", method="A")
+    expected = -relp.groupby(["head_layer", "head"]).qk.mean()
+    assert totals.loc["A"].drive_relp.to_dict() == pytest.approx(expected.to_dict())
+    of_one = queries.head_attributions(run_id, *relp[["layer", "feature"]].iloc[0])
+    assert of_one.qk_relp.abs().tolist() == (of_one["head"] + 1).tolist()
+    assert of_one.z_ig.tolist() == pytest.approx(of_one.score.tolist())
+
+
+def test_estimates_come_with_their_place_their_cost_and_how_stable_they_are(run_id) -> None:
+    agreement = queries.attribution_agreement(run_id)
+
+    within = agreement[agreement.scope == "within_feature"].set_index("estimate")
+    assert len(within) == 15
+    first = within[within.place == 1]
+    assert (first.spearman == within.spearman.max()).all()
+    assert within.spearman_low.notna().all()
+    assert agreement[agreement.scope == "all"].spearman_low.isna().all()
+    assert within.stable_spearman[["A", "A_relp"]].tolist() == pytest.approx([0.9, 0.3])
+    figure = agreement_chart(within.reset_index())
+    assert figure.data[0].x[:5] == ("A", "B", "mean", "A<br>QK fix", "B<br>QK fix")
+    assert figure.data[0].error_y.array is not None
 
 
 def test_a_layers_curve_sums_its_heads(run_id, traced) -> None:
@@ -88,7 +114,7 @@ def test_knock_outs_come_with_their_controls(run_id) -> None:
 
 
 def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_page) -> None:
-    app = open_page(PAGE, run=1, show="causal", method="A", over="within layers")
+    app = open_page(PAGE, run=1, show="causal", method="A", over="within layers", swapped="qk")
 
     assert not app.exception
     assert app.title[0].value == "Heads"

@@ -38,6 +38,8 @@ FILLED = (
         "activation_histogram",
         "logit_effect",
         "nearest_feature",
+        "head_estimate",
+        "head_stability",
         "candidate",
         "neutral_prompt",
         "auto_interp",

@@ -182,6 +182,7 @@ def test_views_of_the_newest_schema_read_the_old_rows(old: Engine, source: Engin
     added |= {"accuracy_mean_image", "accuracy_no_image"}
     added |= {"delta_vsr_probability_low", "delta_vsr_probability_high"}
     added |= {"drive_fix", "exact_drive", "exact_low", "exact_high", "exact_q_value"}
+    added |= {"drive_relp", "drive_ig", "drive_grad_drop"}
     said_then = dict.fromkeys(added) | {"evidence": "screened"}  # no head was swapped for real
     for view in ("feature_all_runs", "ablation_summary", "top_example", "runs", "driving_head"):
         everything = text(f"SELECT * FROM atlas.{view} ORDER BY 1, 2, 3, 4, 5, 6")

@@ -50,6 +50,12 @@ class CleanAndCorrupt(NamedTuple):
         """The clean prompts and then the corrupt ones."""
         return decoder_inputs(model, self.batch.twice(), self.own.and_then(self.other))
 
+    def between(self, model: PreTrainedModel, place: float) -> DecoderInputs:
+        """With a picture on the straight way from the other (place 0) to their own (1)."""
+        pairs = zip(self.other.levels, self.own.levels, strict=True)
+        mixed = self.own.replaced(other + place * (own - other) for other, own in pairs)
+        return decoder_inputs(model, self.batch, mixed)
+
     def swapped(self, model: PreTrainedModel) -> DecoderInputs:
         """The corrupt prompts and then the clean ones."""
         return decoder_inputs(model, self.batch.twice(), self.other.and_then(self.own))

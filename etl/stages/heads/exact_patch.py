@@ -4,7 +4,6 @@ Of every attributed feature its strongest heads and a random sample of the other
 every head, on which estimates and exact effects are compared. Both are taken on the same samples.
 """
 
-from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -20,24 +19,33 @@ from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
 from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.clean_and_corrupt import (
+    Aim,
     CleanAndCorrupt,
     aim,
     asked,
     clean_and_corrupt,
 )
-from feature_atlas.etl.stages.heads.head_attribution import METHODS
+from feature_atlas.etl.stages.heads.estimate_agreement import (
+    DRIVES,
+    METHODS,
+    Compared,
+    agreements,
+)
+from feature_atlas.etl.stages.heads.further_rules import further_scores
 from feature_atlas.etl.stages.heads.head_drives import Drive, head_drives, strongest
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
 from feature_atlas.heads.exact_patch import exact_patch_heads
-from feature_atlas.heads.head_attribution import head_scores, run_clean_and_corrupt
+from feature_atlas.heads.head_attribution import (
+    first_order,
+    head_scores,
+    run_clean_and_corrupt,
+    through_softmax,
+)
 from feature_atlas.statistics.mean_effect import mean_effect
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
 from feature_atlas.vlm.head_probe import Head, Part
 
 SWAPPED: dict[str, tuple[Part, ...]] = {"qk": ("q", "k"), "v": ("v",), "z": ("z",)}
-DRIVES = np.array([-1.0, 1.0])
-"""What turns a score or effect of methods A and B so that above 0 drives the feature."""
 
 
 class Swaps(NamedTuple):
@@ -62,7 +70,8 @@ class Patched(NamedTuple):
     effect: Float64[np.ndarray, "sample method head"]
     """Change of J_f; A: corrupt into clean, B: clean into corrupt."""
     estimates: dict[str, Float64[np.ndarray, "sample method head"]]
-    """score: first order; fix: through the softmax, for queries and keys."""
+    """score: first order; fix: through the softmax, for queries and keys; of a feature with all
+    heads swapped also those of the configured rules."""
 
 
 def run_exact_patch(run: Path) -> Stage:
@@ -93,7 +102,7 @@ def _write(output: StageOutput, study: Study) -> None:
             if patched.feature in wanted:
                 full.append(patched)
     if full:
-        output.table("attribution_agreement", _agreements(full, config.n_samples))
+        output.table("attribution_agreement", agreements(study, [_turned(p) for p in full]))
     if len(wanted) < config.n_full_features:
         output.warn(
             f"{len(wanted)} features had every head patched, {config.n_full_features} wanted: no "
@@ -158,10 +167,14 @@ def _patch_batch(
     clean_first, corrupt_first = prompts.both(model), prompts.swapped(model)
     both = run_clean_and_corrupt(model, clean_first, [layer])
     residual = both.heads.residual.detach()[:n]
-    of_all = torch.full((1, n), feature.feature)
-    positions, directions = aim(study, layer, of_all, prompts.batch.roles, residual)
+    number = torch.full((1, n), feature.feature)
+    positions, directions = aim(study, layer, number, prompts.batch.roles, residual)
     scores = head_scores(both, positions, layer, directions)
-    del both  # the graph
+    ends = both.without_graph()
+    del both
+    further = {}
+    if _are_all(study, feature, heads):
+        further = further_scores(study, prompts, {layer: Aim(positions, directions)}, ends)
     positions = positions if positions.ndim == 2 else positions[0]
     at = tuple(torch.tensor(heads, device=residual.device).T)
 
@@ -169,11 +182,8 @@ def _patch_batch(
         """[method, 1, sample, layer, head] to [sample, method, chosen head]."""
         return part[:, 0][(..., *at)].transpose(0, 1).double().cpu().numpy()
 
-    estimates = {
-        "qk": {"score": of_heads(scores.q + scores.k), "fix": of_heads(scores.qk_fix)},
-        "v": {"score": of_heads(scores.v)},
-        "z": {"score": of_heads(scores.z)},
-    }
+    by_name = {"score": first_order(scores), "fix": through_softmax(scores)}
+    by_name |= {rule: of_layer[layer] for rule, of_layer in further.items()}
     found: dict[str, dict[str, np.ndarray]] = {}
     for part in study.config.exact_patch.parts:
         effect = exact_patch_heads(  # both ways in one batch
@@ -187,8 +197,23 @@ def _patch_batch(
             parts=SWAPPED[part],
         )[0]
         both_ways = effect.unflatten(0, (2, n)).transpose(0, 1).double().cpu().numpy()
-        found[part] = {"effect": both_ways, **estimates[part]}
+        estimates = {name: of_heads(getattr(of_all, part)) for name, of_all in by_name.items()}
+        if part != "qk":
+            del estimates["fix"]  # no softmax lies between
+        found[part] = {"effect": both_ways, **estimates}
     return found
+
+
+def _are_all(study: Study, feature: Feature, heads: list[Head]) -> bool:
+    """Whether estimates of all rules are wanted: where every head is swapped, they are compared."""
+    return len(heads) == (feature.layer + 1) * study.inputs["vlm"]["n_heads"]
+
+
+def _turned(patched: Patched) -> Compared:
+    """Estimates and effects so that above 0 drives the feature."""
+    turn = DRIVES[:, None]
+    estimates = {name: turn * estimate for name, estimate in patched.estimates.items()}
+    return Compared(patched.feature, patched.part, turn * patched.effect, estimates)
 
 
 def _columns(patched: Patched, max_q: float) -> dict[str, object]:
@@ -220,40 +245,3 @@ def _columns(patched: Patched, max_q: float) -> dict[str, object]:
         "is_causal": is_causal.ravel(),
         "n_samples": np.full(n, n_samples, np.int32),
     }
-
-
-def _agreements(full: list[Patched], n_samples: int) -> dict[str, object]:
-    """Rows of table attribution_agreement, of the features with every head patched."""
-    rows: list[dict[str, object]] = []
-    for part in dict.fromkeys(patched.part for patched in full):
-        of_part = [patched for patched in full if patched.part == part]
-        for name, pairs in _compared(of_part):
-            for scope, compare in (("all", agreement), ("within_layer", agreement_within_layers)):
-                rows.append(
-                    {
-                        "part": part,
-                        "estimate": name,
-                        "scope": scope,
-                        **compare(pairs)._asdict(),
-                        "n_features": len(of_part),
-                        "n_pairs": len(pairs.exact),
-                        "n_samples": n_samples,
-                    }
-                )
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def _compared(full: list[Patched]) -> Iterator[tuple[str, Pairs]]:
-    """Every estimate beside its exact effect: A, B, the mean of B and -A; first order and fixed."""
-    n_heads = [len(patched.heads) for patched in full]
-    layer = np.repeat([patched.feature.layer for patched in full], n_heads)
-    feature = np.repeat([patched.feature.feature for patched in full], n_heads)
-    exact = np.concatenate([DRIVES[:, None] * p.effect.mean(0) for p in full], axis=1)
-    for kind in full[0].estimates:
-        estimate = np.concatenate(
-            [DRIVES[:, None] * p.estimates[kind].mean(0) for p in full], axis=1
-        )
-        suffix = "" if kind == "score" else f"_{kind}"
-        for number, method in enumerate(METHODS):
-            yield method + suffix, Pairs(layer, feature, estimate[number], exact[number])
-        yield "mean" + suffix, Pairs(layer, feature, estimate.mean(0), exact.mean(0))

@@ -6,33 +6,41 @@ Samples that are asked about alike go through together, so that few backward pas
 
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from rich.progress import track
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, studied_features
 from feature_atlas.etl.stages.features.top_samples import top_samples
+from feature_atlas.etl.stages.heads.attribution_rows import (
+    attribution_columns,
+    estimate_columns,
+    stability_columns,
+)
 from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     CleanAndCorrupt,
     aim,
     asked,
     clean_and_corrupt,
 )
+from feature_atlas.etl.stages.heads.further_rules import further_scores
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.head_attribution import (
     HeadScores,
+    SwapScores,
+    first_order,
     head_scores,
     run_clean_and_corrupt,
-    summarise_heads,
+    through_softmax,
 )
 
-METHODS = ("A", "B")
 MIN_SAMPLES = 2
 
 Wanted = dict[int, list[Feature]]
@@ -40,6 +48,15 @@ Wanted = dict[int, list[Feature]]
 Part = list[tuple[int, list[Feature]]]
 """A shard: some samples, with the features that are asked about on each."""
 SAMPLES_PER_PART = 128
+
+
+class Scored(NamedTuple):
+    """One feature on one sample, or on several."""
+
+    own: HeadScores
+    """The paper's methods and the QK fix."""
+    further: dict[str, SwapScores]
+    """By the other rules that are configured."""
 
 
 def run_head_attribution(run: Path) -> Stage:
@@ -50,7 +67,7 @@ def run_head_attribution(run: Path) -> Stage:
         run,
         "head_attribution",
         params={
-            **config.model_dump(include={"n_samples", "max_features"}),
+            **config.model_dump(include={"n_samples", "max_features", "rules", "n_steps"}),
             **asked(study),
         },
         reads=["mean_image", "neutral_prompt", "ablation", "harvest", *adapt_stages(study, "text")],
@@ -73,14 +90,18 @@ def _write(output: StageOutput, study: Study) -> None:
                 "not attributed"
             )
         else:
-            parts = zip(*scores[feature], strict=True)
-            of_feature = HeadScores(*(torch.cat(part, dim=2) for part in parts))
-            output.table("head_attribution", _columns(feature, of_feature))
+            found = _joined(scores[feature])
+            output.table("head_attribution", attribution_columns(feature, found.own))
+            by_name = {"score": first_order(found.own), "fix": through_softmax(found.own)}
+            by_name |= found.further
+            output.table("head_stability", stability_columns(feature, by_name, study.config.seed))
+            for rule, of_rule in found.further.items():
+                output.table("head_estimate", estimate_columns(feature, rule, of_rule))
 
 
-def _scores(output: StageOutput, study: Study, wanted: Wanted) -> dict[Feature, list[HeadScores]]:
+def _scores(output: StageOutput, study: Study, wanted: Wanted) -> dict[Feature, list[Scored]]:
     """Scores of every feature on each of its samples."""
-    scores: dict[Feature, list[HeadScores]] = defaultdict(list)
+    scores: dict[Feature, list[Scored]] = defaultdict(list)
     numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
     parts = batched([(number, wanted[number]) for number in numbers], SAMPLES_PER_PART)
     found = output.in_shards(scores_of, parts)
@@ -90,7 +111,7 @@ def _scores(output: StageOutput, study: Study, wanted: Wanted) -> dict[Feature, 
     return scores
 
 
-def scores_of(run: Path, part: Part) -> list[tuple[Feature, HeadScores]]:
+def scores_of(run: Path, part: Part) -> list[tuple[Feature, Scored]]:
     """Of every feature that is asked about on some samples."""
     study = open_study(run)
     wanted = {number: [Feature(*feature) for feature in features] for number, features in part}
@@ -109,22 +130,34 @@ def _profile(study: Study, features: list[Feature]) -> tuple[int, ...]:
 
 def _batch_scores(
     study: Study, prompts: CleanAndCorrupt, wanted: Wanted
-) -> list[tuple[Feature, HeadScores]]:
+) -> list[tuple[Feature, Scored]]:
     asked_of = [wanted[number] for number in prompts.numbers]
     layers = sorted({feature.layer for features in asked_of for feature in features})
     model = study.vlm.model
     both = run_clean_and_corrupt(model, prompts.both(model), layers)
+    aims, rounds, own = {}, {}, {}
+    for layer in layers:
+        rounds[layer] = _rounds([[f.feature for f in of if f.layer == layer] for of in asked_of])
+        residual = both.heads.residuals[layer].detach()[: len(asked_of)]
+        aims[layer] = aim(study, layer, rounds[layer], prompts.batch.roles, residual)
+        own[layer] = head_scores(both, aims[layer].positions, layer, aims[layer].directions)
+    ends = both.without_graph()
+    del both
+    further = further_scores(study, prompts, aims, ends)
     done = []
     for layer in layers:
-        rounds = _rounds([[f.feature for f in of if f.layer == layer] for of in asked_of])
-        residual = both.heads.residuals[layer].detach()[: len(asked_of)]
-        positions, directions = aim(study, layer, rounds, prompts.batch.roles, residual)
-        scores = head_scores(both, positions, layer, directions)
-        for turn, place in (rounds >= 0).nonzero().tolist():
+        scored = Scored(own[layer], {rule: of[layer] for rule, of in further.items()})
+        for turn, place in (rounds[layer] >= 0).nonzero().tolist():
             one = (slice(None), slice(turn, turn + 1), slice(place, place + 1))
-            own = HeadScores(*(part[one].cpu() for part in scores))
-            done.append((Feature(layer, int(rounds[turn, place])), own))
+            of_one = pytree.tree_map(lambda part, one=one: part[one].cpu(), scored)
+            done.append((Feature(layer, int(rounds[layer][turn, place])), of_one))
     return done
+
+
+def _joined(samples: list[Scored]) -> Scored:
+    """A feature's samples, one behind the other."""
+    joined: Scored = pytree.tree_map(lambda *parts: torch.cat(parts, dim=2), *samples)
+    return joined
 
 
 def _rounds(features: list[list[int]]) -> Int[Tensor, "round batch"]:
@@ -132,22 +165,3 @@ def _rounds(features: list[list[int]]) -> Int[Tensor, "round batch"]:
     n_rounds = max(map(len, features))
     padded = [of + [-1] * (n_rounds - len(of)) for of in features]
     return torch.tensor(padded).T
-
-
-def _columns(feature: Feature, scores: HeadScores) -> dict[str, object]:
-    summary = summarise_heads(scores)
-    n_methods, _, n_layers, n_heads = summary.score.shape
-    method, head_layer, head = np.indices((n_methods, n_layers, n_heads)).reshape(3, -1)
-    n = len(method)
-    return {
-        "layer": np.full(n, feature.layer, np.int16),
-        "feature": np.full(n, feature.feature, np.int32),
-        "method": [METHODS[m] for m in method],
-        "head_layer": head_layer.astype(np.int16),
-        "head": head.astype(np.int16),
-        **{
-            name: getattr(summary, name).flatten().float().numpy()
-            for name in ("score", *HeadScores._fields, "standard_error")
-        },
-        "n_samples": np.full(n, summary.n_samples, np.int32),
-    }

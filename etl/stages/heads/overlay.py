@@ -1,5 +1,7 @@
 """Stage `overlay`: what the strongest, weakest and matched heads look at (paper 5.2, C.2).
 
+Heads are ranked by the estimate that agrees best with real swaps in this run.
+
 Each map is stored with the place of its patches on the picture, and, where it is known what the
 question is about, with how much of it lies there. Where that place is not known there is no map,
 and a warning says so.
@@ -7,7 +9,6 @@ and a warning says so.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,7 @@ from feature_atlas.etl.stages.heads.attention_map import (
     map_columns,
     place_of,
 )
-from feature_atlas.etl.stages.heads.head_attribution import METHODS
-from feature_atlas.etl.stages.heads.head_drives import head_drives
+from feature_atlas.etl.stages.heads.head_drives import best_estimate, drives_by
 from feature_atlas.etl.stages.heads.localisation import Pair, localisation_columns, located_pairs
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.stages.vlm.token_places import tokens_of
@@ -39,12 +39,6 @@ from feature_atlas.vlm.head_probe import Head
 from feature_atlas.vlm.measured_geometry import UnknownGeometryError
 from feature_atlas.vlm.processor_geometry import on_picture
 from feature_atlas.vlm.token_roles import encode_prompts
-
-METHOD = "B"
-"""The method whose ranking picks the heads; the paper finds it sharper (C.2)."""
-SCORE: Literal["qk_fix"] = "qk_fix"
-"""With the softmax computed anew: the plain score foretells real patching poorly
-(`attribution_agreement`)."""
 
 
 def run_overlay(run: Path) -> Stage:
@@ -56,11 +50,10 @@ def run_overlay(run: Path) -> Stage:
         "overlay",
         params={
             **config.model_dump(include={"n_overlay_heads", "n_overlay_samples"}),
-            "method": METHOD,
-            "score": SCORE,
+            "method": "agrees best with real swaps of queries and keys",
             "random": "matched on image mass and layer",
         },
-        reads=["head_attribution", "harvest"],
+        reads=["head_attribution", "exact_patch", "harvest"],
         body=lambda output: _write(output, study),
     )
 
@@ -69,14 +62,15 @@ def _write(output: StageOutput, study: Study) -> None:
     instances = read_objects(study.config.data.instances, study.data_sets)
     pairs: list[Pair] = []
     unknown: dict[int, str] = {}
-    for feature, of_feature in track(_scores(study).items(), "attention overlays"):
+    estimate = best_estimate(study)
+    for feature, drive in track(drives_by(study, estimate).items(), "attention overlays"):
         n = study.config.head_attribution.n_overlay_samples
         numbers = [*top_samples(study, feature, "vqav2", n), *top_samples(study, feature, "vsr", n)]
         places = _places(study, numbers, instances, unknown)
         if not places:
             continue
-        maps = _maps(study, feature, of_feature, places)
-        output.table("overlay", _columns(feature, maps))
+        maps = _maps(study, feature, torch.from_numpy(drive).float(), places)
+        output.table("overlay", _columns(feature, estimate, maps))
         pairs += located_pairs(study, feature, maps)
     summary = localisation_columns(pairs, study.config.seed)
     if summary is not None:
@@ -116,26 +110,18 @@ def _overlaid(study: Study, picture: Image.Image, weights: np.ndarray) -> Image.
     return blend(picture, on_picture(grid, tokens.seen, *picture.size))
 
 
-def _columns(feature: Feature, maps: Sequence[Map]) -> dict[str, object]:
+def _columns(feature: Feature, estimate: str, maps: Sequence[Map]) -> dict[str, object]:
     """Rows of the table overlay."""
     n, scores = len(maps), [one.on_objects for one in maps]
     return {
         "layer": np.full(n, feature.layer, np.int16),
         "feature": np.full(n, feature.feature, np.int32),
         "sample": np.array([one.sample for one in maps], np.int64),
-        "method": [METHOD] * n,
+        "method": [estimate] * n,
         **map_columns(maps),
         "object_share": pa.array([s and s.share for s in scores], pa.float32()),
         "object_area": pa.array([s and s.area for s in scores], pa.float32()),
         "lift": pa.array([s and s.lift for s in scores], pa.float32()),
-    }
-
-
-def _scores(study: Study) -> dict[Feature, Tensor]:
-    """Each attributed feature's scores as [layer, head]."""
-    return {
-        feature: torch.from_numpy(drives[METHODS.index(METHOD)]).float()
-        for feature, drives in head_drives(study, SCORE).items()
     }
 
 

@@ -3,13 +3,17 @@
 The paper ranks heads by estimates of first order and shows no comparison. Here each estimate of a
 run stands beside the exact effect of the same swap on the same samples. Within a layer: of features
 of one layer, whose residuals are of one size, averaged over layers; over all, large layers weigh
-more.
+more. Within a feature: among its own heads, which is what a ranking is for, averaged over features,
+with an interval over samples drawn anew.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int
+
+from feature_atlas.heads.ranking_stability import first_heads, rank_correlation
 
 
 class Agreement(NamedTuple):
@@ -61,10 +65,67 @@ def agreement(pairs: Pairs, *, n_top: int = 10) -> Agreement:
 def agreement_within_layers(pairs: Pairs, *, n_top: int = 10) -> Agreement:
     """Of each layer's features alone, and then the mean over layers."""
     layers = np.unique(pairs.layer)
-    each = [agreement(pairs.only(pairs.layer == layer), n_top=n_top) for layer in layers]
+    return _mean([agreement(pairs.only(pairs.layer == layer), n_top=n_top) for layer in layers])
+
+
+def agreement_within_features(pairs: Pairs, *, n_top: int = 10) -> Agreement:
+    """Of each feature's heads alone, and then the mean over features."""
+    return _mean([agreement(of_one, n_top=n_top) for of_one in _by_feature(pairs)])
+
+
+def _mean(each: Sequence[Agreement]) -> Agreement:
     known = ([value for value in column if value is not None] for column in zip(*each, strict=True))
     means = [float(np.mean(values)) if values else None for values in known]
     return Agreement(*means)  # type: ignore[arg-type]  # only correlations can be None
+
+
+class SampledPairs(NamedTuple):
+    """One feature's heads, sample by sample."""
+
+    estimate: Float64[np.ndarray, "sample head"]
+    """Above 0: the head drives the feature."""
+    exact: Float64[np.ndarray, "sample head"]
+    """Likewise, by real patching."""
+
+
+class Ends(NamedTuple):
+    """Of `agreement_within_features`, over samples drawn anew: 95 % lie between low and high."""
+
+    spearman_low: float
+    """Lower end."""
+    spearman_high: float
+    """Upper end."""
+    top_overlap_low: float
+    """Lower end."""
+    top_overlap_high: float
+    """Upper end."""
+
+
+def agreement_ends(
+    features: Sequence[SampledPairs], *, n_top: int = 10, n_draws: int = 500, seed: int = 0
+) -> Ends:
+    """How far agreement within features hangs on the samples; each feature's are drawn by itself.
+
+    Estimates and effects of one sample stay together.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [
+        _ranked(one, random.integers(len(one.exact), size=(n_draws, len(one.exact))), n_top)
+        for one in features
+    ]
+    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975), axis=1)
+    return Ends(float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+
+
+def _ranked(
+    one: SampledPairs, drawn: Int[np.ndarray, "draw sample"], n_top: int
+) -> Float64[np.ndarray, "2 draw"]:
+    """Rank correlation and overlap of the first heads, of means over the samples drawn."""
+    estimate, exact = one.estimate[drawn].mean(1), one.exact[drawn].mean(1)
+    n = min(n_top, exact.shape[1])
+    chosen, truly = first_heads(estimate, n), first_heads(exact, n)
+    overlap = (chosen[:, :, None] == truly[:, None, :]).any(2).mean(1)
+    return np.stack([rank_correlation(estimate, exact), overlap])
 
 
 def _by_feature(pairs: Pairs) -> list[Pairs]:

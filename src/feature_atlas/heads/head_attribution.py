@@ -78,6 +78,10 @@ class CleanAndCorruptRuns(NamedTuple):
     by_output: tuple[Float[Tensor, "both head swap inner"], ...]
     """Per layer, the same of z when all, q, k, or q and k are swapped."""
 
+    def without_graph(self) -> "CleanAndCorruptRuns":
+        """The differences alone."""
+        return self._replace(heads=HeadActivations((), (), (), (), (), {}))
+
 
 class SwapScores(NamedTuple):
     """Estimates of real swaps, one for each that `exact_patch` makes; index 0 is A, 1 is B."""

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from feature_atlas.heads.attribution_agreement import Pairs, agreement, agreement_within_layers
+from feature_atlas.heads.attribution_agreement import (
+    Pairs,
+    SampledPairs,
+    agreement,
+    agreement_ends,
+    agreement_within_features,
+    agreement_within_layers,
+)
+from feature_atlas.heads.ranking_stability import ranking_stability
 
 
 def random_pairs(seed: int = 0) -> Pairs:
@@ -69,3 +77,52 @@ def test_a_constant_side_has_no_correlation() -> None:
 
     assert agreement(pairs).pearson is None
     assert agreement_within_layers(pairs).spearman is None
+
+
+def sampled(noise: float, n_samples: int = 6, seed: int = 0) -> SampledPairs:
+    """Twelve heads; samples scatter about the same effects."""
+    random = np.random.default_rng(seed)
+    exact = random.normal(size=12) + 0.3 * random.normal(size=(n_samples, 12))
+    return SampledPairs(exact + noise * random.normal(size=exact.shape), exact)
+
+
+def test_within_features_it_is_the_mean_of_each_ones_correlation() -> None:
+    pairs = random_pairs()
+
+    found = agreement_within_features(pairs)
+
+    each = [
+        stats.spearmanr(pairs.estimate[12 * i : 12 * i + 12], pairs.exact[12 * i : 12 * i + 12])
+        for i in range(5)
+    ]
+    assert found.spearman == pytest.approx(np.mean([one.statistic for one in each]))
+
+
+def test_ends_are_quantiles_of_scipys_correlations_on_the_same_draws() -> None:
+    features = [sampled(0.5, seed=1), sampled(1.0, seed=2)]
+
+    found = agreement_ends(features, n_top=3, n_draws=40, seed=7)
+
+    random, drawn = np.random.default_rng(7), []
+    for one in features:
+        rows = random.integers(6, size=(40, 6))
+        means = [(one.estimate[draw].mean(0), one.exact[draw].mean(0)) for draw in rows]
+        drawn.append([stats.spearmanr(*pair).statistic for pair in means])
+    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
+    assert (found.spearman_low, found.spearman_high) == pytest.approx((low, high))
+    assert found.top_overlap_low <= found.top_overlap_high
+    assert found.spearman_high - found.spearman_low > 0.05
+
+
+def test_a_ranking_is_stable_where_samples_agree_and_not_where_they_are_noise() -> None:
+    alike = np.tile(np.arange(12.0), (6, 1))
+    noise = np.random.default_rng(0).normal(size=(6, 200))
+
+    assert ranking_stability(alike, n_top=3, n_pairs=20, seed=0) == (1.0, 1.0)
+    found = ranking_stability(noise, n_top=10, n_pairs=200, seed=0)
+
+    # two means of the same six, each drawn anew, have half their variance in common
+    assert found.spearman == pytest.approx(0.5, abs=0.1)
+    assert found.jaccard < 0.5
+    with pytest.raises(ValueError, match="1 sample, expected 2 or more"):
+        ranking_stability(noise[:1], n_top=3, n_pairs=20, seed=0)

@@ -41,6 +41,37 @@ def head_attribution(world: World) -> Columns:
     }
 
 
+def head_estimate(world: World) -> Columns:
+    """Every rule of every traced feature; RelP alone puts the last head first."""
+    traced = head_attribution(world)
+    n = len(traced["head"])
+    rules = ("relp", "ig", "grad_drop")
+    keys = ("layer", "feature", "head_layer", "head", "n_samples", "standard_error")
+    sign = np.sign(traced["score"])
+    relp = sign * (1 + traced["head"]).astype(np.float32)
+    other = np.tile(traced["score"], 2)
+    return {
+        **{name: np.tile(traced[name], 3) for name in keys},
+        "method": list(traced["method"]) * 3,
+        "rule": np.repeat(rules, n).tolist(),
+        **{part: np.concatenate([relp, other]) for part in ("qk", "v", "z")},
+    }
+
+
+def head_stability(world: World) -> Columns:
+    """Every traced feature's ranking by A holds, and by RelP hardly."""
+    chosen = np.flatnonzero(world.survives)
+    n = 2 * len(chosen)
+    return {
+        "layer": np.repeat(world.layer[chosen], 2),
+        "feature": np.repeat(world.feature[chosen], 2),
+        "estimate": ["A", "A_relp"] * len(chosen),
+        "spearman": np.tile(np.array([0.9, 0.3], np.float32), len(chosen)),
+        "jaccard": np.tile(np.array([0.8, 0.2], np.float32), len(chosen)),
+        "n_samples": np.full(n, 8, np.int32),
+    }
+
+
 def head_exact(world: World) -> Columns:
     """Heads 0 and 1 of the traced features: head 0 is a cause, head 1 is not."""
     traced = head_attribution(world)
@@ -67,9 +98,16 @@ def head_exact(world: World) -> Columns:
 
 
 def attribution_agreement(world: World) -> Columns:
-    estimates = ("A", "B", "mean", "A_fix", "B_fix", "mean_fix")
-    grid = [(estimate, scope) for estimate in estimates for scope in ("all", "within_layer")]
+    rules = ("", "_fix", "_relp", "_ig", "_grad_drop")
+    estimates = [way + rule for rule in rules for way in ("A", "B", "mean")]
+    scopes = ("all", "within_layer", "within_feature")
+    grid = [(estimate, scope) for estimate in estimates for scope in scopes]
     n = len(grid)
+    is_within = np.array([scope == "within_feature" for _, scope in grid])
+
+    def within(value: float) -> pa.Array:
+        return pa.array([value if one else None for one in is_within], pa.float32())
+
     return {
         "part": ["qk"] * n,
         "estimate": [estimate for estimate, _ in grid],
@@ -79,6 +117,12 @@ def attribution_agreement(world: World) -> Columns:
         "sign_agreement": world.share(n, 0.8, 1),
         "top_overlap": world.share(n, 0.5, 1),
         "top_overlap_by_chance": np.full(n, 0.25, np.float32),
+        "spearman_low": within(0.7),
+        "spearman_high": within(1.0),
+        "top_overlap_low": within(0.4),
+        "top_overlap_high": within(1.0),
+        "n_passes": np.full(n, 3, np.float32),
+        "n_passes_exact": np.full(n, 34, np.float32),
         "n_features": np.full(n, 10),
         "n_pairs": np.full(n, 320),
         "n_samples": np.full(n, 8),

@@ -30,7 +30,11 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "example": {"example": features.example(world)},
         "patch_activation": {"patch_activation": features.patch_activation(world)},
         "auto_interp": {"auto_interp": meaning.auto_interp(world)},
-        "head_attribution": {"head_attribution": heads.head_attribution(world)},
+        "head_attribution": {
+            "head_attribution": heads.head_attribution(world),
+            "head_estimate": heads.head_estimate(world),
+            "head_stability": heads.head_stability(world),
+        },
         "exact_patch": {
             "head_exact": heads.head_exact(world),
             "attribution_agreement": heads.attribution_agreement(world),

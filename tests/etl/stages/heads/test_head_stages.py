@@ -3,6 +3,7 @@
 Adaptation and harvest are replaced by the base dictionaries and by chosen features and samples.
 """
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,25 @@ from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
 from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.skills import BASE
+from feature_atlas.etl.stages.heads.head_drives import best_estimate, drives_by
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.study import Study, open_run, open_study
-from feature_atlas.heads.head_attribution import attribute_heads
+from feature_atlas.heads.grad_drop import droppable_writes, dropped_scores
+from feature_atlas.heads.head_attribution import (
+    attribute_heads,
+    run_clean_and_corrupt,
+    scores_of_rows,
+    through_softmax,
+)
+from feature_atlas.heads.integrated_gradients import both_ways, run_between, steps
+from feature_atlas.heads.relevance import relevance_rules
 from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 FEATURES = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
 TOP = {FEATURES[0]: [2, 0, 5], FEATURES[1]: [0, 2, 7], FEATURES[2]: [9, 5, 1]}
 """Rows of the base split: features share samples, within a layer and between layers."""
+RULES, SCOPE = ("relp", "ig", "grad_drop"), "within_feature"
 
 
 def configured(world: Path, **changes: object) -> RunConfig:
@@ -40,7 +51,7 @@ def configured(world: Path, **changes: object) -> RunConfig:
             "batch_size": 4,
             "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 40}),
             "head_attribution": AttributionConfig(
-                n_samples=3, n_mean_images=6, samples_at_once=4, **changes
+                n_samples=3, n_mean_images=6, samples_at_once=4, rules=RULES, **changes
             ),
             "exact_patch": ExactPatchConfig(n_top=2, n_random=3, n_samples=3, n_full_features=1),
             "head_knockout": KnockoutConfig(max_features=1, n_heads=2, n_controls=2),
@@ -108,6 +119,65 @@ def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
             assert row["q"] == pytest.approx(float(scores.q[at].mean()), abs=1e-4)
             assert row["z"] == pytest.approx(float(scores.z[at].mean()), abs=1e-4)
             assert row["qk_fix"] == pytest.approx(float(scores.qk_fix[at].mean()), abs=1e-4)
+
+
+def test_further_rules_score_a_feature_as_if_it_were_alone_with_its_samples(run: Path):
+    stage.run_head_attribution(run)
+
+    study = open_study(run)
+    model, rows = study.vlm.model, read_rows(run, "head_attribution", "head_estimate")
+    feature = FEATURES[0]
+    [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4)
+    text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
+    asked = (text, feature.layer, unit_directions(study.base[feature.layer])[[feature.feature]])
+    with relevance_rules(model):
+        relevance = through_softmax(attribute_heads(model, prompts.both(model), *asked))
+    with droppable_writes(model) as drop:
+        runs = run_clean_and_corrupt(model, prompts.both(model), [feature.layer])
+        dropped = dropped_scores(runs, drop, *asked)
+    integrated = sum(
+        weight * scores_of_rows(run_between(model, prompts.between(model, at), runs, [3]), *asked)
+        for at, weight in steps(5)
+    )
+    expected = {"relp": relevance, "grad_drop": dropped, "ig": both_ways(integrated)}
+    mine = [r for r in rows if (r["layer"], r["feature"]) == feature]
+    assert len(mine) == 3 * 2 * 4 * 8  # rules, methods, layers, heads
+    for row, part in product(mine, ("qk", "v", "z")):
+        at = ("AB".index(row["method"]), 0, slice(None), row["head_layer"], row["head"])
+        found = getattr(expected[row["rule"]], part)[at].mean()
+        assert row[part] == pytest.approx(float(found), abs=1e-4)
+
+
+def test_rankings_that_all_samples_share_are_stable(run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(TOP, FEATURES[1], [0, 0, 0])
+    monkeypatch.setattr(stage, "studied_features", lambda _study: FEATURES[:2])
+    stage.run_head_attribution(run)
+
+    rows = read_rows(run, "head_attribution", "head_stability")
+    assert len(rows) == 2 * 15
+    for r in rows:
+        are_alike = (r["layer"], r["feature"]) == FEATURES[1]
+        assert (r["spearman"], r["jaccard"]) == pytest.approx((1, 1)) or not are_alike
+        assert 0 < r["spearman"] < 1 or are_alike
+
+
+def test_overlays_are_ranked_by_the_estimate_that_agrees_best(run: Path):
+    stage.run_head_attribution(run)
+    exact_stage.run_exact_patch(run)
+
+    study, rows = open_study(run), read_rows(run, "exact_patch", "attribution_agreement")
+    within = {r["estimate"]: r for r in rows if (r["part"], r["scope"]) == ("qk", SCOPE)}
+    assert within[best_estimate(study)]["spearman"] == max(r["spearman"] for r in within.values())
+    assert all(r["spearman_low"] <= r["spearman"] + 1e-6 for r in within.values())
+    passes = {name: within[name]["n_passes"] for name in ("mean", "A_ig", "B_grad_drop")}
+    assert passes == {"mean": 4, "A_ig": 12, "B_grad_drop": 2 + 1 + 2}  # a feature of layer 1
+    drive = drives_by(study, "mean_relp")[FEATURES[1]]
+    for row in read_rows(run, "head_attribution", "head_estimate"):
+        if (row["layer"], row["feature"], row["rule"]) == (*FEATURES[1], "relp"):
+            drive[row["head_layer"], row["head"]] -= (
+                row["qk"] * (1 if row["method"] == "B" else -1) / 2
+            )
+    assert drive == pytest.approx(0 * drive, abs=1e-6)
 
 
 def test_the_features_of_a_sample_share_its_two_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
@@ -193,7 +263,9 @@ def test_exact_patching_takes_top_and_random_heads_and_all_of_some_features(run:
     assert {r["part"] for r in rows} == {"qk", "z"}
     agreement = read_rows(run, "exact_patch", "attribution_agreement")
     assert {r["n_pairs"] for r in agreement} == {16}
-    assert {r["estimate"] for r in agreement if r["part"] == "z"} == {"A", "B", "mean"}
+    rules = ("", "_relp", "_ig", "_grad_drop")
+    estimates = {way + rule for way in ("A", "B", "mean") for rule in rules}
+    assert {r["estimate"] for r in agreement if r["part"] == "z"} == estimates
 
 
 def test_a_causal_head_has_an_effect_beyond_chance_and_of_the_estimated_sign(run: Path):
@@ -251,7 +323,10 @@ def test_each_stage_leaves_its_tables(run: Path):
         record = read_stage(run, name)
         assert record is not None
         tables |= {entry.get("table") for entry in record["files"]} - {None}
-    assert tables == {"head_attribution", "head_exact", "attribution_agreement", "head_knockout"}
+    assert tables == {
+        *("head_attribution", "head_estimate", "head_stability"),
+        *("head_exact", "attribution_agreement", "head_knockout"),
+    }
 
 
 def test_what_too_few_samples_cannot_tell_is_left_out_with_a_warning(

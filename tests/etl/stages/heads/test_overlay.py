@@ -64,7 +64,8 @@ def study(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             )
 
     run_stage(run, "head_attribution", params={}, reads=[], body=attributed)
-    run_stage(run, "harvest", params={}, reads=[], body=lambda output: None)
+    for name in ("exact_patch", "harvest"):
+        run_stage(run, name, params={}, reads=[], body=lambda output: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "top_samples", top_samples)
         stage.run_overlay(run)
