@@ -29,6 +29,7 @@ from feature_atlas.etl.stages.features.decoder_cosine import run_decoder_cosine
 from feature_atlas.etl.stages.features.example import run_example
 from feature_atlas.etl.stages.features.firing_shift import run_firing_shift
 from feature_atlas.etl.stages.features.harvest import run_harvest
+from feature_atlas.etl.stages.features.latent_scaling import run_latent_scaling
 from feature_atlas.etl.stages.features.logit_effect import run_logit_effect
 from feature_atlas.etl.stages.features.nearest_feature import run_nearest_feature
 from feature_atlas.etl.stages.features.neutral_prompt import run_neutral_prompt
@@ -69,6 +70,7 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     for stream in adapt_streams(open_study(run)):  # 4.1  dictionaries meet their models
         stage(run_adapt, run, stream)
     stage(run_decoder_cosine, run)  # 4.2  which features turned
+    stage(run_latent_scaling, run)  # or are only used less
     stage(run_nearest_feature, run)  # and which features are near to which
     stage(run_harvest, run)  # 4.2, 4.3  one pass: energies, firing counts, top samples
     stage(run_visual_energy, run)  # 4.2  which see

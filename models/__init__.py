@@ -26,6 +26,7 @@ from feature_atlas.models.features.decoder_cosine import DecoderCosine
 from feature_atlas.models.features.example import Example
 from feature_atlas.models.features.feature_record import FeatureRecord
 from feature_atlas.models.features.firing_shift import FiringShift
+from feature_atlas.models.features.latent_scaling import LatentScaling
 from feature_atlas.models.features.logit_effect import LogitEffect
 from feature_atlas.models.features.nearest_feature import NearestFeature
 from feature_atlas.models.features.neutral_prompt import NeutralPrompt

@@ -9,11 +9,13 @@ import pytest
 from planted.atlas import Measured, measure, rotations
 from planted.features import SPATIAL_WORDS, TURNED_BY_LANGUAGE, TURNED_BY_VISION, Kind, plant
 from planted.labels import labels_of, score, truth_of
+from planted.shrunk import Scaled, measure_scaling
 from planted.stream import PlantedStream
 from planted.world import SEEDS, pooled
 
 from feature_atlas.dictionary.sae import encode
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.features.latent_scaling import is_shrunk
 from feature_atlas.features.selection import beyond_null, turned_by_vision
 
 pytestmark = pytest.mark.slow
@@ -92,6 +94,34 @@ def is_turned_beyond_controls(rotation: dict[str, Rotation]) -> np.ndarray:
     excess = excess_rotation(text, refit)
     is_beyond_null = beyond_null(excess.excess, excess.q_value, min_excess=0)
     return turned_by_vision(everything, is_beyond_null, turned_further(text, language, refit))[0]
+
+
+@pytest.fixture(scope="module")
+def shrunk_worlds() -> list[Scaled]:
+    return [measure_scaling(seed) for seed in SEEDS]
+
+
+def test_features_that_are_used_less_are_told_from_those_that_are_turned(
+    shrunk_worlds: list[Scaled],
+):
+    """Of all features; the cosine alone misses the shrunk, and the scale alone the turned."""
+    shrunk = np.concatenate([is_shrunk(w.scaling)[0].numpy() for w in shrunk_worlds])
+    low = np.concatenate([w.cosine.numpy() < 0.9 for w in shrunk_worlds])
+    is_planted = {
+        name: np.concatenate([getattr(w, name).numpy() for w in shrunk_worlds])
+        for name in ("shrunk", "turned")
+    }
+
+    assert min(score(shrunk, is_planted["shrunk"])) >= 0.95
+    either = is_planted["shrunk"] | is_planted["turned"]
+    assert min(score((low & ~shrunk)[either], is_planted["turned"][either])) >= 0.95
+    assert (low & is_planted["shrunk"]).sum() < 0.05 * is_planted["shrunk"].sum()
+
+
+def test_a_scale_is_the_planted_strength(shrunk_worlds: list[Scaled]):
+    for world in shrunk_worlds:
+        error = (world.scaling.scale[0] - world.strength)[world.shrunk | world.turned]
+        assert error.abs().mean() < 0.03
 
 
 def test_the_planted_base_dictionary_is_right_for_plain_text():

@@ -20,6 +20,7 @@ def show_what_changed(run: pd.Series, layer: int, feature: int) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _show_decoder_cosine(*key)
+        _show_scaling(*key)
         _show_visual_energy(*key, epsilon=run.config.get("selection", {}).get("epsilon"))
     with right:
         _show_firing_shift(*key)
@@ -77,6 +78,31 @@ def _show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
             "base_norm": NUMBER("norm before", format="%.2f", help="Length of the decoder row."),
             "adapted_norm": NUMBER("norm after", format="%.2f"),
             "n_firings": NUMBER("firings", format="localized", help="Tokens that trained it."),
+        },
+    )
+
+
+def _show_scaling(run_id: int, layer: int, feature: int) -> None:
+    """Whether it is written as strongly as by the base model, on text and on image tokens."""
+    scales = queries.latent_scales(run_id, layer, feature)
+    if scales.empty:
+        st.caption("Turned or used less: not measured (stage `latent_scaling`; needs base_model).")
+        return
+    st.dataframe(
+        scales.assign(interval=[f"[{r.low:.2f}, {r.high:.2f}]" for r in scales.itertuples()]),
+        hide_index=True,
+        column_order=["tokens", "scale", "interval", "base_beta", "vlm_beta", "n_tokens"],
+        column_config={
+            "scale": NUMBER(
+                format="%.2f",
+                help="How strongly the VLM writes it where the base model does, on the same "
+                "tokens: 1 as strongly, 0.5 half. Low with a cosine near 1: shrunk; about 1 with a "
+                "low cosine: turned.",
+            ),
+            "interval": st.column_config.TextColumn("95 %", help="Tokens as independent."),
+            "base_beta": NUMBER("base", format="%.2f", help="Least squares, the base model's."),
+            "vlm_beta": NUMBER("VLM", format="%.2f", help="Likewise, along its new direction."),
+            "n_tokens": NUMBER("tokens read", format="localized", help="Where the base fires."),
         },
     )
 

@@ -19,6 +19,9 @@ def what_changed(record: pd.Series) -> str:
             if is_beyond
             else ", no further than refitting alone would turn it"
         )
+    scale = record.scale_text
+    if pd.notna(scale):
+        turned += f"; written {scale:.2f} times as strongly as by the base model"
     preference = record.modality_preference
     sees = "" if pd.isna(preference) else f"; its energy with an image is {_times(preference)}"
     return f"{turned}{sees}."

@@ -40,6 +40,28 @@ def decoder_cosines(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 
 @cached
+def latent_scales(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """tokens (text, image), scale with its ends low and high (95 %), base_beta, vlm_beta, n_tokens;
+    no row where the feature does not fire, or the stage did not run."""
+    return select(
+        """
+        SELECT tokens, scale, scale - 1.96 * standard_error AS low,
+               scale + 1.96 * standard_error AS high, base_beta, vlm_beta, n_tokens
+        FROM atlas.latent_scaling CROSS JOIN LATERAL (VALUES
+            ('text', scale_text, standard_error_text, base_beta_text, vlm_beta_text,
+             n_tokens_text),
+            ('image', scale_image, standard_error_image, base_beta_image, vlm_beta_image,
+             n_tokens_image)
+        ) AS part (tokens, scale, standard_error, base_beta, vlm_beta, n_tokens)
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature AND n_tokens > 0
+        """,
+        run_id=run_id,
+        layer=layer,
+        feature=feature,
+    )
+
+
+@cached
 def visual_energies(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """condition, energy, n_fired (NULL: not counted); a row per condition."""
     return select(

@@ -18,6 +18,7 @@ COPIED = {
         *("cosine_image", "cosine_full", "cosine_random", "cosine_refit", "cosine_language"),
         *("excess_rotation", "rotation_q_value"),
     ),
+    "latent_scaling": ("scale_text", "scale_image"),
     "visual_energy": (
         *("visual_energy", "energy_image", "energy_question_no_image"),
         *("modality_preference", "firing_rate"),

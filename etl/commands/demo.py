@@ -21,6 +21,7 @@ from feature_atlas.etl.config.features import (
     ExampleConfig,
     HarvestConfig,
     NeutralConfig,
+    ScalingConfig,
     SelectionConfig,
 )
 from feature_atlas.etl.config.inputs import (
@@ -54,6 +55,7 @@ SIZES: dict[str, Any] = {
     "adapt": AdaptConfig(
         n_tokens=36_864, batch_size=512, learning_rate=7e-4, n_held_out=1024, n_evaluations=5
     ),
+    "latent_scaling": ScalingConfig(n_questions=100),
     "harvest": HarvestConfig(skills=("spatial", "ocr"), n_control=1000),
     "selection": SelectionConfig(min_odds_ratio=2.0),  # a quarter fewer candidates to ask
     "neutral": NeutralConfig(n_samples=6, n_reply_tokens=24),

@@ -85,6 +85,17 @@ SKILLS = ("spatial", "location", "ocr", "counting", "colour")
 """The skills that ship, the paper's spatial first."""
 
 
+class ScalingConfig(Section):
+    """Whether features are used less than before they met pictures (beside 4.2)."""
+
+    n_questions: int = Field(
+        200,
+        ge=0,
+        description="base questions read by the VLM and the base model, which must fit beside one "
+        "another; 0: not measured",
+    )
+
+
 class HarvestConfig(Section):
     """The shared pass that gathers energies, firing counts and top samples (4.2, 4.3)."""
 

@@ -22,6 +22,7 @@ from feature_atlas.etl.config.features import (
     ExampleConfig,
     HarvestConfig,
     NeutralConfig,
+    ScalingConfig,
     SelectionConfig,
 )
 from feature_atlas.etl.config.inputs import (
@@ -56,6 +57,7 @@ class RunConfig(Section):
     sae: SaeConfig
     data: DataConfig
     adapt: AdaptConfig = AdaptConfig()
+    latent_scaling: ScalingConfig = ScalingConfig()
     harvest: HarvestConfig = HarvestConfig()
     selection: SelectionConfig = SelectionConfig()
     neutral: NeutralConfig = NeutralConfig()

@@ -176,6 +176,10 @@ def _passes(of: Arithmetic) -> Iterator[Work]:
     n_control = min(config.harvest.n_control, sizes.n_base)
     n_prompts = sizes.n_base + sizes.n_train_statements + 2 * n_control
     encoded = of.encode(n_prompts * sizes.prompt_tokens)
+    if config.base_model is not None:  # two models and their dictionaries
+        n_scaled = min(config.latent_scaling.n_questions, sizes.n_base)
+        coded = 2 * of.encode(n_scaled * sizes.prompt_tokens)
+        yield Work("latent_scaling", 2 * of.forward(n_scaled), coded)
     if config.harvest.encoder == "certified":  # in bfloat16
         yield Work("harvest", of.forward(n_prompts) + encoded)
     else:

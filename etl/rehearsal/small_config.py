@@ -30,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "n_held_out": 128,
         "n_evaluations": 2,
     },
+    "latent_scaling": {"n_questions": 4},
     "harvest": {"n_control": 40, "n_bootstrap": 8, "n_replicates": 8},
     "selection": {
         "epsilon": 0.0,

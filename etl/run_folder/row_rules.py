@@ -133,6 +133,10 @@ RULES: dict[str, dict[str, Rule]] = {
             lambda p, q: pc.fill_null(pc.less_equal(_double(p), _double(q)), True),
         ),
     },
+    "latent_scaling": {
+        "text": _together("base_beta_text", "vlm_beta_text"),
+        "image": _together("base_beta_image", "vlm_beta_image"),
+    },
     "selection": {
         "vision": Rule(
             "is_turned_by_vision says whether is_adapted, is_beyond_null and is_beyond_language",

@@ -9,7 +9,7 @@ from feature_atlas.models.columns import Bounds, count, measured, precise
 METRICS = (
     *("cosine", "encoder_cosine", "best_base_cosine", "n_firings"),
     *("cosine_image", "cosine_full", "cosine_random", "cosine_refit", "cosine_language"),
-    *("excess_rotation", "rotation_q_value"),
+    *("excess_rotation", "rotation_q_value", "scale_text", "scale_image"),
     *("visual_energy", "energy_image", "energy_question_no_image"),
     *("modality_preference", "firing_rate"),
     *("spatial_delta_p", "spatial_odds_ratio", "spatial_q_value"),
@@ -70,6 +70,12 @@ class FeatureRecord(Base):
     rotation_q_value: Mapped[float | None] = precise(
         "p of no turn beyond the refit null after Benjamini-Hochberg", low=0, high=1
     )
+    scale_text: Mapped[float | None] = measured(
+        "how strongly the VLM writes it where the base model does, text tokens; 1: as strongly, "
+        "0.5: half; low with cosine near 1: shrunk, near 1 with a low cosine: turned; none: not "
+        "measured (latent_scaling)"
+    )
+    scale_image: Mapped[float | None] = measured("scale_text of image tokens")
     visual_energy: Mapped[float] = measured(
         "E_v under the text mask: mean squared activation on text tokens after the image, "
         "normalised units squared (4.2, A.4)",

@@ -118,6 +118,8 @@ def test_turn_and_preference_stand_beside_their_nulls(full_atlas, open_page, wri
     (turning,) = [table.value for table in app.dataframe if "null_cosine" in table.value]
     assert turning.excess_rotation[0] == pytest.approx(0.5)
     assert turning.rotation_q_value[0] == pytest.approx(1e-4)
+    (scaling,) = [table.value for table in app.dataframe if "base_beta" in table.value]
+    assert scaling[["tokens", "scale", "interval"]].values.tolist() == [["text", 1, "[0.90, 1.10]"]]
     expected = written("visual_energy", layer=1, feature=0).modality_preference[0]
     said = f"{expected:+.2f} [{expected - 1:+.2f}, {expected + 1:+.2f}]"
     assert any(f"against no image: {said}" in caption.value for caption in app.caption)

@@ -36,6 +36,7 @@ def small(config: RunConfig) -> RunConfig:
             "adapt": config.adapt.model_copy(
                 update={"n_tokens": 12_288, "n_evaluations": 3, "n_held_out": 500}
             ),
+            "latent_scaling": config.latent_scaling.model_copy(update={"n_questions": 16}),
             "neutral": config.neutral.model_copy(update={"n_samples": 3, "n_reply_tokens": 12}),
             "selection": config.selection.model_copy(update={"min_odds_ratio": 1.5}),
             "head_attribution": config.head_attribution.model_copy(

@@ -38,6 +38,7 @@ FILLED = (
         "activation_histogram",
         "logit_effect",
         "nearest_feature",
+        "latent_scaling",
         "head_estimate",
         "head_stability",
         "candidate",

@@ -116,6 +116,24 @@ def logit_effect(world: World) -> Columns:
     return columns
 
 
+def latent_scaling(world: World) -> Columns:
+    """Adapted features are written as strongly as before, others half as strongly, on text."""
+    half, none = np.full(world.n, 0.5, np.float32), pa.nulls(world.n, pa.float32())
+    scale = np.where(world.is_adapted, 1, half).astype(np.float32)
+    of_image = ("scale", "standard_error", "base_beta", "vlm_beta")
+    return {
+        "layer": world.layer,
+        "feature": world.feature,
+        "scale_text": scale,
+        "standard_error_text": half / 10,
+        "base_beta_text": half * 2,
+        "vlm_beta_text": scale,
+        "n_tokens_text": np.full(world.n, 40),
+        **{f"{name}_image": none for name in of_image},
+        "n_tokens_image": np.zeros(world.n, np.int64),
+    }
+
+
 def nearest_feature(world: World) -> Columns:
     """The features that come next in the layer, each less near."""
     near = (world.feature[:, None] + np.arange(1, 9)) % world.d_sae

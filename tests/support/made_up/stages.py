@@ -19,6 +19,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         },
         "activation_histogram": {"activation_histogram": features.activation_histogram(world)},
         "logit_effect": {"logit_effect": features.logit_effect(world)},
+        "latent_scaling": {"latent_scaling": features.latent_scaling(world)},
         "nearest_feature": {"nearest_feature": features.nearest_feature(world)},
         "selection": {"selection": features.selection(world)},
         "firing_shift": {"firing_shift": skills.firing_shift(world)},

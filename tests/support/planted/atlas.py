@@ -89,12 +89,13 @@ def rotations(planted: Planted, seed: int) -> dict[str, Rotation]:
 
 def _adaptations(planted: Planted, seed: int) -> dict[str, Adaptation]:
     return {
-        regime: _train(planted, regime, 1000 * seed + 10 * i)
+        regime: trained_on(planted, regime, 1000 * seed + 10 * i)
         for i, regime in enumerate(TRAINING_PICTURE)
     }
 
 
-def _train(planted: Planted, regime: str, seed: int) -> Adaptation:
+def trained_on(planted: Planted, regime: str, seed: int) -> Adaptation:
+    """The adaptation of one regime."""
     picture = TRAINING_PICTURE[regime]
     stream, unseen = PlantedStream(planted, seed), PlantedStream(planted, seed + 1)
     plan = TrainingPlan(

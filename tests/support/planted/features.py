@@ -81,6 +81,8 @@ class Planted(NamedTuple):
     """Whether each picture has what each feature looks for; half of them do."""
     base: Sae
     """The base dictionary: planted directions, decoder rows of unequal length."""
+    strength: Float[Tensor, " d_sae"] = torch.ones(D_SAE)
+    """How strongly questions fire each feature; plain text, and the base model, with 1."""
 
     def is_any(self, *kinds: Kind) -> Tensor:
         """Whether each feature is of one of the kinds, [d_sae]."""

@@ -73,6 +73,8 @@ class PlantedStream:
         if picture == "real":
             seen = planted.shows[prompts.picture][prompts.prompt]
             codes = torch.maximum(codes, prompts.looked * seen)
+        if picture != "plain":
+            codes = codes * planted.strength
         directions = {
             "plain": planted.direction,
             "none": planted.turned_by_language,
