@@ -43,10 +43,13 @@ class Imported(NamedTuple):
 
 
 def import_delphi(engine: Engine, named: str, folder: Path) -> Imported:
-    """Add everything that a folder of Delphi's results says of a run's features, or nothing."""
-    with open_exported(engine, named) as (_, run):
-        pass
+    """Add everything that a folder of Delphi's results says of a run's features, or nothing.
+
+    Where Delphi went on since the folder was imported, what is new is added as a measurement more.
+    """
     config, explanations = read_config(folder), read_explanations(folder)
+    with open_exported(engine, named) as (connection, run):
+        known = connection.execute(KNOWN, (run.id, stable_hash(config))).fetchall()
     scores = [_of_run(run, scored) for scored in read_scores(folder)]
     rows = [_row(scored, explanations, config) for scored in scores if _has_both(scored)]
     if not rows:
@@ -54,9 +57,15 @@ def import_delphi(engine: Engine, named: str, folder: Path) -> Imported:
             f"{folder} has no scored explanation: expected explanations/ and scores/detection/ or "
             "scores/fuzz/ with files called <hookpoint>_latent<number>.txt."
         )
-    report = add_measurement(
-        engine, run.id, _entry(folder, config), {"auto_interp": pa.Table.from_pylist(rows, SCHEMA)}
-    )
+    earlier = {(layer, feature, scorer): said for layer, feature, scorer, said, _ in known}
+    new = [row for row in rows if _is_new(row, earlier, folder)]
+    if new:
+        entry = _entry(folder, config, sorted({fingerprint for *_, fingerprint in known}))
+        report = add_measurement(
+            engine, run.id, entry, {"auto_interp": pa.Table.from_pylist(new, SCHEMA)}
+        )
+    else:
+        report = AdditionReport("already there", run.slug, run.id, [], {})
     n_unscored = len(explanations.keys() - {scored.latent for scored in scores})
     return Imported(report, n_unscored, len(scores) - len(rows))
 
@@ -102,11 +111,30 @@ def _row(scored: Scored, explanations: dict[Latent, str], config: dict[str, Any]
     }
 
 
-def _entry(folder: Path, config: dict[str, Any]) -> MeasurementEntry:
-    """Where the rows come from; Delphi does not say on what it ran."""
+def _is_new(row: dict[str, Any], earlier: dict[tuple[Any, ...], str], folder: Path) -> bool:
+    """Whether the run has no such score of this Delphi run; another one is an error."""
+    place = (row["layer"], row["feature"], row["scorer"])
+    if place not in earlier:
+        return True
+    if earlier[place] != row["description"]:
+        raise ValueError(
+            f"{folder} explains layer {place[0]} feature {place[1]} otherwise than when it was "
+            "imported, with the same run_config.json. What is published never changes: give the "
+            "new Delphi run another name or seed. Nothing was added."
+        )
+    return False
+
+
+def _entry(folder: Path, config: dict[str, Any], after: list[str]) -> MeasurementEntry:
+    """Where the rows come from; Delphi does not say on what it ran.
+
+    ``after``: what was read of this Delphi run before; it tells the measurements apart.
+    """
     files = sorted(_read_files(folder))
     fingerprint = folder_fingerprint(files, folder)
     params = {"imported_from": "delphi", "run_config": config}
+    if after:
+        params["after"] = after
     times = [datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in files]
     seed = config.get("seed")
     return MeasurementEntry(
@@ -128,6 +156,12 @@ def _read_files(folder: Path) -> Iterator[Path]:
     for part in ("explanations", "scores"):
         yield from (p for p in (folder / part).rglob("*") if p.is_file())
 
+
+KNOWN = """
+    SELECT interp.layer, interp.feature, interp.scorer, interp.description, made.input_fingerprint
+    FROM atlas.auto_interp AS interp JOIN atlas.measurement AS made ON made.id = measurement_id
+    WHERE interp.run_id = %s AND interp.explainer = 'delphi' AND interp.prompt_hash = %s
+"""
 
 COUNTS = (
     "n_positive",

@@ -109,6 +109,31 @@ def test_importing_twice_changes_nothing(published: Engine, run_folder: Path, de
     assert len(imported(published)) == 3
 
 
+def test_of_a_delphi_run_that_went_on_the_new_latents_are_added(
+    published: Engine, run_folder: Path, delphi: Path
+):
+    import_delphi(published, run_folder.name, delphi)
+    before = imported(published)
+    for number in (2, 7):  # Delphi goes on, twice
+        latent = f"layers.1_latent{number}"
+        write(delphi / "explanations" / f"{latent}.txt", f"Number {number}.")
+        write(delphi / "scores" / "fuzz" / f"{latent}.txt", [example(1, True), example(0, False)])
+        assert import_delphi(published, run_folder.name, delphi).report.rows == {"auto_interp": 1}
+        again = import_delphi(published, run_folder.name, delphi)
+        assert again.report.status == "already there"
+
+    after = imported(published)
+    assert set(after["description"]) - set(before["description"]) == {"Number 2.", "Number 7."}
+    assert after["measurement_id"].nunique() == 3
+    pd.testing.assert_frame_equal(
+        after[after["id"].isin(before["id"])].reset_index(drop=True), before
+    )
+
+    write(delphi / "explanations" / "layers.1_latent2.txt", "Otherwise.")
+    with pytest.raises(ValueError, match="layer 1 feature 2 otherwise than when it was imported"):
+        import_delphi(published, run_folder.name, delphi)
+
+
 def test_what_is_exported_can_be_imported_and_counts_the_same(
     published: Engine, run_folder: Path, delphi: Path, tmp_path: Path
 ):
