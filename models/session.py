@@ -1,6 +1,7 @@
 """The address of the database, and connections to it."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from feature_atlas.models.secret import secret
@@ -41,10 +43,37 @@ def url_file(home: Path) -> Path:
 def given_url() -> str | None:
     """ATLAS_DATABASE_URL, if it is set; without a password it gets ATLAS_DATABASE_PASSWORD."""
     given = os.environ.get("ATLAS_DATABASE_URL")
+    if given:
+        _require_address(given)
     password = secret("ATLAS_DATABASE_PASSWORD") if given else None
     if not given or password is None or make_url(given).password is not None:
         return given or None
     return make_url(given).set(password=password).render_as_string(hide_password=False)
+
+
+def shown_address(url: str) -> str:
+    """The address in words, without its password."""
+    address = make_url(url)
+    host = address.host or address.query.get("host", "local socket")
+    return f"{host}:{address.port or address.query.get('port', 5432)}/{address.database or ''}"
+
+
+def _require_address(url: str) -> None:
+    """Refuse what is none, without saying a word of it: a part may be of a password."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("/")[2]  # a password's own / would put the rest of it there
+    is_plain = not re.search(r"[#\s]|%(?![0-9A-Fa-f]{2})", rest) and "@" not in place
+    try:
+        make_url(url)
+        is_address = re.match(r"postgres(ql)?(\+\w+)?$", scheme) is not None
+    except (ArgumentError, ValueError):
+        is_address = False
+    if not (is_plain and is_address):
+        raise RuntimeError(
+            "ATLAS_DATABASE_URL is no address that can be read: expected "
+            "postgresql://user@host:port/database. A password with special characters goes into "
+            "ATLAS_DATABASE_PASSWORD as it is, or into the address with each of them as %XX."
+        )
 
 
 def database_url() -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from feature_atlas.etl.postgres.embedded import ensure_database
 from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.warehouse.migrate import schema_difference
-from feature_atlas.models.session import NO_ATLAS, make_engine
+from feature_atlas.models.session import NO_ATLAS, make_engine, shown_address
 
 
 def print_summary(slug: str, console: Console) -> None:
@@ -32,7 +32,7 @@ def print_status(console: Console) -> None:
     """Every run of the atlas, newest first."""
     url = ensure_database()
     with make_engine(url).connect() as connection:
-        console.print(f"database {_without_password(url)}")
+        console.print(f"database {shown_address(url)}")
         difference = schema_difference(connection)
         if difference is not None:
             console.print(difference, markup=False)
@@ -58,12 +58,6 @@ def _beyond_controls(counts: dict[str, Any]) -> str:
     if counts["n_turned_by_vision"] is None:
         return f"{said}; without a language regime: nothing says how much of it is language"
     return f"{said}, {counts['n_turned_by_vision']:,} of these further than language alone"
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
 
 
 LAYERS = """

@@ -1,16 +1,14 @@
 """A server that somebody else runs, given as ATLAS_DATABASE_URL: is it there, what can it do?"""
 
-from urllib.parse import urlsplit
-
 import psycopg
 
 from feature_atlas.etl.postgres.binaries import OLDEST
+from feature_atlas.models.session import shown_address
 
 
 def check_server(url: str) -> None:
     """Refuse a server that is not there or too old, saying what to do."""
-    address = urlsplit(url)
-    where = f"{address.hostname or 'local socket'}:{address.port or 5432}{address.path}"
+    where = shown_address(url)
     try:
         with psycopg.connect(_for_libpq(url), connect_timeout=10) as connection:
             version = connection.info.server_version // 10_000
