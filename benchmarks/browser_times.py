@@ -43,6 +43,7 @@ PAGES = {
     "Layers": "/layers",
     "Runs": "/runs",
     "Lists": "/lists",
+    "SQL": "/sql",
     "Try it": "/try",
 }
 N_VISITS, N_FILTERS = 10, 10
