@@ -46,7 +46,11 @@ context.configure(
     include_schemas=True,
     include_name=is_versioned,  # type: ignore[arg-type]
     compare_server_default=True,
-    autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+    autogenerate_plugins=[
+        "alembic.autogenerate.*",
+        "alembic.ext.checkconstraint_byname",
+        "~alembic.autogenerate.comments",  # `migrate` puts the models' comments in place
+    ],
 )
 
 with context.begin_transaction():

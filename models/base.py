@@ -5,21 +5,25 @@ from typing import Annotated, Any, cast
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Index,
     Integer,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
-from feature_atlas.models.columns import Bounds, bounds_check
+from feature_atlas.models.columns import Bounds, bounds, bounds_check
+from feature_atlas.models.units import with_unit
 
 SCHEMA = "atlas"
 
@@ -49,12 +53,24 @@ class Base(DeclarativeBase):
             return
         table = cast(Table, cls.__table__)
         for column in list(table.columns):
+            column.comment = _with_unit(table, column)
             check = bounds_check(column)
             if check is not None:
                 table.append_constraint(check)
         if "measurement_id" in table.columns:
             # tiny, and spares reading every row when a measurement is removed
             Index(None, table.columns["measurement_id"], postgresql_using="brin")
+
+
+def _with_unit(table: Table, column: Column[Any]) -> str | None:
+    """The comment of a column, with its unit and range where it is a number."""
+    item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
+    # a key of another table has no type before that is known; all of them are numbers
+    is_number = isinstance(item, Integer | Float | Numeric) or bool(column.foreign_keys)
+    if column.comment is None or not is_number:
+        return column.comment
+    low, high, _ = bounds(column) or Bounds()
+    return with_unit(column.comment, table.name, column.name, low, high)
 
 
 def fact_tables() -> list[Table]:

@@ -155,7 +155,12 @@ from feature_atlas.dashboards.queries.skill_shifts import (
     skill_funnel,
     skills_of_run,
 )
-from feature_atlas.dashboards.queries.statements import answered, explained, saved_queries
+from feature_atlas.dashboards.queries.statements import (
+    answered,
+    explained,
+    saved_queries,
+    schema_columns,
+)
 from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
 from feature_atlas.dashboards.queries.two_runs import (
     change_spread,
@@ -276,6 +281,7 @@ __all__ = [
     "same_feature",
     "sample",
     "saved_queries",
+    "schema_columns",
     "selected_by_layer",
     "selection_sweep",
     "sets_by_run",

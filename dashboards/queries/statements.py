@@ -39,6 +39,19 @@ def saved_queries() -> pd.DataFrame:
     return select(SAVED_QUERIES)
 
 
+@cached
+def schema_columns() -> pd.DataFrame:
+    """schema, relation, kind, column, type, unit, range, description, relation_description,
+    n_rows_estimate of all that may be read; views first, in the order of names."""
+    return select(
+        """
+        SELECT schema, relation, kind, "column", type, unit, range, description,
+               relation_description, n_rows_estimate
+        FROM atlas.columns ORDER BY schema, kind DESC, relation, place
+        """
+    )
+
+
 @st.cache_resource(show_spinner=False)
 def _engine(url: str, max_seconds: int) -> Engine:
     return make_reader_engine(url, statement_timeout=f"{max_seconds}s")

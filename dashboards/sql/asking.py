@@ -15,7 +15,7 @@ ROWS, SECONDS = 1_000, 10
 
 OWN_NAMES = (
     *("sql", "saved", "max_rows", "max_seconds", "explain", "chart", "across", "up"),
-    *("relation", "embed", "embed_options"),
+    *("beside", "relation", "embed", "embed_options"),
 )
 """What else the address says."""
 
@@ -80,7 +80,7 @@ def ask(sql: str, said: dict[str, str], max_rows: int, max_seconds: int) -> None
         address["max_rows"] = str(max_rows)
     if max_seconds != SECONDS:
         address["max_seconds"] = str(max_seconds)
-    for name in ("explain", "chart", "across", "up", "relation"):
+    for name in ("explain", "chart", "across", "up", "beside", "relation"):
         if name in st.query_params:
             address[name] = st.query_params[name]
     st.query_params.from_dict(address)

@@ -27,6 +27,8 @@ def show_chart(table: pa.Table) -> None:
     rows = table.select(list(dict.fromkeys((across, up)))).to_pandas().dropna()
     limit = MAX_BARS if form == "bars" else MAX_POINTS
     draw(result_chart(rows.head(limit), across, up, form), "answer")
+    if form == "bars" and rows[across].head(limit).duplicated().any():
+        st.caption("Bars of the same name stand on one another.")
     if len(rows) > limit:
         st.caption(f"The first {limit:,} of {len(rows):,} rows.")
 

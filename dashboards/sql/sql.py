@@ -10,6 +10,7 @@ from feature_atlas.dashboards.sql.asking import Asking, asked
 from feature_atlas.dashboards.sql.questions import show_questions
 from feature_atlas.dashboards.sql.result import show_result
 from feature_atlas.dashboards.sql.result_chart import show_chart
+from feature_atlas.dashboards.sql.schema_browser import show_schema
 from feature_atlas.dashboards.sql.statement_form import statement_form
 
 NOTHING = Asking("", None, {}, 1_000, 10)
@@ -63,7 +64,7 @@ except (RuntimeError, OperationalError, ProgrammingError):
         "No saved queries in the database. Run `feature-atlas migrate`, or `doctor` if that fails."
     )
     st.stop()
-left, right = st.columns([3, 2], gap="large")
+left, right = st.columns([5, 4], gap="large")
 with left:
     if problem:
         st.error("The address asks for what there is not.")
@@ -72,8 +73,16 @@ with left:
         st.subheader(asking.saved.title)
         st.markdown(asking.saved.description)
     statement_form(asking)
-with right, st.container(height=480, border=False):
-    show_questions(asking)
+with right:
+    beside = st.segmented_control(
+        "Beside", ("Questions", "Schema"), default="Questions", required=True,
+        key="beside", bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    with st.container(height=580, border=False):
+        if beside == "Schema":
+            show_schema()
+        else:
+            show_questions(asking)
 if not asking.sql.strip():
     st.stop()
 if asking.missing:

@@ -106,7 +106,8 @@ HEAD = """\
 *For whoever writes a query and must know what a table, view or column holds.*
 
 Everything in the schema `atlas`, in the words of its own catalogue (`\\d+` in psql shows the same).
-Numbers in brackets are sections of the paper. Written by `make dictionary`; a test fails where it
+Parentheses hold sections of the paper, square brackets a number's unit and the range that its table
+lets in; `atlas.columns` has both by themselves. Written by `make dictionary`; a test fails where it
 is out of date. [The cookbook](cookbook.md) has questions that these answer."""
 
 KEPT = """\

@@ -93,7 +93,7 @@ COMMENT ON COLUMN atlas.ablation_summary.n_samples IS
 COMMENT ON COLUMN atlas.ablation_summary.accuracy_vsr IS
     'share of these statements answered rightly, untouched';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vsr IS
-    'accuracy on these statements, after minus before, as a fraction; below 0: the removal hurts';
+    'accuracy on these statements, after minus before; below 0: the removal hurts';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_low IS
     'lower end of its 95 % interval, bootstrap over images';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_high IS
@@ -114,7 +114,7 @@ COMMENT ON COLUMN atlas.ablation_summary.n_vqa IS
 COMMENT ON COLUMN atlas.ablation_summary.accuracy_vqa IS
     'share of the general questions answered rightly, untouched';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vqa IS
-    'accuracy on the general questions, after minus before, as a fraction';
+    'accuracy on the general questions, after minus before';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vqa_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vqa_high IS 'upper end of its 95 % interval';
 COMMENT ON COLUMN atlas.ablation_summary.odds_ratio IS
@@ -128,7 +128,7 @@ COMMENT ON COLUMN atlas.ablation_summary.random_control_high IS
 COMMENT ON COLUMN atlas.ablation_summary.direction_control_mean IS
     'delta_vsr of random directions, as much variance removed, mean';
 COMMENT ON COLUMN atlas.ablation_summary.delta_other IS
-    'accuracy on test statements of other relations, after minus before, as a fraction';
+    'accuracy on test statements of other relations, after minus before';
 COMMENT ON COLUMN atlas.ablation_summary.delta_other_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN atlas.ablation_summary.delta_other_high IS 'upper end of its 95 % interval';
 COMMENT ON COLUMN atlas.ablation_summary.delta_vsr_probability_low IS

@@ -17,7 +17,7 @@ COMMENT ON VIEW atlas.activation_bin IS
     'how strongly a feature fires on each kind of token, bin by bin (4.2)';
 COMMENT ON COLUMN atlas.activation_bin.bin IS 'number of the bin, 0 to 31';
 COMMENT ON COLUMN atlas.activation_bin.low IS
-    'lower edge of the bin, normalised units; the first holds all that is weaker than the second';
+    'lower edge of the bin; the first holds all that is weaker than the second';
 COMMENT ON COLUMN atlas.activation_bin.high IS
     'upper edge, where the next bin begins; NULL: the last holds all that is stronger';
 COMMENT ON COLUMN atlas.activation_bin.n_tokens IS

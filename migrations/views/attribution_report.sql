@@ -60,6 +60,9 @@ COMMENT ON VIEW atlas.attribution_report IS
     'how well attribution foretells real patching, and what it misses (5.2, C)';
 COMMENT ON COLUMN atlas.attribution_report.place IS
     'place among the estimates of this part and scope by spearman; 1: agrees best';
+COMMENT ON COLUMN atlas.attribution_report.spearman IS 'correlation of their ranks';
+COMMENT ON COLUMN atlas.attribution_report.estimate IS
+    'method of attribution, as in attribution_agreement';
 COMMENT ON COLUMN atlas.attribution_report.stable_spearman IS
     'rank correlation of two rankings whose samples are drawn anew, mean over traced features; '
     'none: of another part than qk';

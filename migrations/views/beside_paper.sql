@@ -58,16 +58,16 @@ COMMENT ON COLUMN atlas.beside_paper.paper_relations IS
     'spatial relations of the paper''s statements';
 COMMENT ON COLUMN atlas.beside_paper.our_relation IS 'spatial relation of this run''s statements';
 COMMENT ON COLUMN atlas.beside_paper.paper_delta_vsr IS
-    'accuracy on VSR, after minus before, percentage points, the paper; below 0: the removal hurts';
+    'accuracy on VSR, after minus before, the paper; below 0: the removal hurts';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vsr IS
     'the same in this run; none: not removed here';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vsr_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vsr_high IS 'upper end of its 95 % interval';
 COMMENT ON COLUMN atlas.beside_paper.paper_delta_vqa IS
-    'accuracy on VQA, after minus before, percentage points, the paper';
+    'accuracy on VQA, after minus before, the paper';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vqa IS 'the same in this run, on yes/no questions';
 COMMENT ON COLUMN atlas.beside_paper.paper_delta_control IS
-    'accuracy on VSR, random features of the layer removed, percentage points, the paper';
+    'accuracy on VSR, random features of the layer removed, the paper';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_control IS
     'the same in this run, mean over its matched controls';
 COMMENT ON COLUMN atlas.beside_paper.paper_odds_ratio IS
@@ -86,7 +86,7 @@ COMMENT ON COLUMN atlas.beside_paper.our_q_value_replicated IS
 COMMENT ON COLUMN atlas.beside_paper.our_n_samples_replicated IS
     'VSR statements of our_delta_vsr_replicated';
 COMMENT ON COLUMN atlas.beside_paper.paper_delta_vsr_probability IS
-    'probability of the right answer on VSR, after minus before, fraction, the paper (Table 2)';
+    'probability of the right answer on VSR, after minus before, the paper (Table 2)';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vsr_probability IS 'the same in this run';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vqa_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN atlas.beside_paper.our_delta_vqa_high IS 'upper end of its 95 % interval';

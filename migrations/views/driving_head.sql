@@ -81,7 +81,7 @@ COMMENT ON COLUMN atlas.driving_head.standard_error IS
     'standard error of drive over samples';
 COMMENT ON COLUMN atlas.driving_head.n_samples IS 'samples averaged';
 COMMENT ON COLUMN atlas.driving_head.drive IS
-    'score of method B, or minus that of A, raw residual units; above 0: drives the feature';
+    'score of method B, or minus that of A; above 0: drives the feature';
 COMMENT ON COLUMN atlas.driving_head.place IS
     'place among the heads of this feature and method; 1: drives it most';
 COMMENT ON COLUMN atlas.driving_head.mean_drive IS

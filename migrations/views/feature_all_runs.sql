@@ -49,6 +49,6 @@ COMMENT ON COLUMN atlas.feature_all_runs.label_is_informative IS
 COMMENT ON COLUMN atlas.feature_all_runs.ablation_relation IS
     'spatial relation of the statements that it was removed on; none: not removed (5.3)';
 COMMENT ON COLUMN atlas.feature_all_runs.ablation_delta IS
-    'accuracy on these statements, after minus before, as a fraction; below 0: the removal hurts';
+    'accuracy on these statements, after minus before; below 0: the removal hurts';
 COMMENT ON COLUMN atlas.feature_all_runs.ablation_low IS 'lower end of its 95 % interval';
 COMMENT ON COLUMN atlas.feature_all_runs.ablation_high IS 'upper end of its 95 % interval';

@@ -55,7 +55,7 @@ WHERE own.control_no = 0;
 COMMENT ON VIEW atlas.head_knockout_summary IS
     'what knocking out a feature''s heads does, beside matched random heads (5.2, 5.3)';
 COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta IS
-    'change of the projection on the feature''s direction, mean over text tokens, raw units';
+    'change of the projection on the feature''s direction, mean over text tokens';
 COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta_low IS
     'lower end of its 95 % interval, bootstrap over images';
 COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta_high IS

@@ -29,10 +29,10 @@ COMMENT ON VIEW atlas.head_layer_curve IS
 COMMENT ON COLUMN atlas.head_layer_curve.n_features IS
     'features traced to heads of this layer: those of the same layer and of later ones';
 COMMENT ON COLUMN atlas.head_layer_curve.sum_drive IS
-    'sum over the layer''s heads of -A or B, mean over features, raw residual units; above 0: drives them';
+    'sum over the layer''s heads of -A or B, mean over features; above 0: drives them';
 COMMENT ON COLUMN atlas.head_layer_curve.mean_drive IS
-    'mean over the layer''s heads of -A or B, mean over features, raw residual units';
+    'mean over the layer''s heads of -A or B, mean over features';
 COMMENT ON COLUMN atlas.head_layer_curve.sum_abs_score IS
-    'sum over the layer''s heads of |score|, mean over features, raw residual units';
+    'sum over the layer''s heads of |score|, mean over features';
 COMMENT ON COLUMN atlas.head_layer_curve.mean_abs_score IS
-    'mean over the layer''s heads of |score|, mean over features, raw residual units';
+    'mean over the layer''s heads of |score|, mean over features';

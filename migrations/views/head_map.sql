@@ -16,8 +16,8 @@ COMMENT ON VIEW atlas.head_map IS
     'how much each head matters to the traced features, layer by head (5.2, Fig. 13)';
 COMMENT ON COLUMN atlas.head_map.n_features IS 'features that were traced to this head';
 COMMENT ON COLUMN atlas.head_map.mean_abs_score IS
-    '|score|, mean over these features, raw residual units: it matters, whether it drives or holds back';
+    '|score|, mean over these features: it matters, whether it drives or holds back';
 COMMENT ON COLUMN atlas.head_map.mean_drive IS
-    '-A or B, mean over these features, raw residual units; above 0: drives them';
+    '-A or B, mean over these features; above 0: drives them';
 COMMENT ON COLUMN atlas.head_map.deviation IS
     'standard deviation of -A or B over these features; NULL: only one';

@@ -24,9 +24,9 @@ COMMENT ON VIEW atlas.head_ranking IS
     'heads by mean score over the traced features; score is -A or B, above 0: drives them (5.2)';
 COMMENT ON COLUMN atlas.head_ranking.n_features IS 'features that were traced to this head';
 COMMENT ON COLUMN atlas.head_ranking.mean_score IS
-    'drive (driving_head), mean over these features, raw residual units; above 0: drives them';
+    'drive (driving_head), mean over these features; above 0: drives them';
 COMMENT ON COLUMN atlas.head_ranking.max_score IS
-    'drive of the feature that the head drives most, raw residual units';
+    'drive of the feature that the head drives most';
 COMMENT ON COLUMN atlas.head_ranking.n_in_top_five IS
     'of these features, how many have the head among their first five';
 COMMENT ON COLUMN atlas.head_ranking.n_patched IS

@@ -1,5 +1,6 @@
 -- No view: a column that keeps the name of the column it is taken from keeps its comment too,
--- unless the view's own file says otherwise. Naming the views makes this the last file:
+-- unless the view's own file says otherwise. Naming the views makes this one of the last files,
+-- after what atlas.table_comments says:
 -- atlas.ablation_control atlas.dose_response atlas.steering_summary atlas.paper_table
 -- atlas.published_significance
 -- atlas.adapted atlas.adapted_beyond_null atlas.adapted_beyond_null_by_layer

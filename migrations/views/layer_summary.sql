@@ -45,4 +45,4 @@ COMMENT ON COLUMN atlas.layer_summary.mean_cosine_full IS
 COMMENT ON COLUMN atlas.layer_summary.mean_cosine_random IS
     'decoder cosine in the random regime, mean: the control (A.1)';
 COMMENT ON COLUMN atlas.layer_summary.mean_visual_energy IS
-    'visual energy, mean, normalised units squared (A.4)';
+    'visual energy, mean (A.4)';

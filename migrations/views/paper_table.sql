@@ -133,7 +133,7 @@ COMMENT ON COLUMN atlas.paper_table.layer IS 'decoder layer, 0-based';
 COMMENT ON COLUMN atlas.paper_table.feature IS
     'index in the base dictionary; only on the same SAEs are equal numbers the same feature';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr IS
-    'accuracy on VSR, after minus before, percentage points; below 0: the removal hurts';
+    'accuracy on VSR, after minus before; below 0: the removal hurts';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr_low IS
     'lower end of its 95 % interval; the paper''s: if 5 % of the answers were mended beside';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr_high IS 'upper end of that interval';
@@ -141,18 +141,18 @@ COMMENT ON COLUMN atlas.paper_table.q_value IS
     'exact McNemar of delta_vsr, Benjamini-Hochberg over the features of the run, or of the '
     'paper''s table (there: if 5 % of the answers were mended beside)';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr_probability IS
-    'probability of the right answer on VSR, after minus before, fraction';
+    'probability of the right answer on VSR, after minus before';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr_probability_low IS
     'lower end of its 95 % interval; none: the paper prints nothing to work it out from';
 COMMENT ON COLUMN atlas.paper_table.delta_vsr_probability_high IS 'upper end of that interval';
 COMMENT ON COLUMN atlas.paper_table.delta_vqa IS
-    'accuracy on VQA, after minus before, percentage points; this run: yes/no questions';
+    'accuracy on VQA, after minus before; this run: yes/no questions';
 COMMENT ON COLUMN atlas.paper_table.delta_vqa_low IS
     'lower end of its 95 % interval; none: the paper prints no number of questions';
 COMMENT ON COLUMN atlas.paper_table.delta_vqa_high IS 'upper end of that interval';
 COMMENT ON COLUMN atlas.paper_table.q_value_vqa IS 'q value of delta_vqa';
 COMMENT ON COLUMN atlas.paper_table.delta_control IS
-    'accuracy on VSR, features drawn uniformly from the layer removed, percentage points, mean';
+    'accuracy on VSR, features drawn uniformly from the layer removed, mean';
 COMMENT ON COLUMN atlas.paper_table.delta_control_low IS
     'lower end of its 95 % interval over these features; this run''s are of its test statements';
 COMMENT ON COLUMN atlas.paper_table.delta_control_high IS 'upper end of that interval';

@@ -27,5 +27,5 @@ COMMENT ON VIEW atlas.provenance IS
     'where numbers come from: the stage, settings, seeds, code and inputs of every measurement';
 COMMENT ON COLUMN atlas.provenance.measurement_id IS
     'the execution; measurement_id of every fact row that it produced';
-COMMENT ON COLUMN atlas.provenance.seconds IS 'time it took, seconds';
+COMMENT ON COLUMN atlas.provenance.seconds IS 'time it took';
 COMMENT ON COLUMN atlas.provenance.n_rows IS 'rows it produced, over all tables';

@@ -74,7 +74,7 @@ COMMENT ON COLUMN atlas.published_significance.p_counter IS
 COMMENT ON COLUMN atlas.published_significance.q_counter IS
     'p_counter after Benjamini-Hochberg over the rows of the table';
 COMMENT ON COLUMN atlas.published_significance.delta_vsr_low IS
-    'lower end of the 95 % interval in the second case, percentage points, normal approximation';
+    'lower end of the 95 % interval in the second case, normal approximation';
 COMMENT ON COLUMN atlas.published_significance.delta_vsr_high IS 'upper end of that interval';
 COMMENT ON COLUMN atlas.published_significance.is_significant_at_best IS
     'p_best below 0.05; false: no pattern of answers makes the row significant';

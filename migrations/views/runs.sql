@@ -51,4 +51,4 @@ COMMENT ON COLUMN atlas.runs.n_measurements IS 'stages that were executed for it
 COMMENT ON COLUMN atlas.runs.n_added IS
     'of them, how many joined it when it was already published';
 COMMENT ON COLUMN atlas.runs.n_rows IS 'rows these stages produced, over all tables';
-COMMENT ON COLUMN atlas.runs.seconds IS 'time these stages took together, seconds';
+COMMENT ON COLUMN atlas.runs.seconds IS 'time these stages took together';

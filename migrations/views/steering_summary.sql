@@ -34,6 +34,6 @@ COMMENT ON COLUMN atlas.steering_summary.is_mirror IS
     'yes_margin_slope and yes_margin_delta_removed differ in sign: what removing lowers on the '
     'whole, adding raises';
 COMMENT ON COLUMN atlas.steering_summary.worst_delta_accuracy IS
-    'largest loss of accuracy over the strengths, as a fraction';
+    'largest loss of accuracy over the strengths';
 COMMENT ON COLUMN atlas.steering_summary.yes_rate_range IS
     'highest minus lowest share of yes over the strengths: how far it pushes answers';

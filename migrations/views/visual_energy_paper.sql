@@ -10,7 +10,7 @@ SELECT
 FROM atlas.visual_energy;
 
 COMMENT ON VIEW atlas.visual_energy_paper IS
-    'the paper''s E_v in each of its readings, normalised units squared; text_mask selects (4.2, A.4)';
+    'the paper''s E_v in each of its readings; text_mask selects (4.2, A.4)';
 COMMENT ON COLUMN atlas.visual_energy_paper.text_mask IS
     'A.4, under a text-only mask: mean squared activation on the text tokens after the image';
 COMMENT ON COLUMN atlas.visual_energy_paper.vision_inputs IS

@@ -46,7 +46,7 @@ class AnswerEffect(Answered):
 
     accuracy_after: Mapped[float] = measured("share answered rightly, removed", low=0, high=1)
     delta_accuracy: Mapped[float] = measured(
-        "after minus before, as a fraction; below 0: the removal hurts", low=-1, high=1
+        "after minus before; below 0: the removal hurts", low=-1, high=1
     )
     right_to_wrong: Mapped[int] = count("answers that the removal broke")
     wrong_to_right: Mapped[int] = count("answers that the removal mended")

@@ -33,7 +33,7 @@ class Steering(AnswerEffect, Base):
     )
     measurement_id: Mapped[measurement_reference]
     relation: Mapped[str | None] = mapped_column(comment="spatial relation of the statements")
-    length: Mapped[float] = measured("what was added at each text token, raw residual units")
+    length: Mapped[float] = measured("what was added at each text token")
     yes_margin_delta: Mapped[float] = measured(
         "logit of yes over no, after minus before, mean; above 0: towards yes"
     )

@@ -44,15 +44,13 @@ class Example(Base):
     )
     measurement_id: Mapped[measurement_reference]
     sample_id: Mapped[sample_reference]
-    max_activation: Mapped[float] = measured(
-        "largest activation on the question's tokens, normalised units", low=0
-    )
+    max_activation: Mapped[float] = measured("largest activation on the question's tokens", low=0)
     max_token: Mapped[int] = mapped_column(
         SmallInteger, comment="index into tokens of the largest", info={"bounds": Bounds(0)}
     )
     tokens: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="the question's tokens as text")
     activations: Mapped[list[float]] = measured_list(
-        "activation on each of tokens, normalised units; 0: silent", low=0
+        "activation on each of tokens; 0: silent", low=0
     )
     quantile: Mapped[int | None] = mapped_column(
         SmallInteger,

@@ -77,16 +77,13 @@ class FeatureRecord(Base):
     )
     scale_image: Mapped[float | None] = measured("scale_text of image tokens")
     visual_energy: Mapped[float] = measured(
-        "E_v under the text mask: mean squared activation on text tokens after the image, "
-        "normalised units squared (4.2, A.4)",
+        "E_v under the text mask: mean squared activation on text tokens after the image "
+        "(4.2, A.4)",
         low=0,
     )
-    energy_image: Mapped[float] = measured(
-        "mean squared activation on image tokens, normalised units squared", low=0
-    )
+    energy_image: Mapped[float] = measured("mean squared activation on image tokens", low=0)
     energy_question_no_image: Mapped[float] = measured(
-        "mean squared activation on text tokens of the control questions without image, "
-        "normalised units squared",
+        "mean squared activation on text tokens of the control questions without image",
         low=0,
     )
     modality_preference: Mapped[float] = measured(

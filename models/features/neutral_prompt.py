@@ -54,5 +54,5 @@ class NeutralPrompt(Base):
         "of them, how many on which it fired with the image replaced by another sample's"
     )
     mean_activation: Mapped[float] = measured(
-        "largest activation per image, mean over images, normalised units", low=0
+        "largest activation per image, mean over images", low=0
     )

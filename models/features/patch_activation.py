@@ -38,13 +38,13 @@ class PatchActivation(Base):
     grid_rows: Mapped[int] = mapped_column(SmallInteger, comment="patches from top to bottom")
     grid_columns: Mapped[int] = mapped_column(SmallInteger, comment="patches from left to right")
     seen_left: Mapped[float] = measured(
-        "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded"
+        "left edge of the patch grid on the upright picture; below 0 where it was padded"
     )
     seen_top: Mapped[float] = measured("its upper edge")
     seen_right: Mapped[float] = measured("its right edge; above the width where padded")
     seen_bottom: Mapped[float] = measured("its lower edge; above the height where padded")
     max_activation: Mapped[float] = measured(
-        "activation on the strongest patch, normalised units; 0: silent on the whole picture", low=0
+        "activation on the strongest patch; 0: silent on the whole picture", low=0
     )
     patches: Mapped[bytes | None] = mapped_column(
         LargeBinary,

@@ -13,7 +13,7 @@ NONE = ", no image at all"
 
 
 def _energy(tokens: str) -> MappedColumn[Any]:
-    return measured(f"mean squared activation on {tokens}, normalised units squared", low=0)
+    return measured(f"mean squared activation on {tokens}", low=0)
 
 
 def _fired(tokens: str) -> MappedColumn[Any]:
@@ -51,25 +51,24 @@ class VisualEnergy(Base):
     feature: Mapped[feature_key]
     measurement_id: Mapped[measurement_reference]
     energy_image: Mapped[float] = measured(
-        "mean squared activation on image tokens, normalised units squared; the SAE was adapted on "
+        "mean squared activation on image tokens; the SAE was adapted on "
         "text, so image tokens are outside of what it was trained on",
         low=0,
     )
     energy_question: Mapped[float] = measured(
-        "mean squared activation on text tokens after the image (question, suffix, header), "
-        "normalised units squared: the paper's E_v under its text mask (A.4)",
+        "mean squared activation on text tokens after the image (question, suffix, header): "
+        "the paper's E_v under its text mask (A.4)",
         low=0,
     )
     energy_question_mean_image: Mapped[float] = measured(
-        "the same on the control questions with the image replaced by the mean embedding, "
-        "normalised units squared",
+        "the same on the control questions with the image replaced by the mean embedding",
         low=0,
     )
     energy_question_no_image: Mapped[float] = measured(
-        "the same on the control questions with no image at all, normalised units squared", low=0
+        "the same on the control questions with no image at all", low=0
     )
     energy_prefix: Mapped[float | None] = measured(
-        "mean squared activation on the constant prefix, normalised units squared; no image "
+        "mean squared activation on the constant prefix; no image "
         "changes it, since it comes before",
         low=0,
     )
@@ -134,11 +133,10 @@ class VisualEnergy(Base):
     )
     mean_image_preference_high: Mapped[float | None] = measured("upper end of that interval")
     mean_activation: Mapped[float | None] = measured(
-        "mean activation on the text tokens after the image on which it fired, normalised units; "
-        "NULL: on none",
+        "mean activation on the text tokens after the image on which it fired; NULL: on none",
         low=0,
     )
     max_activation: Mapped[float | None] = measured(
-        "largest activation on text tokens after the image, normalised units; 0: never fired",
+        "largest activation on text tokens after the image; 0: never fired",
         low=0,
     )

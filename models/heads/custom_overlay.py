@@ -39,7 +39,7 @@ class CustomOverlay(AttentionMap, Base):
         "top", "bottom", "random", comment="why the feature has the head in overlay"
     )
     seen_left: Mapped[float] = measured(
-        "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded"
+        "left edge of the patch grid on the upright picture; below 0 where it was padded"
     )
     seen_top: Mapped[float] = measured("its upper edge")
     seen_right: Mapped[float] = measured("its right edge; above the width where padded")

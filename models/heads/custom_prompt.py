@@ -28,16 +28,16 @@ class CustomPrompt(Base):
     image_sha256: Mapped[str] = mapped_column(comment="hash of the picture's file, hexadecimal")
     image_uri: Mapped[str] = mapped_column(comment="where the picture's file was")
     width: Mapped[int] = mapped_column(
-        Integer, comment="of the upright picture, pixels", info={"bounds": Bounds(1)}
+        Integer, comment="of the upright picture", info={"bounds": Bounds(1)}
     )
     height: Mapped[int] = mapped_column(
-        Integer, comment="of the upright picture, pixels", info={"bounds": Bounds(1)}
+        Integer, comment="of the upright picture", info={"bounds": Bounds(1)}
     )
     thumbnail: Mapped[bytes] = mapped_column(comment="small PNG or JPEG, upright, for dashboards")
     tokens: Mapped[list[str]] = mapped_column(
         ARRAY(Text), comment="text tokens of the prompt, in order"
     )
     activations: Mapped[list[float]] = measured_list(
-        "the feature's activation on each token, normalised units; 0: silent", low=0
+        "the feature's activation on each token; 0: silent", low=0
     )
     max_activation: Mapped[float] = measured("the largest of them", low=0)

@@ -38,13 +38,13 @@ class HeadAttribution(Base):
     head: Mapped[head_key]
     measurement_id: Mapped[measurement_reference]
     score: Mapped[float] = measured(
-        "q + k, mean over samples, raw residual units; "
+        "q + k, mean over samples; "
         "the head drives the feature where A is below 0 and B above 0 (5.2)"
     )
-    q: Mapped[float] = measured("part through the queries, raw residual units")
-    k: Mapped[float] = measured("part through the keys, raw residual units")
-    v: Mapped[float] = measured("part through the values, raw residual units")
-    z: Mapped[float] = measured("effect through the head's output, raw residual units")
+    q: Mapped[float] = measured("part through the queries")
+    k: Mapped[float] = measured("part through the keys")
+    v: Mapped[float] = measured("part through the values")
+    z: Mapped[float] = measured("effect through the head's output")
     q_fix: Mapped[float | None] = measured(
         "q through a softmax computed anew (QK fix): right where that is saturated; none: not "
         "computed"

@@ -54,7 +54,7 @@ class HeadExact(Base):
         "the QK fix; drawn from the others; or because all heads of this feature were",
     )
     effect: Mapped[float] = measured(
-        "change of the feature's summed projection, mean over samples, raw residual units; "
+        "change of the feature's summed projection, mean over samples; "
         "the head drives the feature where A is below 0 and B above 0"
     )
     standard_error: Mapped[float] = measured("standard error of effect over samples", low=0)

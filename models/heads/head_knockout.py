@@ -48,7 +48,7 @@ class HeadKnockout(Answered, Base):
         "share of their attention that goes from text to the picture, mean", low=0, high=1
     )
     projection_before: Mapped[float] = measured(
-        "residual on the feature's unit direction, mean over text tokens, untouched, raw units"
+        "residual on the feature's unit direction, mean over text tokens, untouched"
     )
     projection_after: Mapped[float] = measured("the same, knocked out")
     projection_corrupt: Mapped[float] = measured("the same without the picture")
@@ -58,13 +58,13 @@ class HeadKnockout(Answered, Base):
     )
     projection_delta_high: Mapped[float] = measured("upper end of that interval")
     activation_before: Mapped[float] = measured(
-        "the feature's activation, mean over text tokens, untouched, normalised units", low=0
+        "the feature's activation, mean over text tokens, untouched", low=0
     )
     activation_after: Mapped[float] = measured("the same, knocked out", low=0)
     activation_corrupt: Mapped[float] = measured("the same without the picture", low=0)
     accuracy_after: Mapped[float] = measured("share answered rightly, knocked out", low=0, high=1)
     delta_accuracy: Mapped[float] = measured(
-        "after minus before, as a fraction; below 0: the knock-out hurts", low=-1, high=1
+        "after minus before; below 0: the knock-out hurts", low=-1, high=1
     )
     right_to_wrong: Mapped[int] = count("answers that the knock-out broke")
     wrong_to_right: Mapped[int] = count("answers that the knock-out mended")

@@ -47,7 +47,7 @@ class Overlay(AttentionMap, Base):
         "mass",
     )
     seen_left: Mapped[float | None] = measured(
-        "left edge of the patch grid on the upright picture, pixels; below 0 where it was padded; "
+        "left edge of the patch grid on the upright picture; below 0 where it was padded; "
         "NULL: not told"
     )
     seen_top: Mapped[float | None] = measured("its upper edge")

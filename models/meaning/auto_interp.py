@@ -65,7 +65,7 @@ class AutoInterp(Base):
     prompt_hash: Mapped[str] = mapped_column(comment="hash of the prompts sent")
     raw_reply: Mapped[str] = mapped_column(comment="the explainer's reply as it came")
     tokens_used: Mapped[int] = count("tokens billed, prompts and replies; 0 offline")
-    cost_usd: Mapped[float | None] = measured("what it cost, US dollars, if known", low=0)
+    cost_usd: Mapped[float | None] = measured("what it cost, if known", low=0)
     n_failed: Mapped[int] = count("held-out samples without a readable verdict")
     scorer: Mapped[str | None] = mapped_column(
         comment="how an imported description was scored, e.g. Delphi's detection; none: as in B"

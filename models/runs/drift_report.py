@@ -33,8 +33,6 @@ class DriftReport(Base):
     energy_factor: Mapped[float] = precise(
         "visual energies whose ratio is above this count as changed: no interval is known", low=1
     )
-    energy_floor: Mapped[float] = precise(
-        "added to both energies before the ratio, normalised units squared", low=0
-    )
+    energy_floor: Mapped[float] = precise("added to both energies before the ratio", low=0)
     n_features: Mapped[int] = count("features that both runs have")
     n_changed: Mapped[int] = count("of them, those that changed in any way")

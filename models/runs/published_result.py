@@ -19,15 +19,13 @@ class PublishedResult(Base):
     layer: Mapped[layer_key]
     feature: Mapped[feature_key]
     delta_vsr: Mapped[float] = precise(
-        "accuracy on VSR, after minus before, percentage points; below 0: the removal hurts"
+        "accuracy on VSR, after minus before; below 0: the removal hurts"
     )
     delta_vsr_probability: Mapped[float | None] = precise(
-        "probability of the right answer on VSR, after minus before, fraction (Table 2)"
+        "probability of the right answer on VSR, after minus before (Table 2)"
     )
-    delta_vqa: Mapped[float] = precise("accuracy on VQA, after minus before, percentage points")
-    delta_control: Mapped[float] = precise(
-        "accuracy on VSR, random features of the layer removed, percentage points"
-    )
+    delta_vqa: Mapped[float] = precise("accuracy on VQA, after minus before")
+    delta_control: Mapped[float] = precise("accuracy on VSR, random features of the layer removed")
     vsr_odds_ratio: Mapped[float] = precise(
         "odds of firing, VSR over base; above 1: fires more", low=0
     )

@@ -173,3 +173,21 @@ def test_a_chart_of_the_result_is_in_the_address(
     figure = json.loads(chart.proto.spec)
     assert figure["data"][0]["type"] == "bar"
     assert figure["layout"]["yaxis"]["title"]["text"] == "n"
+
+
+def test_the_schema_is_browsed_with_units_and_examples(
+    full_atlas: str, open_page: Callable[..., AppTest]
+):
+    everything = open_page(PAGE, beside="Schema").dataframe[0].value
+    assert {("decoder_cosine", "cosine"), ("lists.entry", "note"), ("feature", "label")} <= set(
+        zip(everything.relation, everything.column, strict=True)
+    )
+
+    app = open_page(PAGE, beside="Schema", relation="feature", sql="SELECT 1 AS one")
+
+    columns, examples, answer = (table.value for table in app.dataframe)
+    cosine = columns.set_index("column").loc["cosine"]
+    assert (cosine.unit, cosine.range, cosine.type) == ("cosine", "-1 to 1", "real")
+    assert len(examples) == 5
+    assert examples.columns.tolist() == columns["column"].tolist()
+    assert answer.one.tolist() == [1]

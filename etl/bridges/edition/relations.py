@@ -59,6 +59,7 @@ def _value(relation: str, column: Column) -> sql.Composable:
 
 LEFT_OUT = {
     "alembic_version": "of the server",
+    "columns": "of the server; the comments of an edition say the same",
     "stable_promise": "of the server",
     "listed": "of its readers, who did not mean to publish it",
     "view_file": "of the server",

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from feature_atlas.etl.warehouse.cookbook import cookbook, saved_query_view
+from feature_atlas.etl.warehouse.schema.column_comments import table_comments, view_units
 
 
 class Makes(NamedTuple):
@@ -27,6 +28,8 @@ def views() -> dict[str, str]:
         if entry.name.endswith(".sql")
     }
     found["saved_query"] = saved_query_view(cookbook())
+    found["table_comments"] = table_comments()
+    found["view_units"] = view_units(sorted(found))
     uses = {
         name: set(re.findall(r"\batlas\.(\w+)", found[name])) - {name} for name in sorted(found)
     }

@@ -33,7 +33,8 @@ def test_the_data_dictionary_has_every_kind_of_thing(engine: Engine):
     assert "\n### spatial\n\nSpatial features of the current run (4.3).\n" in document
     assert "\n| `layer` | smallint | key |  | decoder layer whose output" in document
     assert (
-        "\n| `parent_id` | integer | → run | null | the run that this one superseded |" in document
+        "\n| `parent_id` | integer | → run | null | the run that this one superseded [identifier] |"
+        in document
     )
     assert "\n### run_diff(before integer, after integer)\n" in document
     assert "alembic_version" not in document
