@@ -122,16 +122,21 @@ def paper_config(folder: Path, scale: Scale, batch_size: int, **sections: object
             release="random scope",
             layers=tuple(range(scale.n_layers)),
         ),
-        base_model=BaseModelConfig(
-            path=str(folder / "base"),
-            text=folder / "text.jsonl",
-            n_gate_tokens=1024,
-            max_fvu=1.0,
-            max_dead=1.0,
-            **dict.fromkeys(BOUNDS, NO_BOUND),
-        ),
+        base_model=_base(folder) if scale.widths == Widths() else None,
         data=DataConfig(vqa_folder=folder / "vqa", vsr_folder=folder / "vsr"),
         **sections,
+    )
+
+
+def _base(folder: Path) -> BaseModelConfig:
+    """Random dictionaries pass the gate check at the paper's width; narrower ones overshoot."""
+    return BaseModelConfig(
+        path=str(folder / "base"),
+        text=folder / "text.jsonl",
+        n_gate_tokens=1024,
+        max_fvu=1.0,
+        max_dead=1.0,
+        **dict.fromkeys(BOUNDS, NO_BOUND),
     )
 
 
@@ -146,8 +151,8 @@ def _write_models(folder: Path, scale: Scale) -> None:
         base = LlamaForCausalLM(text)
     base.save_pretrained(folder / "base")
     build_tokenizer().save_pretrained(folder / "base")
-    for layer, residuals in enumerate(_residuals(base, folder / "text.jsonl")):
-        _write_dictionary(folder / "scope" / f"L{layer}", layer, residuals, scale)
+    for layer, norm in enumerate(_mean_norms(base, folder / "text.jsonl")):
+        _write_dictionary(folder / "scope" / f"L{layer}", layer, norm, scale)
 
 
 @contextmanager
@@ -214,34 +219,32 @@ def _processor(scale: Scale) -> LlavaProcessor:
 
 
 @torch.no_grad()
-def _residuals(base: LlamaForCausalLM, texts: Path) -> list[torch.Tensor]:
-    """Of each layer on the text, tokens x d_model, BOS left out, before the final norm."""
+def _mean_norms(base: LlamaForCausalLM, texts: Path) -> list[float]:
+    """Of each layer's residuals on some text, BOS left out: what a release states."""
     tokenizer = build_tokenizer()
-    layers = base.model.layers
-    seen: list[list[torch.Tensor]] = [[] for _ in layers]
-    for kept, layer in zip(seen, layers, strict=True):
-        layer.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out[0, 1:].float()))
-    for line in texts.read_text(encoding="utf-8").splitlines():
-        ids = tokenizer(json.loads(line)["text"], return_tensors="pt").input_ids
-        base.model(ids.to(base.device))
-    return [torch.cat(kept) for kept in seen]
+    lines = texts.read_text(encoding="utf-8").splitlines()[:8]
+    said = [json.loads(line)["text"] for line in lines]
+    norms = []
+    for text in said:
+        ids = tokenizer(text, return_tensors="pt").input_ids.to(base.device)
+        hidden = base.model(ids, output_hidden_states=True).hidden_states[1:]
+        norms.append(torch.stack([h[0, 1:].float().norm(dim=-1).mean() for h in hidden]))
+    return torch.stack(norms).mean(0).tolist()
 
 
-def _write_dictionary(folder: Path, layer: int, residuals: torch.Tensor, scale: Scale) -> None:
-    """Random unit rows, an encoder along them, and the mean residual as their origin."""
+def _write_dictionary(folder: Path, layer: int, norm: float, scale: Scale) -> None:
+    """Random unit rows and a tied encoder."""
     device, d_model, d_sae = scale.device, scale.widths.d_model, scale.widths.d_sae
-    norm = residuals.norm(dim=-1).mean().item()  # what a release states
-    mean = residuals.mean(0).cpu() * d_model**0.5 / norm
     (folder / "checkpoints").mkdir(parents=True)
     random = torch.Generator(device).manual_seed(layer)
     rows = torch.randn(d_sae, d_model, generator=random, device=device)
     rows = (rows / rows.norm(dim=1, keepdim=True)).to(torch.bfloat16).cpu()
     weights = {
-        "encoder.weight": rows / 2,  # longer ones overshoot where the width is small
-        "encoder.bias": -(rows.float() @ mean / 2).to(torch.bfloat16),
+        "encoder.weight": rows,
+        "encoder.bias": torch.zeros(d_sae, dtype=torch.bfloat16),
         "decoder.weight": rows.T.contiguous(),
-        "decoder.bias": mean.to(torch.bfloat16),
+        "decoder.bias": torch.zeros(d_model, dtype=torch.bfloat16),
     }
     save_file(weights, folder / "checkpoints" / "final.safetensors")
     settings = release_settings(layer, d_sae, d_model, k=K, norm=round(norm, 6))
-    (folder / "hyperparams.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "hyperparams.json").write_text(json.dumps(settings))
