@@ -2,19 +2,19 @@
 
 import hashlib
 from typing import Any
-from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards.lists.add_to_list import show_adding
+from feature_atlas.dashboards.page_address import page_address
 
 LINK = "link"
 
 
 def page_of(run_id: int, layer: int, feature: int) -> str:
     """Address of a feature's page."""
-    return f"/feature?{urlencode({'run': run_id, 'layer': layer, 'feature': feature})}"
+    return page_address("feature", run=run_id, layer=layer, feature=feature)
 
 
 def with_links(features: pd.DataFrame, run_id: int) -> pd.DataFrame:

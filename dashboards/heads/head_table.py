@@ -1,9 +1,9 @@
 """A table of heads, each with a link to its own page."""
 
-from urllib.parse import urlencode
-
 import pandas as pd
 import streamlit as st
+
+from feature_atlas.dashboards.page_address import page_address
 
 OPEN = st.column_config.LinkColumn(
     "open", display_text=":material/open_in_new:", width=56, help="The head's page."
@@ -13,7 +13,7 @@ NUMBER = st.column_config.NumberColumn
 
 def head_link(run_id: int, head_layer: int, head: int) -> str:
     """The address of a head's page."""
-    return f"/heads?{urlencode({'run': run_id, 'head_layer': head_layer, 'head': head})}"
+    return page_address("heads", run=run_id, head_layer=head_layer, head=head)
 
 
 def head_table(recurrence: pd.DataFrame, run_id: int) -> None:

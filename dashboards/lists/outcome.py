@@ -1,10 +1,10 @@
 """What became of something that was written: said once, below what sent it off."""
 
 from collections.abc import Callable
-from urllib.parse import urlencode
 
 import streamlit as st
 
+from feature_atlas.dashboards.page_address import page_address
 from feature_atlas.dashboards.writes.writer import REFUSED
 
 PAGE = "lists/lists.py"
@@ -44,7 +44,7 @@ def link_to_list(slug: str) -> None:
 
 def page_of_list(slug: str, run_id: int) -> str:
     """Address of a list's page."""
-    return f"/lists?{urlencode({'list': slug, 'run': run_id})}"
+    return page_address("lists", list=slug, run=run_id)
 
 
 def without_markup(title: str) -> str:

@@ -83,7 +83,7 @@ def test_the_address_says_what_was_done(full_atlas, open_page, address, heading,
         if name in address:
             assert app.selectbox(key=name).value == address[name]
     tables = [table.value for table in app.dataframe if "link" in table.value]
-    assert tables[0].link.iloc[0].startswith("/feature?run=1&layer=")
+    assert tables[0].link.iloc[0].startswith("feature?run=1&layer=")
 
 
 @pytest.mark.parametrize(

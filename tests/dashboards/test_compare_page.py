@@ -151,8 +151,8 @@ def test_every_choice_between_two_runs_is_in_the_address(series_atlas, open_page
     app = open_page(PAGE, a=2, b=3, part="camps", camps="turned", way="not adapted → adapted")
     assert not app.exception
     movers = next(table.value for table in app.dataframe if "cosine_after" in table.value)
-    assert movers.before[0].startswith("/feature?run=2&layer=")
-    assert movers.after[0].startswith("/feature?run=3&layer=")
+    assert movers.before[0].startswith("feature?run=2&layer=")
+    assert movers.after[0].startswith("feature?run=3&layer=")
     app = open_page(PAGE, a=2, b=3, part="one metric", metric="visual_energy")
     assert not app.exception
     assert len(app.get("plotly_chart")) == 3
@@ -196,8 +196,8 @@ def test_two_features_stand_side_by_side(series_atlas, open_page, of_run) -> Non
     assert numbers.a["cosine"] == pytest.approx(of_run(1).cosine[0, 1])
     assert numbers.b["cosine"] == pytest.approx(of_run(4).cosine[2, 5])
     assert [link.proto.url for link in app.get("link_button")] == [
-        "/feature?run=1&layer=0&feature=1",
-        "/feature?run=4&layer=2&feature=5",
+        "feature?run=1&layer=0&feature=1",
+        "feature?run=4&layer=2&feature=5",
     ]
 
 

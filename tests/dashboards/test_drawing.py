@@ -209,4 +209,4 @@ def test_a_cloud_of_bins_and_an_empty_mark_list_draw() -> None:
 def test_links_name_run_layer_and_feature() -> None:
     linked = with_links(pd.DataFrame({"layer": [3], "feature": [176]}), run_id=2)
 
-    assert linked.link[0] == "/feature?run=2&layer=3&feature=176"
+    assert linked.link[0] == "feature?run=2&layer=3&feature=176"

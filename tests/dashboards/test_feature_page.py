@@ -192,7 +192,7 @@ def test_other_runs_are_links(full_atlas, open_page, monkeypatch) -> None:
     app = open_page(PAGE, layer=1, feature=0, runs="true")
 
     rows = app.dataframe[0].value
-    assert rows.link.tolist() == [f"/feature?run={run}&layer=1&feature=0" for run in (7, 1)]
+    assert rows.link.tolist() == [f"feature?run={run}&layer=1&feature=0" for run in (7, 1)]
     assert rows.this.tolist() == [False, True]
     assert rows.sets[0] == "adapted, spatial survivor"
 

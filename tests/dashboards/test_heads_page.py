@@ -121,7 +121,7 @@ def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_
     assert len(app.get("plotly_chart")) == 4
     assert app.segmented_control(key="show").value == "causal"
     recurring = next(table.value for table in app.dataframe if "link" in table.value)
-    assert recurring.link[0] == "/heads?run=1&head_layer=0&head=0"
+    assert recurring.link[0] == "heads?run=1&head_layer=0&head=0"
 
 
 def test_a_head_has_its_page(full_atlas, open_page) -> None:
@@ -134,7 +134,7 @@ def test_a_head_has_its_page(full_atlas, open_page) -> None:
     ]  # fmt: skip
     assert not app.info
     driven = app.dataframe[0].value
-    assert driven.link[0].startswith("/feature?run=1&layer=")
+    assert driven.link[0].startswith("feature?run=1&layer=")
 
     app.selectbox(key="head").set_value("3").run()
 

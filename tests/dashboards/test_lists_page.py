@@ -167,7 +167,7 @@ def test_a_list_is_made_renamed_and_deleted(atlas, open_page) -> None:
     app.text_input(key="new_list_title").set_value(HOSTILE)
     press(app, "Make it")
     slug = queries.lists(1).slug[0]
-    assert app.dataframe[0].value.link[0].startswith(f"/lists?list={slug}&run=1")
+    assert app.dataframe[0].value.link[0].startswith(f"lists?list={slug}&run=1")
 
     app = open_page(LISTS, list=slug)
     assert app.title[0].value == without_markup(HOSTILE)

@@ -110,7 +110,7 @@ def test_overview_shows_the_run_the_funnel_the_scatter_and_the_survivors(
     survivors = app.dataframe[-1].value
     assert survivors.feature.iloc[0] == 0
     assert survivors.delta_pp.iloc[0] == pytest.approx(-25)
-    assert survivors.link.iloc[0].startswith("/feature?run=1&layer=")
+    assert survivors.link.iloc[0].startswith("feature?run=1&layer=")
 
 
 def test_overview_names_the_command_that_draws_the_papers_figures(full_atlas, open_page) -> None:

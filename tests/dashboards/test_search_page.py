@@ -35,7 +35,7 @@ def test_the_words_of_the_address_are_searched(full_atlas, open_page) -> None:
     found = app.dataframe[0].value
     assert len(found) == 12
     best = found.iloc[0]
-    assert best.link == "/feature?run=1&layer=0&feature=0"
+    assert best.link == "feature?run=1&layer=0&feature=0"
     assert best.label == "asks for left of"
     assert best.score == pytest.approx(3 / 61)
     assert best.matched == "description, question, token"

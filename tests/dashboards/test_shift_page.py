@@ -118,7 +118,7 @@ def test_the_first_skill_is_shown_whole(full_atlas, open_page) -> None:
     assert app.selectbox(key="skill").value == "spatial"
     assert len(app.get("plotly_chart")) == 4
     candidates = next(table.value for table in app.dataframe if "link" in table.value)
-    assert candidates.link[0].startswith("/feature?run=1&layer=")
+    assert candidates.link[0].startswith("feature?run=1&layer=")
 
 
 def test_what_was_not_measured_says_so(full_atlas, open_page) -> None:

@@ -148,7 +148,7 @@ def test_a_picture_of_the_run_is_named_by_its_hash_and_shown_with_its_features(
     ]
     assert stub.bodies == [b""]
     strongest, on_token = tables(app)
-    assert strongest.link.iloc[0] == "/feature?run=1&layer=1&feature=0"
+    assert strongest.link.iloc[0] == "feature?run=1&layer=1&feature=0"
     assert strongest.activation.tolist() == [3.0, 2.0]
     assert strongest.times_usual.tolist()[0] == 1.5  # where its activation is largest
     assert strongest["where"].tolist() == ["patch 0–24, 0–48", EVIL]
