@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import number
 from feature_atlas.dashboards.palette import ADAPTED, FAINT, NEUTRAL, SKILLS, draw, plain
 
 ODDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 10_000]
@@ -88,8 +89,9 @@ def _show_scaling(run_id: int, layer: int, feature: int) -> None:
     if scales.empty:
         st.caption("Turned or used less: not measured (stage `latent_scaling`; needs base_model).")
         return
+    intervals = [f"[{number(r.low, '.2f')}, {number(r.high, '.2f')}]" for r in scales.itertuples()]
     st.dataframe(
-        scales.assign(interval=[f"[{r.low:.2f}, {r.high:.2f}]" for r in scales.itertuples()]),
+        scales.assign(interval=intervals),
         hide_index=True,
         column_order=["tokens", "scale", "interval", "base_beta", "vlm_beta", "n_tokens"],
         column_config={
