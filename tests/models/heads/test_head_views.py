@@ -71,7 +71,7 @@ def test_what_removed_pictures_became_is_said_beside_each_head(connection: Conne
 def test_the_report_has_what_screening_missed_of_the_same_method(connection: Connection):
     rows = pd.read_sql("SELECT * FROM atlas.attribution_report", connection)
 
-    assert len(rows) == 12  # six estimates, two scopes
+    assert len(rows) == 45  # fifteen estimates, three scopes
     assert rows.spearman.isna().sum() == 1
     of_method = rows[rows.estimate.str[0].isin(["A", "B"])]
     assert (of_method.n_random == 12).all()  # head 1: 4 features on layer 0, 4 on layers 0 and 1
