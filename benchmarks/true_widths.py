@@ -247,4 +247,4 @@ def _write_dictionary(folder: Path, layer: int, norm: float, scale: Scale) -> No
     }
     save_file(weights, folder / "checkpoints" / "final.safetensors")
     settings = release_settings(layer, d_sae, d_model, k=K, norm=round(norm, 6))
-    (folder / "hyperparams.json").write_text(json.dumps(settings))
+    (folder / "hyperparams.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 # a crash may lose what tests wrote: no waiting for the disk
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
-            "shared_buffers": "64MB"}  # fmt: skip
+            "shared_buffers": "64MB", "max_connections": "200"}  # fmt: skip
 
 
 def database(server_url: str, name: str) -> str:
@@ -19,6 +19,10 @@ def database(server_url: str, name: str) -> str:
 
 def create_database(server_url: str, name: str, template: str = "template0") -> str:
     with psycopg.connect(server_url, autocommit=True) as connection:
+        # a template can only be copied while nobody is in it, not even an idle pool of a page
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (template,)
+        )
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return database(server_url, name)
 
