@@ -48,7 +48,8 @@ def given_url() -> str | None:
     password = secret("ATLAS_DATABASE_PASSWORD") if given else None
     if not given or password is None or make_url(given).password is not None:
         return given or None
-    return make_url(given).set(password=password).render_as_string(hide_password=False)
+    whole = make_url(given).set(password=password).render_as_string(hide_password=False)
+    return whole.replace(" ", "%20")  # which libpq does not take as they are
 
 
 def shown_address(url: str) -> str:
