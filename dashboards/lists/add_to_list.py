@@ -9,6 +9,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.lists.outcome import attempt, tell
 from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import Entry, add_to_list
 from feature_atlas.dashboards.writes.writer import why_not
 
@@ -51,9 +52,7 @@ def _show_form(key: str, run_id: int, picked: Picked) -> None:
 
 
 def _add(key: str, run_id: int, picked: Picked) -> None:
-    title, name, note = (
-        str(st.session_state.get(f"{key}_{part}") or "") for part in ("title", "name", "note")
-    )
+    title, name, note = typed(key, "title", "name", "note")
     remember_name(name.strip())
 
     def write() -> tuple[str, str]:

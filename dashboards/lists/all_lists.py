@@ -7,6 +7,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.lists.list_csv import show_taking_in
 from feature_atlas.dashboards.lists.outcome import attempt, page_of_list, tell
 from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import add_to_list
 from feature_atlas.dashboards.writes.writer import why_not
 
@@ -64,7 +65,7 @@ def _show_lists(lists: pd.DataFrame, run_id: int) -> None:
 
 
 def _make(run_id: int) -> None:
-    title, name = (str(st.session_state.get(f"{NEW}_{part}") or "") for part in ("title", "name"))
+    title, name = typed(NEW, "title", "name")
     remember_name(name.strip())
 
     def write() -> tuple[str, str]:

@@ -7,6 +7,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.lists.add_to_list import show_adding
 from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
 from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import add_comment
 from feature_atlas.dashboards.writes.writer import why_not
 
@@ -66,7 +67,7 @@ def _show_comment_form(run_id: int, layer: int, feature: int) -> None:
 
 
 def _save(key: str, run_id: int, layer: int, feature: int) -> None:
-    said, author = (str(st.session_state.get(f"{key}_{part}") or "") for part in ("said", "author"))
+    said, author = typed(key, "said", "author")
     remember_name(author.strip())
 
     def write() -> tuple[str, None]:

@@ -6,6 +6,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.frame_csv import frame_csv
 from feature_atlas.dashboards.lists.outcome import attempt
 from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import add_to_list, entries_of
 from feature_atlas.models.notation.csv_text import parse_csv
 
@@ -43,8 +44,8 @@ def show_taking_in(key: str, run_id: int, title: str | None) -> None:
 
 def _take_in(key: str, run_id: int, title: str | None) -> None:
     file = st.session_state.get(f"{key}_file")
-    name = str(st.session_state.get(f"{key}_name") or "")
-    into = str(st.session_state.get(f"{key}_title") or "") if title is None else title
+    typed_title, name = typed(key, "title", "name")
+    into = typed_title if title is None else title
     remember_name(name.strip())
 
     def write() -> tuple[str, str]:

@@ -8,6 +8,7 @@ from feature_atlas.dashboards.lists.chosen_entries import show_entries
 from feature_atlas.dashboards.lists.list_csv import show_saving, show_taking_in
 from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
 from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import change_list, delete_list
 from feature_atlas.dashboards.writes.writer import why_not
 
@@ -55,7 +56,7 @@ def _show_changing(one: pd.Series) -> None:
 
 
 def _change(slug: str) -> None:
-    title, note = (str(st.session_state.get(f"{slug}_{part}") or "") for part in ("title", "note"))
+    title, note = typed(slug, "title", "note")
 
     def write() -> tuple[str, None]:
         change_list(slug, title, note)

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards.signature import ask_name, remember_name
+from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.review import VERDICTS, Judgement, save_review
 from feature_atlas.dashboards.writes.writer import REFUSED, why_not
 
@@ -41,18 +42,16 @@ def show_review_form(run_id: int, layer: int, feature: int, label: str | None) -
 
 
 def _save(key: str, run_id: int, layer: int, feature: int, label: str | None) -> None:
-    said = {
-        name: str(st.session_state.get(f"{key}_{name}") or "").strip()
-        for name in ("verdict", "description", "note", "reviewer")
-    }
-    remember_name(said["reviewer"])
+    boxes = typed(key, "verdict", "description", "note", "reviewer")
+    verdict, description, note, reviewer = map(str.strip, boxes)
+    remember_name(reviewer)
     judgement = Judgement(
         layer=layer,
         feature=feature,
-        verdict=said["verdict"],
-        description=said["description"] or None,
-        note=said["note"] or None,
-        reviewer=said["reviewer"],
+        verdict=verdict,
+        description=description or None,
+        note=note or None,
+        reviewer=reviewer,
         judged=None if pd.isna(label) else label,
     )
     try:
