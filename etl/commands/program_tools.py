@@ -125,21 +125,9 @@ def _list(answer: Answer) -> str:
 
 
 TABLES = """
-SELECT
-    relation.relname AS name,
-    CASE relation.relkind WHEN 'v' THEN 'view' ELSE 'table' END AS kind,
-    CASE
-        WHEN relation.relkind = 'r' THEN greatest(relation.reltuples, 0)::bigint
-        WHEN relation.relkind = 'p' THEN (
-            SELECT coalesce(sum(greatest(part.reltuples, 0)), 0)::bigint
-            FROM pg_inherits JOIN pg_class AS part ON part.oid = inhrelid
-            WHERE inhparent = relation.oid
-        )
-    END AS rows,
-    obj_description(relation.oid, 'pg_class') AS meaning
-FROM pg_class AS relation
-WHERE relation.relnamespace = 'atlas'::regnamespace AND relation.relkind IN ('r', 'p', 'v', 'm')
-    AND NOT relation.relispartition AND has_table_privilege(relation.oid, 'SELECT')
+SELECT DISTINCT relation AS name, kind, n_rows_estimate AS rows, relation_description AS meaning
+FROM atlas.columns
+WHERE schema = 'atlas'
 UNION ALL
 SELECT
     format('%s(%s)', called.proname, pg_get_function_arguments(called.oid)),
@@ -153,12 +141,11 @@ ORDER BY kind DESC, name
 """
 
 COLUMNS = """
-SELECT attname AS name, format_type(atttypid, atttypmod) AS type,
-    col_description(attrelid, attnum) AS meaning
-FROM pg_attribute JOIN pg_class AS relation ON relation.oid = attrelid
-WHERE relation.relnamespace = 'atlas'::regnamespace AND relation.relname = :name
-    AND relation.relkind IN ('r', 'p', 'v', 'm') AND attnum > 0 AND NOT attisdropped
-ORDER BY attnum
+SELECT "column" AS name, type,
+    concat(description, ' [' || unit || coalesce('; ' || range, '') || ']') AS meaning
+FROM atlas.columns
+WHERE schema = 'atlas' AND relation = :name
+ORDER BY place
 """
 
 RUN = """
