@@ -12,8 +12,8 @@ Defaults are written as in SQL: 2 is a whole number, 2.0 any number, 'two' a tex
 import json
 import re
 from importlib.resources import files
-from typing import Any
 
+from feature_atlas.etl.warehouse.schema.sql_text import sql_text
 from feature_atlas.models.named_parameters import parameter_names
 from feature_atlas.models.saved_query import Parameter, SavedQuery
 
@@ -56,7 +56,9 @@ def read_cookbook(document: str) -> list[SavedQuery]:
 def saved_query_view(queries: list[SavedQuery]) -> str:
     """The SQL that makes atlas.saved_query."""
     rows = [
-        ", ".join([str(place), *map(_text, query[:5]), f"{_text(_json(query.parameters))}::jsonb"])
+        ", ".join(
+            [str(place), *map(sql_text, query[:5]), f"{sql_text(_json(query.parameters))}::jsonb"]
+        )
         for place, query in enumerate(queries, start=1)
     ]
     return VIEW.format(rows="),\n    (".join(rows))
@@ -102,10 +104,6 @@ def _fault(title: str, what: str) -> ValueError:
 
 def _json(parameters: list[Parameter]) -> str:
     return json.dumps([parameter._asdict() for parameter in parameters], ensure_ascii=False)
-
-
-def _text(value: Any) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 VIEW = """\

@@ -71,14 +71,14 @@ def migrate(engine: Engine) -> str:
             return newest
         if _revision(connection) not in _known():
             raise RuntimeError(difference)
-        standing = take_away(connection)
+        sqls, standing = views(), take_away(connection)
         with _naming_others(standing):
             command.upgrade(config, "head")
         _guard_facts(connection)
-        made = put_in_place(connection, views(), standing)
+        made = put_in_place(connection, sqls, standing)
         remember(connection, made)
         connection.exec_driver_sql(
-            f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {digest(views())}'"
+            f"COMMENT ON SCHEMA {SCHEMA} IS 'The feature atlas; views {digest(sqls)}'"
         )
         make_missing_roles(connection, _functions(made))
         grant_readers(connection, _functions(made))

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from feature_atlas.etl.bridges.edition.relations import Column, Relation
 from feature_atlas.etl.bridges.export_rows import Rows
+from feature_atlas.etl.warehouse.schema.sql_text import sql_text
 from feature_atlas.etl.warehouse.schema.view_files import views
 
 MEMORY = "1GB"
@@ -65,7 +66,7 @@ def write_parquet(database: duckdb.DuckDBPyConnection, relation: Relation, file:
     replaced = ", ".join(f"{name}::VARCHAR AS {name}" for name in as_text)
     values = f"* REPLACE ({replaced})" if replaced else "*"
     database.execute(
-        f"COPY (SELECT {values} FROM {_name(relation)}) TO {_text(str(file))} "
+        f"COPY (SELECT {values} FROM {_name(relation)}) TO {sql_text(str(file))} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
 
@@ -88,10 +89,10 @@ def make_views(database: duckdb.DuckDBPyConnection, found: Iterable[Relation]) -
 
 def _comment(database: duckdb.DuckDBPyConnection, relation: Relation) -> None:
     kind = "TABLE" if is_table(relation) else "VIEW"
-    database.execute(f"COMMENT ON {kind} {_name(relation)} IS {_text(relation.comment)}")
+    database.execute(f"COMMENT ON {kind} {_name(relation)} IS {sql_text(relation.comment)}")
     for column in relation.columns:
         place = f"{_name(relation)}.{_quoted(column.name)}"
-        database.execute(f"COMMENT ON COLUMN {place} IS {_text(column.comment)}")
+        database.execute(f"COMMENT ON COLUMN {place} IS {sql_text(column.comment)}")
 
 
 def _value(column: Column) -> str:
@@ -105,7 +106,3 @@ def _name(relation: Relation) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"

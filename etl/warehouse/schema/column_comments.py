@@ -6,6 +6,7 @@ and gets the unit of its name behind it.
 
 from collections.abc import Iterable, Sequence
 
+from feature_atlas.etl.warehouse.schema.sql_text import sql_text
 from feature_atlas.models import Base, Kept
 from feature_atlas.models.units import OTHERWISE, UNITS
 
@@ -13,7 +14,7 @@ from feature_atlas.models.units import OTHERWISE, UNITS
 def table_comments() -> str:
     """SQL that says of every table's column what its model says."""
     return "\n".join(
-        f"COMMENT ON COLUMN {table.fullname}.{column.name} IS {_text(column.comment)};"
+        f"COMMENT ON COLUMN {table.fullname}.{column.name} IS {sql_text(column.comment)};"
         for metadata in (Base.metadata, Kept.metadata)
         for table in metadata.sorted_tables
         for column in table.columns
@@ -31,11 +32,7 @@ def view_units(views: Iterable[str]) -> str:
 
 
 def _values(rows: Iterable[Sequence[str]]) -> str:
-    return ",\n".join(f"({', '.join(map(_text, row))})" for row in rows)
-
-
-def _text(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
+    return ",\n".join(f"({', '.join(map(sql_text, row))})" for row in rows)
 
 
 VIEW_UNITS = """\
