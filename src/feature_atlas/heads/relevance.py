@@ -76,7 +76,7 @@ def _rule(module: nn.Module, block: nn.Module) -> _Hook | None:
     raise ValueError(
         f"{type(block).__name__} has a part {type(module).__name__} that no rule of relevance is "
         "known for: expected linear maps, norms, activations and softmax attention. Take relp out "
-        "of head_attribution.methods; the other methods need no rules."
+        "of head_attribution.rules; other estimates need none."
     )
 
 
@@ -95,7 +95,7 @@ def _products(block: nn.Module) -> list[nn.Module]:
             raise ValueError(
                 f"{type(module).__name__} makes {n_made} numbers of which its last map takes "
                 f"{down.in_features}: expected as many, or twice as many where one half gates the "
-                "other. Take relp out of head_attribution.methods."
+                "other. Take relp out of head_attribution.rules."
             )
     return found
 
@@ -144,7 +144,7 @@ def _require_scaled(norm: nn.Module, made: Tensor, by_scale: Tensor) -> None:
         raise ValueError(
             f"{type(norm).__name__} does more than scale each token by a number of its own (it "
             f"differs from that by {float(misfit):.0%}): its relevance is not known. Take relp out "
-            "of head_attribution.methods."
+            "of head_attribution.rules."
         )
 
 
