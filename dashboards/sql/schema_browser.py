@@ -2,6 +2,7 @@
 
 import pandas as pd
 import psycopg
+import pyarrow as pa
 import streamlit as st
 
 from feature_atlas.dashboards import queries
@@ -44,12 +45,16 @@ def _in_words(name: str, relation: pd.Series) -> str:
 
 
 def _show_examples(relation: str) -> None:
-    # `relation` is a name of the catalogue, never what the address says
-    name = ".".join(f'"{part}"' for part in relation.split("."))
     st.caption(f"{EXAMPLES} of its rows:")
     try:
-        examples = queries.answered(f"SELECT * FROM {name}", {}, EXAMPLES, SECONDS)
+        st.dataframe(_examples(relation), hide_index=True, placeholder="")
     except psycopg.Error as error:
         st.text(str(error))
-        return
-    st.dataframe(shown_table(examples.answer), hide_index=True, placeholder="")
+
+
+@st.cache_data(ttl=queries.TTL, show_spinner=False)
+def _examples(relation: str) -> pa.Table:
+    # `relation` is a name of the catalogue, never what the address says
+    name = ".".join(f'"{part}"' for part in relation.split("."))
+    found = queries.answered(f"SELECT * FROM {name}", {}, EXAMPLES, SECONDS)
+    return shown_table(found.answer)
