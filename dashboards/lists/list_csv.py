@@ -8,12 +8,11 @@ from feature_atlas.dashboards.lists.outcome import attempt
 from feature_atlas.dashboards.signature import ask_name, remember_name
 from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import add_to_list, entries_of
+from feature_atlas.models.lists.listing import EVERYTHING
 from feature_atlas.models.notation.csv_text import parse_csv
 
 LARGEST = 5
 """Megabytes of a file."""
-EVERYTHING = 10**6
-"""More features than a list holds."""
 
 
 def show_saving(slug: str, run_id: int) -> None:

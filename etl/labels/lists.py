@@ -8,11 +8,8 @@ from sqlalchemy import Connection, Engine, text
 from feature_atlas.etl.warehouse.runs import published_run
 from feature_atlas.models.lists.keeping import Added, add_entries
 from feature_atlas.models.lists.list_file import entries_of
-from feature_atlas.models.lists.listing import LISTED
+from feature_atlas.models.lists.listing import EVERYTHING, LISTED
 from feature_atlas.models.notation.csv_text import SHEET_ENCODING, read_csv, write_csv
-
-EVERYTHING = 10**6
-"""More features than a list holds."""
 
 
 class Listed(NamedTuple):

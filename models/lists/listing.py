@@ -4,6 +4,9 @@ Features of other dictionaries than the run's are there without numbers. In the 
 were added.
 """
 
+EVERYTHING = 10**6
+"""More features than a list holds."""
+
 LISTED = """
 WITH run AS (
     SELECT sae_set.fingerprint AS dictionary FROM atlas.run
