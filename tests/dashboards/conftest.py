@@ -9,6 +9,7 @@ import streamlit as st
 from databases import create_database
 from made_up.series import write_series
 from run_folder import keep_required_tables, read_rows, write_run_folder
+from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 import feature_atlas.dashboards
@@ -37,6 +38,18 @@ def sparse_atlas(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ingest(keep_required_tables(write_run_folder(tmp_path)), engine)
     engine.dispose()
     yield from _pointed_at(fresh_url, monkeypatch)
+
+
+@pytest.fixture
+def atlas(engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An atlas of the test's own, to which the pages write as Ada."""
+    ingest(run_folder, engine)
+    monkeypatch.setenv("ATLAS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ATLAS_REVIEWER", "Ada")
+    st.cache_data.clear()
+    yield engine
+    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="session")

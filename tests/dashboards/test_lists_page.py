@@ -1,7 +1,6 @@
 """Lists from the pages: made, filled from tables, changed, shared, deleted; words are text."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import streamlit as st
@@ -18,18 +17,6 @@ from feature_atlas.models.notation.csv_text import parse_csv
 
 LISTS, EXPLORE, FEATURE = "lists/lists.py", "features/explore.py", "features/feature.py"
 HOSTILE = "<script>alert(1)</script> ![x](http://elsewhere.example/x.png) **bold** :red[x] $x$"
-
-
-@pytest.fixture
-def atlas(engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An atlas of its own: these tests write."""
-    ingest(run_folder, engine)
-    monkeypatch.setenv("ATLAS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
-    monkeypatch.setenv("ATLAS_REVIEWER", "Ada")
-    st.cache_data.clear()
-    yield engine
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 @pytest.fixture

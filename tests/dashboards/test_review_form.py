@@ -1,7 +1,7 @@
 """Reviews from the page: seen at once on it and in SQL, legal or refused, and by one module."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,19 +21,7 @@ HOSTILE = "<script>alert(1)</script> ![x](http://elsewhere.example/x.png) **bold
 
 
 @pytest.fixture
-def reviewed(engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An atlas of its own: these tests write."""
-    ingest(run_folder, engine)
-    monkeypatch.setenv("ATLAS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
-    monkeypatch.setenv("ATLAS_REVIEWER", "Ada")
-    st.cache_data.clear()
-    yield engine
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def page(reviewed: Engine, open_page: Callable[..., AppTest]) -> AppTest:
+def page(atlas: Engine, open_page: Callable[..., AppTest]) -> AppTest:
     return open_page(PAGE, run=1, layer=1, feature=2, what="true")
 
 
@@ -66,7 +54,7 @@ def html(app: AppTest) -> str:
 
 
 def test_a_corrected_label_is_seen_at_once_on_the_page_and_in_sql(
-    page: AppTest, reviewed: Engine
+    page: AppTest, atlas: Engine
 ) -> None:
     assert "asks for left of" in html(page)
     assert queries.marked_features(1).label.eq("port").sum() == 0  # and is kept for a minute
@@ -75,16 +63,16 @@ def test_a_corrected_label_is_seen_at_once_on_the_page_and_in_sql(
 
     assert not page.exception
     assert [said.value for said in page.success] == ["Saved."]
-    assert label(reviewed) == "port"
+    assert label(atlas) == "port"
     assert "port" in html(page)
     assert "worded by Grace" in html(page)
     assert "a sailor said so" in html(page)
-    assert reviews(reviewed) == [("edit", "port", "a sailor said so", "asks for left of", "Grace")]
+    assert reviews(atlas) == [("edit", "port", "a sailor said so", "asks for left of", "Grace")]
     assert queries.marked_features(1).label.eq("port").sum() == 1
 
 
 def test_the_newest_verdict_counts_and_a_second_click_adds_nothing(
-    page: AppTest, reviewed: Engine
+    page: AppTest, atlas: Engine
 ) -> None:
     fill(page, verdict="accept")
     fill(page, verdict="reject", note="too broad")
@@ -92,9 +80,9 @@ def test_the_newest_verdict_counts_and_a_second_click_adds_nothing(
     fill(page, verdict="reject", note="too broad")
 
     assert [said.value for said in page.success] == ["You said so already."]
-    assert label(reviewed) is None
-    assert [row[0] for row in reviews(reviewed)] == ["accept", "reject"]
-    assert {row[-1] for row in reviews(reviewed)} == {"Ada"}
+    assert label(atlas) is None
+    assert [row[0] for row in reviews(atlas)] == ["accept", "reject"]
+    assert {row[-1] for row in reviews(atlas)} == {"Ada"}
 
 
 @pytest.mark.parametrize(
@@ -107,19 +95,19 @@ def test_the_newest_verdict_counts_and_a_second_click_adds_nothing(
     ],
 )
 def test_what_the_command_refuses_the_page_refuses(
-    page: AppTest, reviewed: Engine, said: dict[str, str], message: str
+    page: AppTest, atlas: Engine, said: dict[str, str], message: str
 ) -> None:
     fill(page, **said)
 
     assert not page.exception
     assert any(message in shown.value for shown in page.text)
-    assert reviews(reviewed) == []
+    assert reviews(atlas) == []
 
 
-def test_what_is_typed_is_text(page: AppTest, reviewed: Engine) -> None:
+def test_what_is_typed_is_text(page: AppTest, atlas: Engine) -> None:
     fill(page, verdict="edit", description=HOSTILE, note=HOSTILE, reviewer=HOSTILE)
 
-    assert label(reviewed) == HOSTILE
+    assert label(atlas) == HOSTILE
     assert "&lt;script&gt;" in html(page)
     assert "<script" not in html(page)
     shown = [element.value for element in (*page.markdown, *page.caption, *page.success)]
@@ -127,22 +115,22 @@ def test_what_is_typed_is_text(page: AppTest, reviewed: Engine) -> None:
 
 
 def test_reviews_stay_with_their_run_when_a_new_one_comes(
-    page: AppTest, reviewed: Engine, tmp_path: Path, open_page: Callable[..., AppTest]
+    page: AppTest, atlas: Engine, tmp_path: Path, open_page: Callable[..., AppTest]
 ) -> None:
     fill(page, verdict="edit", description="port")
-    ingest(write_run_folder(tmp_path, seed=1), reviewed)
+    ingest(write_run_folder(tmp_path, seed=1), atlas)
     st.cache_data.clear()
 
-    assert label(reviewed) == "port"
+    assert label(atlas) == "port"
     again = open_page(PAGE, run=1, layer=1, feature=2)
     assert "worded by Ada" in html(again)
 
 
-def test_by_command_or_page_it_is_one_review(page: AppTest, reviewed: Engine) -> None:
+def test_by_command_or_page_it_is_one_review(page: AppTest, atlas: Engine) -> None:
     fill(page, verdict="accept")
 
     same = Judgement(1, 2, "accept", None, None, "Ada", "asks for left of")
-    assert add_reviews(reviewed, None, [same])[1:] == (0, 1)
+    assert add_reviews(atlas, None, [same])[1:] == (0, 1)
 
 
 def test_where_the_role_cannot_be_taken_the_page_says_what_to_do(
