@@ -16,7 +16,9 @@ if slug is None:
     st.stop()
 found = queries.feature_list(slug)
 if found.empty:
-    st.error(f"The address asks for list {quoted(slug)}, and there is none: it may have been deleted.")
+    st.error(
+        f"The address asks for list {quoted(slug)}, and there is none: it may have been deleted."
+    )
     st.page_link("lists/lists.py", label="All lists", icon=":material/arrow_back:")
     st.stop()
 show_one(title, run, found.iloc[0])

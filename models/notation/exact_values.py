@@ -40,40 +40,27 @@ class _IntervalLoader(TextLoader):
         return IntervalText(bytes(data).decode())
 
 
-class _DateLoader(moments.DateLoader):
-    def load(self, data: Buffer) -> Any:
-        return _or_text(super().load, data)
+def _or_text(loader: type[Loader]) -> type[Loader]:
+    """A loader that hands out the text of what Python has no value for."""
 
+    def load(self: Loader, data: Buffer) -> Any:
+        try:
+            return loader.load(self, data)
+        except (psycopg.DataError, ValueError, OverflowError):
+            return bytes(data).decode()
 
-class _TimeLoader(moments.TimeLoader):
-    def load(self, data: Buffer) -> Any:
-        return _or_text(super().load, data)
-
-
-class _TimetzLoader(moments.TimetzLoader):
-    def load(self, data: Buffer) -> Any:
-        return _or_text(super().load, data)
-
-
-class _TimestampLoader(moments.TimestampLoader):
-    def load(self, data: Buffer) -> Any:
-        return _or_text(super().load, data)
-
-
-class _TimestamptzLoader(moments.TimestamptzLoader):
-    def load(self, data: Buffer) -> Any:
-        return _or_text(super().load, data)
+    return type(f"{loader.__name__}OrText", (loader,), {"load": load})
 
 
 LOADERS: dict[str, type[Loader]] = {
     "json": _JsonLoader,
     "jsonb": _JsonLoader,
     "interval": _IntervalLoader,
-    "date": _DateLoader,
-    "time": _TimeLoader,
-    "timetz": _TimetzLoader,
-    "timestamp": _TimestampLoader,
-    "timestamptz": _TimestamptzLoader,
+    "date": _or_text(moments.DateLoader),
+    "time": _or_text(moments.TimeLoader),
+    "timetz": _or_text(moments.TimetzLoader),
+    "timestamp": _or_text(moments.TimestampLoader),
+    "timestamptz": _or_text(moments.TimestamptzLoader),
 }
 
 
@@ -86,10 +73,3 @@ def load_exactly(cursor: psycopg.Cursor[Any] | psycopg.ServerCursor[Any]) -> Non
     for info in cursor.adapters.types:
         if info.name not in AS_PYTHON:
             cursor.adapters.register_loader(info.oid, LOADERS.get(info.name, TextLoader))
-
-
-def _or_text(load: Any, data: Buffer) -> Any:
-    try:
-        return load(data)
-    except (psycopg.DataError, ValueError, OverflowError):
-        return bytes(data).decode()
