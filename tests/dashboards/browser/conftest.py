@@ -1,4 +1,4 @@
-"""Headless Chromium on a real Streamlit server, as a person has it; one browser for all files.
+"""Headless Chromium on a real Streamlit server, as a person has it.
 
 A file says by its own fixture `server` which atlas is served.
 """
@@ -22,7 +22,7 @@ import feature_atlas.dashboards
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE = 240_000
+PATIENCE = 120_000
 """Milliseconds: a busy machine of two cores is slow, not broken."""
 
 Visit = Callable[..., None]
@@ -42,8 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file: while Playwright runs, nothing else of its thread may await anything."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE
