@@ -5,11 +5,13 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.lists.add_to_list import show_adding
-from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
+from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell
 from feature_atlas.dashboards.signature import ask_name, remember_name
 from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import add_comment
 from feature_atlas.dashboards.writes.writer import why_not
+
+MARKUP = frozenset("\\`*_{}[]()<>#+-.!|~:$&")
 
 
 def show_lists_with(run_id: int, layer: int, feature: int) -> None:
@@ -76,3 +78,8 @@ def _save(key: str, run_id: int, layer: int, feature: int) -> None:
 
     if attempt(key, write):
         st.session_state[f"{key}_said"] = ""
+
+
+def without_markup(title: str) -> str:
+    """A title where Streamlit reads Markdown: every sign that could be markup is escaped."""
+    return "".join(f"\\{sign}" if sign in MARKUP else sign for sign in title)

@@ -1,12 +1,14 @@
 """One list: its features with the run's numbers, page by page, and what can be done with it."""
 
+from html import escape
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from feature_atlas.dashboards.lists.chosen_entries import show_entries
 from feature_atlas.dashboards.lists.list_csv import show_saving, show_taking_in
-from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell, without_markup
+from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell
 from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
 from feature_atlas.dashboards.typed import typed
 from feature_atlas.dashboards.writes.lists import change_list, delete_list
@@ -15,7 +17,7 @@ from feature_atlas.dashboards.writes.writer import why_not
 
 def show_one(title: DeltaGenerator, run: pd.Series, one: pd.Series) -> None:
     """Its title, its features, its buttons."""
-    title.title(without_markup(one.title))
+    title.html(f"<h1>{escape(one.title)}</h1>")  # Markdown makes links of bare addresses
     st.text(f"by {one.owner}, {one.created_at:%d %b %Y}, {one.n_features:,} features")
     if one.note:
         st.text(one.note)

@@ -8,7 +8,6 @@ from feature_atlas.dashboards.page_address import page_address
 from feature_atlas.dashboards.writes.writer import REFUSED
 
 PAGE = "lists/lists.py"
-MARKUP = frozenset("\\`*_{}[]()<>#+-.!|~:$&")
 
 
 def attempt(key: str, write: Callable[[], tuple[str, str | None]]) -> bool:
@@ -45,8 +44,3 @@ def link_to_list(slug: str) -> None:
 def page_of_list(slug: str, run_id: int) -> str:
     """Address of a list's page."""
     return page_address("lists", list=slug, run=run_id)
-
-
-def without_markup(title: str) -> str:
-    """A title where Streamlit reads Markdown: every sign that could be markup is escaped."""
-    return "".join(f"\\{sign}" if sign in MARKUP else sign for sign in title)

@@ -1,6 +1,7 @@
 """Lists from the pages: made, filled from tables, changed, shared, deleted; words are text."""
 
 from collections.abc import Callable
+from html import escape
 
 import pytest
 import streamlit as st
@@ -10,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.frame_csv import frame_csv
-from feature_atlas.dashboards.lists.outcome import without_markup
+from feature_atlas.dashboards.lists.feature_lists import without_markup
 from feature_atlas.dashboards.writes.lists import Entry, add_to_list
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.notation.csv_text import parse_csv
@@ -157,12 +158,12 @@ def test_a_list_is_made_renamed_and_deleted(atlas, open_page) -> None:
     assert app.dataframe[0].value.link[0].startswith(f"lists?list={slug}&run=1")
 
     app = open_page(LISTS, list=slug)
-    assert app.title[0].value == without_markup(HOSTILE)
+    assert app.get("html")[0].proto.body == f"<h1>{escape(HOSTILE)}</h1>"
     opened(app, "change")
     app.text_input(key=f"{slug}_title").set_value("Ours")
     app.text_area(key=f"{slug}_note").set_value("of Fig. 9")
     press(app, "Save")
-    assert app.title[0].value == "Ours"
+    assert app.get("html")[0].proto.body == "<h1>Ours</h1>"
     assert "of Fig. 9" in texts(app)
     assert app.query_params["list"] == slug
 

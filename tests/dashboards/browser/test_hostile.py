@@ -222,8 +222,46 @@ def test_two_tabs_keep_their_own_choices(open_tab, settled) -> None:
 
     for tab, run in ((one, 1), (other, 2)):
         expect(tab).to_have_url(re.compile(rf"/layers\?run={run}$"))
+        settled(tab)
     other.go_back()
+    if "/layers" in other.url:  # written in two steps; a browser's own button passes over the first
+        other.go_back()
+    expect(other).to_have_url(re.compile(r"/heads\?run=2$"))
     expect(other.get_by_role("radio", name="causal")).not_to_be_checked()
+
+
+def test_a_list_made_in_explore_is_shared_by_its_address_and_joined_in_sql(
+    page: Page, visit, settled, open_tab, hostile: Engine
+) -> None:
+    visit("/explore?run=2&where=is_turned_by_vision:yes", "Explore")
+    for row in (0, 2):
+        page.get_by_test_id("stDataFrame").first.click(position={"x": 17, "y": 35 * (row + 1) + 17})
+        settled(page)
+    page.get_by_role("button", name="Add 2 to a list").click()
+    page.get_by_role("combobox", name="List").fill(f"mine {WORDS}"[:200])
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Your name").fill("a reader")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("link", name="Open the list").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("mine")
+
+    another = open_tab()
+    another.goto(page.url)
+    expect(another.get_by_text("2 features")).to_be_visible()
+    settled(another)
+    assert another.evaluate(HARM) == [None]
+    # the feature's page names its lists
+    turned = "is_turned_by_vision AND run_id = 2 ORDER BY cosine LIMIT 1"
+    first = one_row(hostile, f"SELECT layer, feature FROM atlas.feature_all_runs WHERE {turned}")
+    another.goto("/feature?run=2&layer={}&feature={}".format(*first))
+    expect(another.get_by_role("link", name="mine")).to_be_visible()
+    assert another.evaluate(HARM) == [None]
+    another.goto(page.url)
+    another.get_by_text("The same in SQL").click()
+    another.get_by_role("link", name="Run and change it").click()
+
+    # pages read as a role that may not write
+    expect(another.get_by_text(re.compile("^2 rows"))).to_be_visible()
 
 
 def test_the_five_tasks_of_a_reader_are_done_by_clicking(
