@@ -23,7 +23,8 @@ def create_database(server_url: str, name: str, template: str = "template0") -> 
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (template,)
         )
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # copies files: half the time of copying through the log
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     return database(server_url, name)
 
 
