@@ -27,6 +27,7 @@ from feature_atlas.etl.inputs.fingerprint import (
     fingerprint_folder,
     fingerprint_instances,
     fingerprint_instruct,
+    fingerprint_pairs,
     fingerprint_saes,
     fingerprint_samples,
 )
@@ -77,6 +78,7 @@ def identify(config: RunConfig, data: DataSets | None = None) -> Inputs:
         **fingerprint_base(config),
         **fingerprint_instruct(config),
         **fingerprint_instances(config),
+        **fingerprint_pairs(config),
         **{name: fingerprint_samples(drawn) for name, drawn in found.samples.items()},
     }
     config_hash = stable_hash({"config": hashed_config(config), "inputs": fingerprints})

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.heads.corruption_choice import choose_corruption
 from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
 from feature_atlas.dashboards.heads.head_map import PARTS, head_map, top_heads
 from feature_atlas.dashboards.heads.head_table import OPEN, head_link
@@ -20,28 +21,30 @@ EVIDENCE = (
 def show_what_drives(run: pd.Series, layer: int, feature: int) -> None:
     """Heads by estimate and for real, then where they look."""
     key = (run.run_id, layer, feature)
-    _show_heads(*key)
-    _show_exact_effects(*key)
-    _show_knockouts(*key)
+    corruption = choose_corruption(run.run_id)
+    _show_heads(*key, corruption)
+    _show_exact_effects(*key, corruption)
+    _show_knockouts(*key, corruption)
     show_overlays(*key)
     show_custom_prompts(*key)
 
 
-def _show_heads(run_id: int, layer: int, feature: int) -> None:
+def _show_heads(run_id: int, layer: int, feature: int, corruption: str) -> None:
     """Attribution per head by both methods, and the strongest heads."""
     st.subheader(
         "Heads that drive it",
-        help="Attribution patching with the picture replaced by the mean image (5.2, C): a first-"
-        "order estimate, averaged over top samples. Red: the head drives the feature. Where the "
-        "model is linear, A = -B. RelP: relevance in the place of gradients; integrated: gradients "
-        "along the way between both pictures; GradDrop: one layer's write left out at a time. The "
-        "Heads page shows which of them foretells real swaps best.",
+        help="Attribution patching with the picture replaced, in the paper by the mean image (5.2, "
+        "C): a first-order estimate, averaged over top samples. Red: the head drives the feature. "
+        "Where the model is linear, A = -B. RelP: relevance in the place of gradients; integrated: "
+        "gradients along the way between both pictures; GradDrop: one layer's write left out at a "
+        "time. The Heads page shows which of them foretells real swaps best.",
     )
-    heads = queries.head_attributions(run_id, layer, feature)
+    heads = queries.head_attributions(run_id, layer, feature, corruption)
     if heads.empty:
         st.info(
             "Not traced: the stage `head_attribution` takes survivors with the highest odds ratio; "
-            "raise `head_attribution.max_features` in the configuration to have more."
+            "raise `head_attribution.max_features` in the configuration to have more. A picture "
+            "with the opposite answer must be there for two of its top samples."
         )
         return
     part = st.segmented_control(
@@ -86,9 +89,9 @@ def _show_heads(run_id: int, layer: int, feature: int) -> None:
         st.caption(f"Means over {heads.n_samples.max()} top samples.")
 
 
-def _show_exact_effects(run_id: int, layer: int, feature: int) -> None:
+def _show_exact_effects(run_id: int, layer: int, feature: int, corruption: str) -> None:
     """What swapping heads for real did, beside what was estimated."""
-    effects = queries.exact_effects(run_id, layer, feature)
+    effects = queries.exact_effects(run_id, layer, feature, corruption)
     if effects.empty:
         return
     st.markdown("**Swapped for real**")
@@ -119,14 +122,14 @@ def _show_exact_effects(run_id: int, layer: int, feature: int) -> None:
     )
 
 
-def _show_knockouts(run_id: int, layer: int, feature: int) -> None:
+def _show_knockouts(run_id: int, layer: int, feature: int, corruption: str) -> None:
     """What the answers lose when its strongest heads are knocked out together."""
-    for row in queries.head_knockouts(run_id, layer, feature).itertuples():
+    for row in queries.head_knockouts(run_id, layer, feature, corruption).itertuples():
         control = "" if pd.isna(row.control_mean) else f"; controls {100 * row.control_mean:+.1f}"
         st.text(
             f"Knocked out together ({row.part}: {', '.join(row.heads)}): activation "
             f"{row.activation_before:.3g} → {row.activation_after:.3g} "
-            f"({row.activation_corrupt:.3g} without the picture), accuracy "
+            f"({row.activation_corrupt:.3g} in the corrupt run), accuracy "
             f"{100 * row.delta_accuracy:+.1f} pp [{100 * row.delta_low:+.1f}, "
             f"{100 * row.delta_high:+.1f}]{control}."
         )

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.heads.corruption_choice import choose_corruption
 from feature_atlas.dashboards.heads.head_table import head_table
 from feature_atlas.dashboards.heads.one_head import show_head
 from feature_atlas.dashboards.heads.run_charts import (
@@ -69,7 +70,7 @@ def show_maps_of_run(totals: pd.DataFrame, curves: pd.DataFrame) -> None:
     table_under(totals)
 
 
-def show_recurrence(run_id: int) -> None:
+def show_recurrence(run_id: int, corruption: str) -> None:
     """Fig. 4: the same heads for related relations."""
     st.subheader(
         "Heads that recur",
@@ -79,7 +80,7 @@ def show_recurrence(run_id: int) -> None:
     method = st.segmented_control(
         "Method", ["B", "A"], default="B", required=True, key="method", bind="query-params"
     )
-    recurrence = queries.head_recurrence(run_id, method, N_RECURRING)
+    recurrence = queries.head_recurrence(run_id, method, N_RECURRING, corruption)
     if recurrence.empty:
         st.info("No head drives any traced feature by this method.")
         return
@@ -91,7 +92,7 @@ def show_recurrence(run_id: int) -> None:
     table_under(recurrence)
 
 
-def show_agreement(run_id: int) -> None:
+def show_agreement(run_id: int, corruption: str) -> None:
     """How far the estimates may be believed."""
     st.subheader(
         "Estimate against the real swap",
@@ -106,8 +107,12 @@ def show_agreement(run_id: int) -> None:
     if agreement.empty:
         st.info("Nothing to compare: the stage `exact_patch` swaps heads for real.")
         return
-    parts = [part for part in PARTS if (agreement.part == part).any()]
-    scopes = [name for name, scope in SCOPES.items() if (agreement.scope == scope).any()]
+    of_one = agreement[agreement.corruption == corruption]
+    if of_one.empty:
+        st.info("Under this corruption no feature had every head swapped for real.")
+        return
+    parts = [part for part in PARTS if (of_one.part == part).any()]
+    scopes = [name for name, scope in SCOPES.items() if (of_one.scope == scope).any()]
     with st.container(horizontal=True):
         part = st.segmented_control(
             "Swapped", parts, default=parts[0], format_func=PARTS.get, required=True,
@@ -116,14 +121,15 @@ def show_agreement(run_id: int) -> None:
         scope = st.segmented_control(
             "Over", scopes, default=scopes[0], required=True, key="over", bind="query-params"
         )
-    shown = agreement[(agreement.scope == SCOPES[scope]) & (agreement.part == part)]
+    shown = of_one[(of_one.scope == SCOPES[scope]) & (of_one.part == part)]
     draw(agreement_chart(shown), "agreement")
     table_under(agreement)
 
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
 run = choose_run(choice)
-totals = queries.head_totals(run.run_id)
+corruption = choose_corruption(run.run_id)
+totals = queries.head_totals(run.run_id, corruption)
 if totals.empty:
     title.title("Heads")
     st.info(
@@ -134,9 +140,9 @@ if totals.empty:
 chosen = choose_head(totals)
 if chosen:
     title.title(f"Head L{chosen[0]}H{chosen[1]}", help="Layer and query head, 0-based (5.2, C).")
-    show_head(run.run_id, *chosen)
+    show_head(run.run_id, *chosen, corruption)
 else:
     title.title("Heads", help="Which heads drive the features of this run (paper 5.2, C).")
-    show_maps_of_run(totals, queries.head_curves(run.run_id))
-    show_recurrence(run.run_id)
-    show_agreement(run.run_id)
+    show_maps_of_run(totals, queries.head_curves(run.run_id, corruption))
+    show_recurrence(run.run_id, corruption)
+    show_agreement(run.run_id, corruption)

@@ -52,9 +52,9 @@ KNOCKED = {
 }
 
 
-def show_head(run_id: int, head_layer: int, head: int) -> None:
+def show_head(run_id: int, head_layer: int, head: int, corruption: str) -> None:
     """Everything known of it."""
-    features = queries.features_of_head(run_id, head_layer, head)
+    features = queries.features_of_head(run_id, head_layer, head, corruption)
     if features.empty:
         st.info("No feature of this run was traced to it: features trace heads of their own layer "
                 "and those before.")  # fmt: skip
@@ -73,7 +73,7 @@ def show_head(run_id: int, head_layer: int, head: int) -> None:
     )
     _show_driven(run_id, features)
     _show_where_it_looks(run_id, head_layer, head)
-    _show_knockouts(run_id, head_layer, head)
+    _show_knockouts(run_id, head_layer, head, corruption)
 
 
 def _show_driven(run_id: int, features: pd.DataFrame) -> None:
@@ -151,14 +151,14 @@ def _show_where_it_looks(run_id: int, head_layer: int, head: int) -> None:
             show_maps(of_sample)
 
 
-def _show_knockouts(run_id: int, head_layer: int, head: int) -> None:
+def _show_knockouts(run_id: int, head_layer: int, head: int, corruption: str) -> None:
     st.subheader(
         "What breaks without it",
-        help="A feature's strongest heads, this one among them, take what they would without the "
-        "picture, while statements of the feature's relation are judged (5.2, 5.3). Controls: as "
+        help="A feature's strongest heads, this one among them, take what they have in the "
+        "corrupt run, while statements of its relation are judged (5.2, 5.3). Controls: as "
         "many random heads that look at the picture as much. 95 % intervals over images.",
     )
-    knocked = queries.knockouts_of_head(run_id, head_layer, head)
+    knocked = queries.knockouts_of_head(run_id, head_layer, head, corruption)
     if knocked.empty:
         st.info(
             "Not knocked out: the stage `head_knockout` takes the strongest heads of removed "

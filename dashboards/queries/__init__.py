@@ -120,6 +120,7 @@ from feature_atlas.dashboards.queries.paper_figures import (
 )
 from feature_atlas.dashboards.queries.run_heads import (
     attribution_agreement,
+    corruptions,
     features_of_head,
     head_curves,
     head_lifts,
@@ -196,6 +197,7 @@ __all__ = [
     "change_spread",
     "comments",
     "control_effects",
+    "corruptions",
     "cosine_cuts",
     "cosine_quantiles",
     "cosines_by_layer",

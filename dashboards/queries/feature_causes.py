@@ -3,10 +3,13 @@
 import pandas as pd
 
 from feature_atlas.dashboards.queries.database import cached, select
+from feature_atlas.models.heads.corruption import CORRUPTIONS
 
 
 @cached
-def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+def head_attributions(
+    run_id: int, layer: int, feature: int, corruption: str = "mean"
+) -> pd.DataFrame:
     """method, head_layer, head, score, qk_fix, q, k, v, z, standard_error, n_samples; evidence of
     view driving_head: causal, not confirmed, or screened; by further rules qk_relp, z_relp, qk_ig,
     z_ig, qk_grad_drop, z_grad_drop (NULL: not configured)."""
@@ -16,9 +19,9 @@ def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
                evidence, qk_relp, z_relp, qk_ig, z_ig, qk_grad_drop, z_grad_drop
         FROM atlas.head_attribution AS a
         JOIN atlas.driving_head AS d
-            USING (run_id, layer, feature, method, head_layer, head)
+            USING (run_id, layer, feature, corruption, method, head_layer, head)
         LEFT JOIN (
-            SELECT run_id, layer, feature, method, head_layer, head,
+            SELECT run_id, layer, feature, corruption, method, head_layer, head,
                    max(qk) FILTER (WHERE rule = 'relp') AS qk_relp,
                    max(z) FILTER (WHERE rule = 'relp') AS z_relp,
                    max(qk) FILTER (WHERE rule = 'ig') AS qk_ig,
@@ -27,38 +30,45 @@ def head_attributions(run_id: int, layer: int, feature: int) -> pd.DataFrame:
                    max(z) FILTER (WHERE rule = 'grad_drop') AS z_grad_drop
             FROM atlas.head_estimate
             WHERE run_id = :run_id AND layer = :layer AND feature = :feature
-            GROUP BY run_id, layer, feature, method, head_layer, head
-        ) AS further USING (run_id, layer, feature, method, head_layer, head)
+            GROUP BY run_id, layer, feature, corruption, method, head_layer, head
+        ) AS further USING (run_id, layer, feature, corruption, method, head_layer, head)
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+          AND corruption = :corruption
         ORDER BY method, head_layer, head
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
+        corruption=corruption,
     )
 
 
 @cached
 def heads_in_short(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """head_layer, head, mean_drive (of both methods), is_causal, is_swapped; what drives the
-    feature most comes first."""
+    feature most comes first. Under the mean embedding, where that was a corruption of the run."""
     return select(
         """
         SELECT head_layer, head, max(mean_drive) AS mean_drive,
                bool_or(evidence = 'causal') AS is_causal,
                bool_or(evidence <> 'screened') AS is_swapped
         FROM atlas.driving_head
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature AND corruption = (
+            SELECT corruption FROM atlas.head_attribution
+            WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+            ORDER BY array_position(CAST(:known AS text[]), corruption) LIMIT 1
+        )
         GROUP BY head_layer, head ORDER BY mean_drive DESC, head_layer, head
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
+        known=list(CORRUPTIONS),
     )
 
 
 @cached
-def exact_effects(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+def exact_effects(run_id: int, layer: int, feature: int, corruption: str = "mean") -> pd.DataFrame:
     """part, method, head_layer, head, drive, low, high, estimate, estimate_fix (all turned so that
     above 0 drives the feature), q_value, is_causal, why, n_samples; a row per swap."""
     return select(
@@ -71,25 +81,30 @@ def exact_effects(run_id: int, layer: int, feature: int) -> pd.DataFrame:
         FROM (SELECT *, CASE method WHEN 'A' THEN -1 ELSE 1 END::real AS sign
               FROM atlas.head_exact) AS swapped
         WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+          AND corruption = :corruption
         ORDER BY sign * effect DESC, head_layer, head, part, method
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
+        corruption=corruption,
     )
 
 
 @cached
-def head_knockouts(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+def head_knockouts(run_id: int, layer: int, feature: int, corruption: str = "mean") -> pd.DataFrame:
     """The view head_knockout_summary: a row per part that the heads take from the corrupt run."""
     return select(
         """
         SELECT * FROM atlas.head_knockout_summary
-        WHERE run_id = :run_id AND layer = :layer AND feature = :feature ORDER BY part
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+          AND corruption = :corruption
+        ORDER BY part
         """,
         run_id=run_id,
         layer=layer,
         feature=feature,
+        corruption=corruption,
     )
 
 

@@ -4,10 +4,26 @@ import pandas as pd
 
 from feature_atlas.dashboards.queries.database import MAX_ROWS, cached, kept, select
 from feature_atlas.models.heads.attribution_agreement import ESTIMATES
+from feature_atlas.models.heads.corruption import CORRUPTIONS
 
 
 @kept
-def head_totals(run_id: int) -> pd.DataFrame:
+def corruptions(run_id: int) -> pd.DataFrame:
+    """corruption, n_features traced under it: what took pictures' place in this run; the mean
+    embedding, the paper's, comes first."""
+    return select(
+        """
+        SELECT corruption, count(DISTINCT (layer, feature)) AS n_features
+        FROM atlas.head_attribution WHERE run_id = :run_id AND head_layer = 0 AND head = 0
+        GROUP BY corruption ORDER BY array_position(CAST(:known AS text[]), corruption)
+        """,
+        run_id=run_id,
+        known=list(CORRUPTIONS),
+    )
+
+
+@kept
+def head_totals(run_id: int, corruption: str = "mean") -> pd.DataFrame:
     """method, head_layer, head; n_features traced to it; drive, drive_fix, drive_relp, drive_ig,
     drive_grad_drop, exact_drive (means over features, above 0 drives; NULL: not computed);
     n_in_top_five, n_patched, n_causal features."""
@@ -20,27 +36,32 @@ def head_totals(run_id: int) -> pd.DataFrame:
                count(*) FILTER (WHERE place <= 5 AND drive > 0) AS n_in_top_five,
                count(*) FILTER (WHERE evidence <> 'screened') AS n_patched,
                count(*) FILTER (WHERE evidence = 'causal') AS n_causal
-        FROM atlas.driving_head WHERE run_id = :run_id
+        FROM atlas.driving_head WHERE run_id = :run_id AND corruption = :corruption
         GROUP BY method, head_layer, head ORDER BY method, head_layer, head
         """,
         run_id=run_id,
+        corruption=corruption,
     )
 
 
 @kept
-def head_curves(run_id: int) -> pd.DataFrame:
+def head_curves(run_id: int, corruption: str = "mean") -> pd.DataFrame:
     """method, head_layer, n_features, sum_drive, mean_drive, sum_abs_score, mean_abs_score."""
     return select(
         """
         SELECT method, head_layer, n_features, sum_drive, mean_drive, sum_abs_score, mean_abs_score
-        FROM atlas.head_layer_curve WHERE run_id = :run_id ORDER BY method, head_layer
+        FROM atlas.head_layer_curve WHERE run_id = :run_id AND corruption = :corruption
+        ORDER BY method, head_layer
         """,
         run_id=run_id,
+        corruption=corruption,
     )
 
 
 @kept
-def head_recurrence(run_id: int, method: str, n_heads: int) -> pd.DataFrame:
+def head_recurrence(
+    run_id: int, method: str, n_heads: int, corruption: str = "mean"
+) -> pd.DataFrame:
     """grouped_by (all, relation, skill), name, head_layer, head, n_features, n_in_top_five, share;
     of the `n_heads` heads that are among the first five of most features."""
     return select(
@@ -52,34 +73,41 @@ def head_recurrence(run_id: int, method: str, n_heads: int) -> pd.DataFrame:
                        ORDER BY n_in_top_five DESC, head_layer, head
                    ) AS place
             FROM atlas.head_recurrence
-            WHERE run_id = :run_id AND method = :method AND grouped_by = 'all'
+            WHERE run_id = :run_id AND corruption = :corruption AND method = :method
+              AND grouped_by = 'all'
         ) AS most USING (head_layer, head)
-        WHERE run_id = :run_id AND method = :method AND place <= :n_heads
+        WHERE run_id = :run_id AND corruption = :corruption AND method = :method
+          AND place <= :n_heads
         ORDER BY place, grouped_by, name
         """,
         run_id=run_id,
         method=method,
         n_heads=n_heads,
+        corruption=corruption,
     )
 
 
 @kept
 def attribution_agreement(run_id: int) -> pd.DataFrame:
-    """The view attribution_report: part, estimate, scope, place, pearson, spearman and top_overlap
-    with their ends, sign_agreement, top_overlap_by_chance, n_passes, stable_spearman, n_features,
-    n_pairs, n_samples, n_top, n_top_causal, ..."""
+    """The view attribution_report, of every corruption: corruption, part, estimate, scope, place,
+    pearson, spearman and top_overlap with their ends, sign_agreement, top_overlap_by_chance,
+    n_passes, stable_spearman, n_features, n_pairs, n_samples, n_top, n_top_causal, ..."""
     return select(
         """
         SELECT * FROM atlas.attribution_report WHERE run_id = :run_id
-        ORDER BY part, scope, array_position(CAST(:estimates AS text[]), estimate)
+        ORDER BY array_position(CAST(:known AS text[]), corruption), part, scope,
+                 array_position(CAST(:estimates AS text[]), estimate)
         """,
         run_id=run_id,
+        known=list(CORRUPTIONS),
         estimates=list(ESTIMATES),
     )
 
 
 @cached
-def features_of_head(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
+def features_of_head(
+    run_id: int, head_layer: int, head: int, corruption: str = "mean"
+) -> pd.DataFrame:
     """At most `MAX_ROWS` rows, a feature and method each, the most driven feature first: layer,
     feature, label, method, drive, standard_error, place, drive_fix, exact_drive, exact_low,
     exact_high, exact_q_value, evidence, mean_drive (over methods)."""
@@ -90,12 +118,14 @@ def features_of_head(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
                d.mean_drive
         FROM atlas.driving_head AS d
         LEFT JOIN atlas.feature_label AS l USING (run_id, layer, feature)
-        WHERE d.run_id = :run_id AND d.head_layer = :head_layer AND d.head = :head
+        WHERE d.run_id = :run_id AND d.corruption = :corruption
+          AND d.head_layer = :head_layer AND d.head = :head
         ORDER BY d.mean_drive DESC, d.layer, d.feature, d.method LIMIT :max_rows
         """,
         run_id=run_id,
         head_layer=head_layer,
         head=head,
+        corruption=corruption,
         max_rows=MAX_ROWS,
     )
 
@@ -169,7 +199,9 @@ def head_lifts(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
 
 
 @cached
-def knockouts_of_head(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
+def knockouts_of_head(
+    run_id: int, head_layer: int, head: int, corruption: str = "mean"
+) -> pd.DataFrame:
     """layer, feature, label, part, control_no (0: with this head; its controls), relation, heads,
     n_samples, delta_accuracy, delta_low, delta_high, q_value, projection_before, projection_delta,
     projection_delta_low, projection_delta_high, image_mass: of features whose knock-out took this
@@ -182,13 +214,15 @@ def knockouts_of_head(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
                k.projection_delta_low, k.projection_delta_high, k.image_mass
         FROM atlas.head_knockout AS k
         LEFT JOIN atlas.feature_label AS l USING (run_id, layer, feature)
-        WHERE k.run_id = :run_id AND EXISTS (
+        WHERE k.run_id = :run_id AND k.corruption = :corruption AND EXISTS (
             SELECT FROM atlas.head_knockout AS own
             WHERE own.run_id = k.run_id AND own.layer = k.layer AND own.feature = k.feature
-              AND own.part = k.part AND own.control_no = 0 AND :name = ANY (own.heads)
+              AND own.part = k.part AND own.corruption = k.corruption AND own.control_no = 0
+              AND :name = ANY (own.heads)
         )
         ORDER BY k.layer, k.feature, k.part, k.control_no
         """,
         run_id=run_id,
         name=f"L{head_layer}H{head}",
+        corruption=corruption,
     )

@@ -176,8 +176,9 @@ OF_FEATURE = {
         FROM atlas.skill_shift WHERE {PLACE} ORDER BY skill
     """,
     "heads": f"""
-        SELECT method, head_layer, head, place, drive, standard_error, evidence
-        FROM atlas.driving_head WHERE {PLACE} AND place <= 5 ORDER BY method, place
+        SELECT corruption, method, head_layer, head, place, drive, standard_error, evidence
+        FROM atlas.driving_head WHERE {PLACE} AND place <= 5
+        ORDER BY corruption <> 'mean', corruption, method, place
     """,
     "removals": f"""
         SELECT relation, delta_vsr, delta_vsr_low, delta_vsr_high, q_value, delta_vqa,

@@ -88,7 +88,7 @@ from atlas.ablation_summary s where run_id = :run order by delta_vsr limit 10
 """
 
 AGREEMENT = """
-select part, estimate, round(spearman::numeric, 2) as spearman,
+select corruption, part, estimate, round(spearman::numeric, 2) as spearman,
        round(pearson::numeric, 2) as pearson, round(sign_agreement::numeric, 2) as "same sign",
        round(top_overlap::numeric, 2) || ' (' || round(top_overlap_by_chance::numeric, 2) || ')'
          as "top ten (by chance)", n_features as features, n_samples as samples,
@@ -98,7 +98,7 @@ from atlas.attribution_report where run_id = :run and scope = (
     select case when bool_or(scope = 'within_feature') then 'within_feature' else 'within_layer' end
     from atlas.attribution_agreement where run_id = :run
 )
-order by part, place, estimate
+order by corruption <> 'mean', corruption, part, place, estimate
 """
 
 TIMES = """

@@ -2,13 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from feature_atlas.etl.config.inputs import Section
 from feature_atlas.heads.objective_positions import Positions
 from feature_atlas.meaning.endpoint_address import require_base_url
 
 Price = Annotated[float, Field(ge=0)]
+Corruption = Literal["mean", "global_mean", "resample", "opposite"]
+
+
+def _as_list(said: object) -> object:
+    """One word is a list of it, as configurations of before said it."""
+    return [said] if isinstance(said, str) else said
 
 
 class EndpointConfig(Section):
@@ -66,10 +72,13 @@ class AttributionConfig(Section):
     )
     n_steps: int = Field(5, gt=0, description="of integrated gradients, between both pictures")
     n_mean_images: int = Field(500, gt=0, description="images behind the mean embedding")
-    corruption: Literal["mean", "global_mean", "resample"] = Field(
-        "mean",
-        description="what replaces a picture: the mean embedding of each patch, that of all "
-        "patches, or another sample's picture, which is less off the distribution",
+    corruption: Annotated[tuple[Corruption, ...], BeforeValidator(_as_list)] = Field(
+        ("mean",),
+        min_length=1,
+        description="what replaces a picture: mean, the mean embedding of each patch; global_mean, "
+        "that of all patches; resample, any other sample's picture, which is less off the "
+        "distribution; opposite, one of which the answer is another. Each costs as much again; "
+        "heads are chosen by the first",
     )
     positions: Positions = Field(
         "text",

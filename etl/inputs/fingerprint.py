@@ -8,6 +8,7 @@ from feature_atlas.etl.config.run_config import RunConfig, stable_hash
 from feature_atlas.etl.inputs.checkpoints import base_model_folder, instruct_folder
 from feature_atlas.etl.inputs.saes import sae_folder
 from feature_atlas.etl.inputs.samples import Sample
+from feature_atlas.etl.inputs.vqav2 import pairs_file, vqav2_files
 from feature_atlas.etl.run_folder.artifacts import file_sha256, folder_fingerprint
 
 FOR_PEOPLE = {
@@ -48,6 +49,18 @@ def fingerprint_instances(config: RunConfig) -> dict[str, str]:
             f"no {missing[0]}: data.instances names COCO's instances_*.json; correct it."
         )
     return {"instances": stable_hash([file_sha256(file) for file in files])} if files else {}
+
+
+def fingerprint_pairs(config: RunConfig) -> dict[str, str]:
+    """Of what chooses pictures with the opposite answer, where they are asked for.
+
+    That is all of val, not only the questions drawn, and its official pairs.
+    """
+    if "opposite" not in config.head_attribution.corruption:
+        return {}
+    folder = config.data.vqa_folder
+    files = [*vqav2_files(folder, "val"), pairs_file(folder, "val")]
+    return {"pairs": stable_hash([file_sha256(file) for file in files if file.is_file()])}
 
 
 def fingerprint_folder(folder: Path) -> str:

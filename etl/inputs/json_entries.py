@@ -92,16 +92,34 @@ def read_text(file: Path, expected: str) -> str:
 
 def read_object(file: Path, expected: str, dropped: str | None = None) -> Object:
     """A file that is one JSON object; fields called ``dropped`` fill it and are not kept."""
+    content = _read_json(file, expected, dropped)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} holds {type(content).__name__}: expected {expected}.")
+    return content
+
+
+def read_pairs(file: Path, expected: str) -> list[tuple[int, int]]:
+    """A file that is a list of pairs of whole numbers from 0."""
+    content = _read_json(file, expected)
+    if not isinstance(content, list):
+        raise ValueError(f"{file} holds {type(content).__name__}: expected {expected}.")
+    for row, pair in enumerate(content):
+        is_pair = isinstance(pair, list) and len(pair) == 2
+        if not is_pair or not all(type(number) is int and number >= 0 for number in pair):
+            raise ValueError(
+                f"{file} entry {row}: holds {_shortly(pair)}, expected two whole numbers from 0."
+            )
+    return [(one, other) for one, other in content]
+
+
+def _read_json(file: Path, expected: str, dropped: str | None = None) -> Any:
     text = read_text(file, expected)
     try:
-        content = json.loads(text, object_pairs_hook=_once(dropped), parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=_once(dropped), parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is not complete JSON ({error}): download it again.") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is no sound JSON ({error}): download it again.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} holds {type(content).__name__}: expected {expected}.")
-    return content
 
 
 def entries(file: Path, content: Object, name: str, noun: str = "entry") -> list[Entry]:

@@ -1,13 +1,14 @@
 """Reader of VQAv2 in its official files (Goyal et al. 2017; visualqa.org/vqa_v2).
 
 Files: ``v2_OpenEnded_mscoco_{split}2014_questions.json``,
-``v2_mscoco_{split}2014_annotations.json``, ``{split}2014/COCO_{split}2014_%012d.jpg``.
+``v2_mscoco_{split}2014_annotations.json``, ``{split}2014/COCO_{split}2014_%012d.jpg``, and, where
+it is there, ``v2_mscoco_{split}2014_complementary_pairs.json``.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from feature_atlas.etl.inputs.json_entries import Entry, entries, read_object
+from feature_atlas.etl.inputs.json_entries import Entry, entries, read_object, read_pairs
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import file_sha256
 
@@ -30,6 +31,24 @@ def vqav2_files(folder: Path, split: str) -> tuple[Path, Path]:
         folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json",
         folder / f"v2_mscoco_{split}2014_annotations.json",
     )
+
+
+def pairs_file(folder: Path, split: str) -> Path:
+    """Where the complementary pairs are, if they are there."""
+    return folder / f"v2_mscoco_{split}2014_complementary_pairs.json"
+
+
+def complements(folder: Path, split: str) -> dict[str, list[str]]:
+    """By question_id, the same question about pictures of which the answer is another.
+
+    So VQAv2 was balanced; empty without the file. Both are said by their external ids.
+    """
+    file = pairs_file(folder, split)
+    found: dict[str, list[str]] = {}
+    for pair in read_pairs(file, OFFICIAL) if file.is_file() else []:
+        for one, other in (pair, pair[::-1]):
+            found.setdefault(str(one), []).append(str(other))
+    return found
 
 
 def require_apart(folder: Path, train: Iterable[Sample], val: Iterable[Sample]) -> None:

@@ -241,13 +241,14 @@ def _heads(of: Arithmetic) -> Iterator[Work]:
         "grad_drop": 2 + 4 * (1 + sizes.depth / 2),
     }
     each = 6 + sum(of_rules[rule] for rule in attribution.rules)  # forward once, backward twice
-    runs = each * attribution.max_features * attribution.n_samples
+    n_corruptions = len(attribution.corruption)
+    runs = n_corruptions * each * attribution.max_features * attribution.n_samples
     yield Work("head_attribution", of.forward(runs))
     some = attribution.max_features * (3 * exact.n_top + exact.n_random)
     every = exact.n_full_features * sizes.depth * sizes.n_heads / 2
-    patched = (some + every) * exact.n_samples * len(exact.parts)
+    patched = n_corruptions * (some + every) * exact.n_samples * len(exact.parts)
     yield Work("exact_patch", of.forward(patched / 2))
-    cuts = (1 + knockout.n_controls) * len(knockout.parts)
+    cuts = n_corruptions * (1 + knockout.n_controls) * len(knockout.parts)
     yield Work("head_knockout", of.forward(knockout.max_features * cuts * N_RELATION))
     shown = attribution.max_features * attribution.n_overlay_samples
     yield Work("overlay", of.forward(2 * shown))

@@ -124,6 +124,10 @@ class Manifest(Entry):
                 found.setdefault(file.table, []).append(file)
         return found
 
+    def params(self, stage: str) -> dict[str, Any]:
+        """What a stage was asked."""
+        return next((m.params for m in self.measurements if m.stage == stage), {})
+
     @property
     def studied(self) -> dict[str, str]:
         """Fingerprints of the model, the SAEs and each dataset, by name."""

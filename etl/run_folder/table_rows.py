@@ -4,7 +4,7 @@ The columns are declared once, in `models`; the files of a run have the same one
 words and local numbers stand where the database has ids of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import ARRAY, Column, Table
 
-from feature_atlas.etl.run_folder.manifest import FileEntry
+from feature_atlas.etl.run_folder.manifest import FileEntry, Manifest
 from feature_atlas.etl.run_folder.run_files import open_table_file, unreadable
 from feature_atlas.models import Base
 from feature_atlas.models.base import SCHEMA, fact_tables
@@ -93,9 +93,10 @@ def expected_columns(table: Table) -> dict[str, Column[Any]]:
     return {rename.get(c.name, c.name): c for c in table.columns if c.name not in own}
 
 
-def read_batches(folder: Path, file: FileEntry) -> Iterator[Batch]:
+def read_batches(folder: Path, manifest: Manifest, file: FileEntry) -> Iterator[Batch]:
     """The rows of one file, some at a time."""
     path, first = folder / file.path, 0
+    said = manifest.params(file.stage)
     size = BATCH if file.table in DENSE else SPARSE_BATCH
     batches = open_table_file(folder, file).iter_batches(batch_size=size)
     while True:
@@ -105,7 +106,7 @@ def read_batches(folder: Path, file: FileEntry) -> Iterator[Batch]:
             raise unreadable(path, error) from None
         if rows is None:
             return
-        yield Batch(path, first, _with_defaults(rows, table_of(str(file.table))))
+        yield Batch(path, first, _with_defaults(rows, table_of(str(file.table)), said))
         first += rows.num_rows
 
 
@@ -113,7 +114,7 @@ def batches_of(path: Path, rows: pa.Table, name: str) -> Iterator[Batch]:
     """Rows that a file of this name will hold, some at a time."""
     first = 0
     for part in rows.to_batches(max_chunksize=BATCH if name in DENSE else SPARSE_BATCH):
-        yield Batch(path, first, _with_defaults(part, table_of(name)))
+        yield Batch(path, first, _with_defaults(part, table_of(name), {}))
         first += part.num_rows
 
 
@@ -122,9 +123,11 @@ def default_of(column: Column[Any]) -> str | None:
     return getattr(column.server_default, "arg", None) if column.primary_key else None
 
 
-def _with_defaults(rows: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+def _with_defaults(rows: pa.RecordBatch, table: Table, said: Mapping[str, Any]) -> pa.RecordBatch:
+    """Words for columns that came later: what the stage was asked, if it says so."""
     for field, column in expected_columns(table).items():
         word = default_of(column)
         if word is not None and field not in rows.schema.names:
+            word = said[field] if isinstance(said.get(field), str) else word
             rows = rows.append_column(field, pa.repeat(pa.scalar(word), rows.num_rows))
     return rows

@@ -91,7 +91,7 @@ def _dense_rows(load: Load, ids: Ids, table: str, file: FileEntry) -> Rows:
     def encoded() -> Iterator[Encoded]:
         rows = BinaryRows([_dtype(column.type) for column in columns], BATCH)
         yield 0, HEADER
-        for batch in read_batches(load.folder, file):
+        for batch in read_batches(load.folder, load.manifest, file):
             values = [own[c.name] if c.name in own else _array(c, batch, ids) for c in columns]
             yield batch.rows.num_rows, rows.encode(values)
         yield 0, TRAILER
@@ -145,7 +145,7 @@ def _sparse_rows(load: Load, ids: Ids, table: str, file: FileEntry) -> Rows:
     def encoded() -> Iterator[Encoded]:
         encoder = _arrow_encoder(fields)
         yield 0, encoder.write_header()
-        for batch in read_batches(load.folder, file):
+        for batch in read_batches(load.folder, load.manifest, file):
             rows = _arrow_rows(fields, batch, ids, own)
             yield batch.rows.num_rows, encoder.write_batch(rows)
         yield 0, encoder.finish()

@@ -128,7 +128,7 @@ def _verify_table(folder: Path, manifest: Manifest, name: str, known: Known) -> 
     for file in manifest.tables.get(name, []):
         schema = open_table_file(folder, file).schema_arrow
         verify_columns(folder / file.path, schema, file.rows, name)
-        for batch in read_batches(folder, file):
+        for batch in read_batches(folder, manifest, file):
             verify_batch(batch, name, known)
             keys.add(batch)
             if name in WHAT:

@@ -20,7 +20,7 @@ SELECT
     patched.n_random,
     patched.n_random_causal,
     rank() OVER (
-        PARTITION BY agreement.run_id, agreement.part, agreement.scope
+        PARTITION BY agreement.run_id, agreement.corruption, agreement.part, agreement.scope
         ORDER BY agreement.spearman DESC NULLS LAST
     ) AS place,
     agreement.spearman_low,
@@ -30,11 +30,13 @@ SELECT
     agreement.n_passes,
     agreement.n_passes_exact,
     stability.spearman AS stable_spearman,
-    stability.jaccard AS stable_jaccard
+    stability.jaccard AS stable_jaccard,
+    agreement.corruption
 FROM atlas.attribution_agreement AS agreement
 LEFT JOIN (
     SELECT
         run_id,
+        corruption,
         part,
         method,
         count(*) FILTER (WHERE why = 'top') AS n_top,
@@ -42,24 +44,31 @@ LEFT JOIN (
         count(*) FILTER (WHERE why = 'random') AS n_random,
         count(*) FILTER (WHERE why = 'random' AND is_causal) AS n_random_causal
     FROM atlas.head_exact
-    GROUP BY run_id, part, method
+    GROUP BY run_id, corruption, part, method
 ) AS patched
     ON patched.run_id = agreement.run_id
+    AND patched.corruption = agreement.corruption
     AND patched.part = agreement.part
     AND patched.method = left(agreement.estimate, 1)
 LEFT JOIN (
-    SELECT run_id, estimate, avg(spearman) AS spearman, avg(jaccard) AS jaccard
+    SELECT
+        run_id,
+        corruption,
+        estimate,
+        avg(spearman) AS spearman,
+        avg(jaccard) AS jaccard
     FROM atlas.head_stability
-    GROUP BY run_id, estimate
+    GROUP BY run_id, corruption, estimate
 ) AS stability
     ON stability.run_id = agreement.run_id
+    AND stability.corruption = agreement.corruption
     AND stability.estimate = agreement.estimate
     AND agreement.part = 'qk';
 
 COMMENT ON VIEW atlas.attribution_report IS
     'how well attribution foretells real patching, and what it misses (5.2, C)';
 COMMENT ON COLUMN atlas.attribution_report.place IS
-    'place among the estimates of this part and scope by spearman; 1: agrees best';
+    'place among the estimates of this corruption, part and scope by spearman; 1: agrees best';
 COMMENT ON COLUMN atlas.attribution_report.spearman IS 'correlation of their ranks';
 COMMENT ON COLUMN atlas.attribution_report.estimate IS
     'method of attribution, as in attribution_agreement';
@@ -68,7 +77,8 @@ COMMENT ON COLUMN atlas.attribution_report.stable_spearman IS
     'none: of another part than qk';
 COMMENT ON COLUMN atlas.attribution_report.stable_jaccard IS
     'of the heads among their first ten, the share that both have, likewise';
-COMMENT ON COLUMN atlas.attribution_report.n_samples IS 'top samples of a feature averaged over';
+COMMENT ON COLUMN atlas.attribution_report.n_samples IS
+    'top samples of a feature averaged over, at most';
 COMMENT ON COLUMN atlas.attribution_report.n_top IS
     'pairs of any feature and a head put first that were patched, the way of this method''s swap';
 COMMENT ON COLUMN atlas.attribution_report.n_top_causal IS

@@ -1,5 +1,5 @@
--- one row per traced feature, method and head (5.2). A head helps where method A is negative and
--- method B positive, so A is turned round here: above 0 drives the feature, whatever the method.
+-- one row per traced feature, corruption, method and head (5.2). A head helps where method A is
+-- negative and method B positive, so A is turned round here: above 0 drives the feature, whatever the method.
 CREATE VIEW atlas.driving_head AS
 SELECT
     turned.run_id,
@@ -11,12 +11,19 @@ SELECT
     turned.drive,
     turned.standard_error,
     rank() OVER (
-        PARTITION BY turned.run_id, turned.method, turned.layer, turned.feature
+        PARTITION BY
+            turned.run_id, turned.corruption, turned.method, turned.layer, turned.feature
         ORDER BY turned.drive DESC
     ) AS place,
     turned.n_samples,
     avg(turned.drive) OVER (
-        PARTITION BY turned.run_id, turned.layer, turned.feature, turned.head_layer, turned.head
+        PARTITION BY
+            turned.run_id,
+            turned.corruption,
+            turned.layer,
+            turned.feature,
+            turned.head_layer,
+            turned.head
     ) AS mean_drive,
     turned.sign * turned.qk_fix AS drive_fix,
     turned.sign * exact.effect AS exact_drive,
@@ -28,7 +35,7 @@ SELECT
         WHEN NOT exact.is_causal THEN 'not confirmed'
         ELSE 'screened'
     END AS evidence,
-    m.params ->> 'corruption' AS corruption,
+    turned.corruption,
     m.params ->> 'positions' AS positions,
     m.params ->> 'direction' AS direction,
     turned.sign * relevance.qk AS drive_relp,
@@ -44,6 +51,7 @@ FROM (
 JOIN atlas.measurement AS m ON m.id = turned.measurement_id
 LEFT JOIN atlas.head_exact AS exact
     ON exact.run_id = turned.run_id
+    AND exact.corruption = turned.corruption
     AND exact.layer = turned.layer
     AND exact.feature = turned.feature
     AND exact.method = turned.method
@@ -52,6 +60,7 @@ LEFT JOIN atlas.head_exact AS exact
     AND exact.part = 'qk'
 LEFT JOIN atlas.head_estimate AS relevance
     ON relevance.run_id = turned.run_id
+    AND relevance.corruption = turned.corruption
     AND relevance.layer = turned.layer
     AND relevance.feature = turned.feature
     AND relevance.method = turned.method
@@ -60,6 +69,7 @@ LEFT JOIN atlas.head_estimate AS relevance
     AND relevance.rule = 'relp'
 LEFT JOIN atlas.head_estimate AS integrated
     ON integrated.run_id = turned.run_id
+    AND integrated.corruption = turned.corruption
     AND integrated.layer = turned.layer
     AND integrated.feature = turned.feature
     AND integrated.method = turned.method
@@ -68,6 +78,7 @@ LEFT JOIN atlas.head_estimate AS integrated
     AND integrated.rule = 'ig'
 LEFT JOIN atlas.head_estimate AS dropped
     ON dropped.run_id = turned.run_id
+    AND dropped.corruption = turned.corruption
     AND dropped.layer = turned.layer
     AND dropped.feature = turned.feature
     AND dropped.method = turned.method
@@ -83,7 +94,7 @@ COMMENT ON COLUMN atlas.driving_head.n_samples IS 'samples averaged';
 COMMENT ON COLUMN atlas.driving_head.drive IS
     'score of method B, or minus that of A; above 0: drives the feature';
 COMMENT ON COLUMN atlas.driving_head.place IS
-    'place among the heads of this feature and method; 1: drives it most';
+    'place among the heads of this feature, corruption and method; 1: drives it most';
 COMMENT ON COLUMN atlas.driving_head.mean_drive IS
     'mean of B and minus A: the gradient taken at both ends, as integrated gradients of two points';
 COMMENT ON COLUMN atlas.driving_head.drive_fix IS
@@ -103,8 +114,6 @@ COMMENT ON COLUMN atlas.driving_head.exact_q_value IS
 COMMENT ON COLUMN atlas.driving_head.evidence IS
     'causal: the swap has an effect beyond chance, of the sign that was estimated; not confirmed: '
     'swapped, and it has not; screened: attribution only';
-COMMENT ON COLUMN atlas.driving_head.corruption IS
-    'what took the picture''s place: mean (per patch), global_mean, resample (another picture)';
 COMMENT ON COLUMN atlas.driving_head.positions IS
     'where the projection was summed: text, question, last, strongest token';
 COMMENT ON COLUMN atlas.driving_head.direction IS

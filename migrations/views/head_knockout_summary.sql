@@ -31,7 +31,8 @@ SELECT
     control.accuracy AS control_mean,
     control.worst AS control_min,
     control.best AS control_max,
-    control.mass AS control_image_mass
+    control.mass AS control_image_mass,
+    own.corruption
 FROM atlas.head_knockout AS own
 LEFT JOIN (
     SELECT
@@ -39,6 +40,7 @@ LEFT JOIN (
         layer,
         feature,
         part,
+        corruption,
         count(*) AS n,
         avg(delta_accuracy)::real AS accuracy,
         min(delta_accuracy) AS worst,
@@ -48,8 +50,8 @@ LEFT JOIN (
         avg(image_mass)::real AS mass
     FROM atlas.head_knockout
     WHERE control_no > 0
-    GROUP BY run_id, layer, feature, part
-) AS control USING (run_id, layer, feature, part)
+    GROUP BY run_id, layer, feature, part, corruption
+) AS control USING (run_id, layer, feature, part, corruption)
 WHERE own.control_no = 0;
 
 COMMENT ON VIEW atlas.head_knockout_summary IS
@@ -61,13 +63,13 @@ COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta_low IS
 COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta_high IS
     'upper end of its 95 % interval, bootstrap over images';
 COMMENT ON COLUMN atlas.head_knockout_summary.projection_delta_corrupt IS
-    'the same change when the whole picture is taken away: what there is to lose';
+    'the same change in the corrupt run, the whole picture replaced: what there is to lose';
 COMMENT ON COLUMN atlas.head_knockout_summary.control_projection_delta IS
     'projection_delta of the controls, mean';
 COMMENT ON COLUMN atlas.head_knockout_summary.activation_after IS
     'the feature''s activation with these heads knocked out, mean over text tokens';
 COMMENT ON COLUMN atlas.head_knockout_summary.activation_corrupt IS
-    'the feature''s activation without the picture, mean over text tokens';
+    'the feature''s activation in the corrupt run, mean over text tokens';
 COMMENT ON COLUMN atlas.head_knockout_summary.control_activation_after IS
     'activation_after of the controls, mean';
 COMMENT ON COLUMN atlas.head_knockout_summary.n_controls IS

@@ -1,5 +1,5 @@
--- one row per run, method and layer of heads, over all traced features (5.2, Fig. 12). The score is
--- turned as in driving_head: above 0 drives the feature, whatever the method.
+-- one row per run, corruption, method and layer of heads, over all traced features (5.2, Fig. 12).
+-- The score is turned as in driving_head: above 0 drives the feature, whatever the method.
 CREATE VIEW atlas.head_layer_curve AS
 SELECT
     run_id,
@@ -9,10 +9,12 @@ SELECT
     avg(sum_drive) AS sum_drive,
     avg(mean_drive) AS mean_drive,
     avg(sum_abs_score) AS sum_abs_score,
-    avg(mean_abs_score) AS mean_abs_score
+    avg(mean_abs_score) AS mean_abs_score,
+    corruption
 FROM (
     SELECT
         run_id,
+        corruption,
         method,
         head_layer,
         sum(CASE method WHEN 'A' THEN -score ELSE score END) AS sum_drive,
@@ -20,9 +22,9 @@ FROM (
         sum(abs(score)) AS sum_abs_score,
         avg(abs(score)) AS mean_abs_score
     FROM atlas.head_attribution
-    GROUP BY run_id, method, head_layer, layer, feature
+    GROUP BY run_id, corruption, method, head_layer, layer, feature
 ) AS of_feature
-GROUP BY run_id, method, head_layer;
+GROUP BY run_id, corruption, method, head_layer;
 
 COMMENT ON VIEW atlas.head_layer_curve IS
     'head scores by layer of the head, mean over the traced features (5.2, Fig. 12)';

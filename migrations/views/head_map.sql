@@ -1,4 +1,4 @@
--- one row per run, method and head, over all traced features (5.2, Fig. 13)
+-- one row per run, corruption, method and head, over all traced features (5.2, Fig. 13)
 CREATE VIEW atlas.head_map AS
 SELECT
     run_id,
@@ -8,9 +8,10 @@ SELECT
     count(*) AS n_features,
     avg(abs(score)) AS mean_abs_score,
     avg(CASE method WHEN 'A' THEN -score ELSE score END) AS mean_drive,
-    stddev_samp(CASE method WHEN 'A' THEN -score ELSE score END) AS deviation
+    stddev_samp(CASE method WHEN 'A' THEN -score ELSE score END) AS deviation,
+    corruption
 FROM atlas.head_attribution
-GROUP BY run_id, method, head_layer, head;
+GROUP BY run_id, corruption, method, head_layer, head;
 
 COMMENT ON VIEW atlas.head_map IS
     'how much each head matters to the traced features, layer by head (5.2, Fig. 13)';

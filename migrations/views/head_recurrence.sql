@@ -1,5 +1,5 @@
--- one row per run, method, group of features and head that is among the first five heads of a
--- feature of the group (5.2, Fig. 4): some heads recur across related spatial relations
+-- one row per run, corruption, method, group of features and head that is among the first five
+-- heads of a feature of the group (5.2, Fig. 4): some heads recur across related spatial relations
 CREATE VIEW atlas.head_recurrence AS
 WITH groups AS (
     SELECT DISTINCT run_id, layer, feature, 'all' AS grouped_by, 'all' AS name
@@ -24,10 +24,11 @@ SELECT
     head,
     count(*) AS n_features,
     count(*) FILTER (WHERE place <= 5 AND drive > 0) AS n_in_top_five,
-    count(*) FILTER (WHERE place <= 5 AND drive > 0)::real / count(*) AS share
+    count(*) FILTER (WHERE place <= 5 AND drive > 0)::real / count(*) AS share,
+    corruption
 FROM atlas.driving_head
 JOIN groups USING (run_id, layer, feature)
-GROUP BY run_id, method, grouped_by, name, head_layer, head
+GROUP BY run_id, corruption, method, grouped_by, name, head_layer, head
 HAVING count(*) FILTER (WHERE place <= 5 AND drive > 0) > 0;
 
 COMMENT ON VIEW atlas.head_recurrence IS

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Mapped
 
 from feature_atlas.models.base import Base, measurement_reference, run_key
 from feature_atlas.models.columns import count, measured, one_of
+from feature_atlas.models.heads.corruption import corruption_key
 
 ESTIMATES = tuple(
     way + rule for rule in ("", "_fix", "_relp", "_ig", "_grad_drop") for way in ("A", "B", "mean")
@@ -40,6 +41,7 @@ class AttributionAgreement(Base):
         "among a feature's heads",
         primary_key=True,
     )
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     pearson: Mapped[float | None] = measured(
         "correlation of estimate and exact effect; none: one of them is constant", low=-1, high=1
@@ -76,4 +78,4 @@ class AttributionAgreement(Base):
     )
     n_features: Mapped[int] = count("features whose heads were all patched")
     n_pairs: Mapped[int] = count("pairs of feature and head compared")
-    n_samples: Mapped[int] = count("top samples of a feature averaged over")
+    n_samples: Mapped[int] = count("top samples of a feature averaged over, at most")

@@ -13,6 +13,7 @@ from feature_atlas.models.base import (
     run_key,
 )
 from feature_atlas.models.columns import Bounds, count, measured
+from feature_atlas.models.heads.corruption import corruption_key
 
 
 class HeadAttribution(Base):
@@ -36,6 +37,7 @@ class HeadAttribution(Base):
     )
     head_layer: Mapped[head_layer_key]
     head: Mapped[head_key]
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     score: Mapped[float] = measured(
         "q + k, mean over samples; "

@@ -13,6 +13,7 @@ from feature_atlas.models.base import (
     run_key,
 )
 from feature_atlas.models.columns import Bounds, count, measured, one_of
+from feature_atlas.models.heads.corruption import corruption_key
 
 
 class HeadEstimate(Base):
@@ -45,6 +46,7 @@ class HeadEstimate(Base):
     )
     head_layer: Mapped[head_layer_key]
     head: Mapped[head_key]
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     qk: Mapped[float] = measured(
         "through queries and keys, mean over samples, raw residual units; relp: through a softmax "

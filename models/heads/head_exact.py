@@ -13,6 +13,7 @@ from feature_atlas.models.base import (
     run_key,
 )
 from feature_atlas.models.columns import Bounds, count, measured, one_of, precise
+from feature_atlas.models.heads.corruption import corruption_key
 
 
 class HeadExact(Base):
@@ -45,6 +46,7 @@ class HeadExact(Base):
     )
     head_layer: Mapped[head_layer_key]
     head: Mapped[head_key]
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     why: Mapped[str] = one_of(
         "top",

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from feature_atlas.models.ablation.answer_effect import Answered
 from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
 from feature_atlas.models.columns import Bounds, count, measured, one_of, precise
+from feature_atlas.models.heads.corruption import corruption_key
 
 
 class HeadKnockout(Answered, Base):
@@ -39,6 +40,7 @@ class HeadKnockout(Answered, Base):
         "as much",
         info={"bounds": Bounds(0)},
     )
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     relation: Mapped[str] = mapped_column(comment="spatial relation of the statements")
     heads: Mapped[list[str]] = mapped_column(
@@ -51,7 +53,9 @@ class HeadKnockout(Answered, Base):
         "residual on the feature's unit direction, mean over text tokens, untouched"
     )
     projection_after: Mapped[float] = measured("the same, knocked out")
-    projection_corrupt: Mapped[float] = measured("the same without the picture")
+    projection_corrupt: Mapped[float] = measured(
+        "the same in the corrupt run, with all of the corruption in the picture's place"
+    )
     projection_delta_low: Mapped[float] = measured(
         "lower end of the 95 % interval of projection_after - projection_before, bootstrap over "
         "images"
@@ -61,7 +65,7 @@ class HeadKnockout(Answered, Base):
         "the feature's activation, mean over text tokens, untouched", low=0
     )
     activation_after: Mapped[float] = measured("the same, knocked out", low=0)
-    activation_corrupt: Mapped[float] = measured("the same without the picture", low=0)
+    activation_corrupt: Mapped[float] = measured("the same in the corrupt run", low=0)
     accuracy_after: Mapped[float] = measured("share answered rightly, knocked out", low=0, high=1)
     delta_accuracy: Mapped[float] = measured(
         "after minus before; below 0: the knock-out hurts", low=-1, high=1

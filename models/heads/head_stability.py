@@ -5,6 +5,7 @@ from sqlalchemy.orm import Mapped
 from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
 from feature_atlas.models.columns import count, measured, one_of
 from feature_atlas.models.heads.attribution_agreement import ESTIMATES
+from feature_atlas.models.heads.corruption import corruption_key
 
 
 class HeadStability(Base):
@@ -19,6 +20,7 @@ class HeadStability(Base):
     estimate: Mapped[str] = one_of(
         *ESTIMATES, comment="of queries and keys, as in attribution_agreement", primary_key=True
     )
+    corruption: Mapped[corruption_key]
     measurement_id: Mapped[measurement_reference]
     spearman: Mapped[float] = measured(
         "rank correlation over all heads, mean over pairs of draws with replacement",

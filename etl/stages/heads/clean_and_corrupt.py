@@ -14,9 +14,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from feature_atlas.dictionary.sae import Sae, unit_directions
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
-from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
+from feature_atlas.etl.stages.heads.opposite_picture import opposite
+from feature_atlas.etl.stages.vlm.numbered_sample import sample_of, split_of
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
@@ -36,7 +38,7 @@ class CleanAndCorrupt(NamedTuple):
     own: ImageFeatures
     """Of their pictures: the clean run."""
     other: ImageFeatures
-    """What the configuration puts in their place: the corrupt run."""
+    """What the corruption puts in their place: the corrupt run."""
 
     def clean(self, model: PreTrainedModel) -> DecoderInputs:
         """With their own picture."""
@@ -72,16 +74,20 @@ class Aim(NamedTuple):
 
 @torch.no_grad()
 def clean_and_corrupt(
-    study: Study, numbers: Sequence[int], at_once: int
+    study: Study, numbers: Sequence[int], at_once: int, corruption: Corruption
 ) -> Iterator[CleanAndCorrupt]:
-    """The samples of these local numbers, ``at_once`` or fewer at a time."""
+    """The samples of these local numbers, ``at_once`` or fewer at a time.
+
+    Each has a picture to be put in its place (`with_other_picture`).
+    """
     model = study.vlm.model
     for start in range(0, len(numbers), at_once):
         chosen = numbers[start : start + at_once]
         for batch, places in study.prompts([sample_of(study, number) for number in chosen]):
             here = [chosen[place] for place in places]
             own = image_features(model, batch)
-            yield CleanAndCorrupt(here, batch, own, _in_place(study, here, batch, own))
+            other = _in_place(study, corruption, here, batch, own)
+            yield CleanAndCorrupt(here, batch, own, other)
 
 
 def aim(
@@ -117,13 +123,20 @@ def _dictionary(study: Study, layer: int) -> Sae:
 
 
 def _in_place(
-    study: Study, numbers: Sequence[int], batch: PromptBatch, own: ImageFeatures
+    study: Study,
+    corruption: Corruption,
+    numbers: Sequence[int],
+    batch: PromptBatch,
+    own: ImageFeatures,
 ) -> ImageFeatures:
     """What stands for each picture in the corrupt run."""
-    corruption, mean = study.config.head_attribution.corruption, study.mean_image
-    if corruption == "resample":
-        others = [_with_other_picture(study, number) for number in numbers]
+    mean = study.mean_image
+    if corruption in ("resample", "opposite"):
         samples = [sample_of(study, number) for number in numbers]
+        shown = [_other_sample(study, corruption, number) for number in numbers]
+        others = [
+            sample._replace(image=other.image) for sample, other in zip(samples, shown, strict=True)
+        ]
         [(other, _)] = study.prompts(others, sized_like=samples)
         return image_features(study.vlm.model, other)
     if corruption == "global_mean":
@@ -131,14 +144,18 @@ def _in_place(
     return mean.in_place_of(own, batch)
 
 
-def _with_other_picture(study: Study, number: int) -> Sample:
-    """The sample, with the picture of another one of its split, chosen by hash."""
-    for split, first in study.first_number.items():
-        row = number - first
-        if 0 <= row < len(study.samples[split]):
-            other = study.samples[split][_other_rows(study, split)[row]]
-            return study.samples[split][row]._replace(image=other.image)
-    raise ValueError(f"no sample {number} in {', '.join(study.first_number)}.")
+def _other_sample(study: Study, corruption: Corruption, number: int) -> Sample:
+    """Whose picture is shown: with another answer, or any other of the split, chosen by hash."""
+    if corruption == "opposite":
+        found = opposite(study, number)
+        if found is None:
+            raise ValueError(
+                f"sample {number} has no picture with the opposite answer: leave it out before "
+                "(with_other_picture)."
+            )
+        return found.sample
+    split = split_of(study, number)
+    return study.samples[split][_other_rows(study, split)[number - study.first_number[split]]]
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.further_rules import n_passes
 from feature_atlas.etl.study import Study
@@ -34,6 +35,7 @@ class Compared(NamedTuple):
     """One part of one feature's heads, all of them swapped; above 0 drives the feature."""
 
     feature: Feature
+    corruption: Corruption
     part: str
     """What was swapped: qk, v, z."""
     effect: Float64[np.ndarray, "sample method head"]
@@ -43,13 +45,16 @@ class Compared(NamedTuple):
 
 
 def agreements(study: Study, features: Sequence[Compared]) -> dict[str, object]:
-    """Every part, estimate, method and scope, in one order."""
+    """Every corruption, part, estimate, method and scope, in one order."""
+    groups: dict[tuple[Corruption, str], list[Compared]] = {}
+    for one in features:
+        groups.setdefault((one.corruption, one.part), []).append(one)
     rows = [
         row
-        for part in dict.fromkeys(one.part for one in features)
-        for name in next(one.estimates for one in features if one.part == part)
+        for group in groups.values()
+        for name in group[0].estimates
         for way in WAYS
-        for row in _rows(study, [one for one in features if one.part == part], name, way)
+        for row in _rows(study, group, name, way)
     ]
     return {column: [row[column] for row in rows] for column in rows[0]}
 
@@ -79,10 +84,11 @@ def _rows(
     ends = agreement_ends(sampled, n_draws=config.n_bootstrap, seed=study.config.seed)
     known = {
         "part": features[0].part,
+        "corruption": features[0].corruption,
         "estimate": estimate_name(name, way),
         "n_features": len(features),
         "n_pairs": len(pairs.exact),
-        "n_samples": config.n_samples,
+        "n_samples": max(len(one.exact) for one in sampled),
         "n_passes": float(np.mean([_passes(study, one, name, way) for one in features])),
         "n_passes_exact": float(np.mean([2 + len(chosen) * n for n in n_heads])),
     }

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float64
 from rich.progress import track
 
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
-from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     Aim,
     CleanAndCorrupt,
@@ -25,6 +25,7 @@ from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     asked,
     clean_and_corrupt,
 )
+from feature_atlas.etl.stages.heads.corrupted_samples import corrupted_samples, named
 from feature_atlas.etl.stages.heads.estimate_agreement import (
     DRIVES,
     METHODS,
@@ -49,18 +50,22 @@ SWAPPED: dict[str, tuple[Part, ...]] = {"qk": ("q", "k"), "v": ("v",), "z": ("z"
 
 
 class Swaps(NamedTuple):
-    """A shard: one feature, and the heads that are swapped."""
+    """A shard: one feature under one corruption, and the heads that are swapped."""
 
     feature: Feature
+    corruption: Corruption
     heads: list[Head]
     why: list[str]
     """Why each is: top, random or full."""
+    is_full: bool
+    """Whether every head is, for the comparison with estimates."""
 
 
 class Patched(NamedTuple):
     """One part of one feature's heads, swapped both ways."""
 
     feature: Feature
+    corruption: Corruption
     part: str
     """As in SWAPPED."""
     heads: list[Head]
@@ -89,25 +94,36 @@ def run_exact_patch(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     config = study.config.exact_patch
     full: list[Patched] = []
-    by_score, by_fix = head_drives(study, "score"), head_drives(study, "qk_fix")
-    wanted = _in_turns(list(by_score))[: config.n_full_features]
-    parts = []
-    for feature in by_score:
-        rankings = [*by_score[feature], by_fix[feature].mean(0)]
-        chosen = _chosen(study, feature, rankings, feature in wanted)
-        parts.append(Swaps(feature, list(chosen), list(chosen.values())))
-    for of_feature in track(output.in_shards(patch, parts), "exact patching", total=len(parts)):
+    corruptions = study.config.head_attribution.corruption
+    parts = [swaps for corruption in corruptions for swaps in _swaps(output, study, corruption)]
+    found = track(output.in_shards(patch, parts), "exact patching", total=len(parts))
+    for swaps, of_feature in zip(parts, found, strict=True):
         for patched in of_feature:
             output.table("head_exact", _columns(patched, config.max_q))
-            if patched.feature in wanted:
+            if swaps.is_full:
                 full.append(patched)
     if full:
         output.table("attribution_agreement", agreements(study, [_turned(p) for p in full]))
+
+
+def _swaps(output: StageOutput, study: Study, corruption: Corruption) -> list[Swaps]:
+    """Every attributed feature's heads; all of those that are in full."""
+    config = study.config.exact_patch
+    by_score = head_drives(study, "score", corruption)
+    by_fix = head_drives(study, "qk_fix", corruption)
+    wanted = _in_turns(list(by_score))[: config.n_full_features]
     if len(wanted) < config.n_full_features:
         output.warn(
             f"{len(wanted)} features had every head patched, {config.n_full_features} wanted: no "
-            "more were attributed"
+            f"more were attributed{named(corruption)}"
         )
+    found = []
+    for feature in by_score:
+        rankings, is_full = [*by_score[feature], by_fix[feature].mean(0)], feature in wanted
+        chosen = _chosen(study, feature, rankings, is_full)
+        swaps = Swaps(feature, corruption, list(chosen), list(chosen.values()), is_full)
+        found.append(swaps)
+    return found
 
 
 def _in_turns(features: list[Feature]) -> list[Feature]:
@@ -134,16 +150,16 @@ def patch(run: Path, swaps: Swaps) -> list[Patched]:
     """Every configured part of a feature's chosen heads, on its top samples."""
     study, swaps = open_study(run), Swaps(*swaps)
     feature, heads = Feature(*swaps.feature), [(layer, head) for layer, head in swaps.heads]
-    numbers = top_samples(study, feature, "vqav2", study.config.exact_patch.n_samples)
+    n, at_once = study.config.exact_patch.n_samples, study.config.head_attribution.samples_at_once
+    numbers = corrupted_samples(study, feature, swaps.corruption, n)
     batches = [
         _patch_batch(study, feature, prompts, heads)
-        for prompts in clean_and_corrupt(
-            study, numbers, study.config.head_attribution.samples_at_once
-        )
+        for prompts in clean_and_corrupt(study, numbers, at_once, swaps.corruption)
     ]
     return [
         Patched(
             feature,
+            swaps.corruption,
             swapped,
             heads,
             swaps.why,
@@ -213,7 +229,9 @@ def _turned(patched: Patched) -> Compared:
     """Estimates and effects so that above 0 drives the feature."""
     turn = DRIVES[:, None]
     estimates = {name: turn * estimate for name, estimate in patched.estimates.items()}
-    return Compared(patched.feature, patched.part, turn * patched.effect, estimates)
+    return Compared(
+        patched.feature, patched.corruption, patched.part, turn * patched.effect, estimates
+    )
 
 
 def _columns(patched: Patched, max_q: float) -> dict[str, object]:
@@ -229,6 +247,7 @@ def _columns(patched: Patched, max_q: float) -> dict[str, object]:
     return {
         "layer": np.full(n, patched.feature.layer, np.int16),
         "feature": np.full(n, patched.feature.feature, np.int32),
+        "corruption": [patched.corruption] * n,
         "part": [patched.part] * n,
         "method": np.repeat(METHODS, n_heads).tolist(),
         "head_layer": np.tile(np.array([h[0] for h in patched.heads], np.int16), n_methods),

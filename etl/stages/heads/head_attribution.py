@@ -2,9 +2,11 @@
 
 A sample that is a top sample of several features, of whatever layers, is run once for all of them.
 Samples that are asked about alike go through together, so that few backward passes are half empty.
+What takes the picture's place is a choice, and with several of them all is done for each.
 """
 
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +16,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, studied_features
-from feature_atlas.etl.stages.features.top_samples import top_samples
 from feature_atlas.etl.stages.heads.attribution_rows import (
     attribution_columns,
     estimate_columns,
@@ -29,6 +31,12 @@ from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     aim,
     asked,
     clean_and_corrupt,
+)
+from feature_atlas.etl.stages.heads.corrupted_samples import (
+    corrupted_samples,
+    looked_at,
+    named,
+    warn_of_opposites,
 )
 from feature_atlas.etl.stages.heads.further_rules import further_scores
 from feature_atlas.etl.study import Study, open_study
@@ -45,9 +53,15 @@ MIN_SAMPLES = 2
 
 Wanted = dict[int, list[Feature]]
 """Features by the number of a sample on which they are asked about."""
-Part = list[tuple[int, list[Feature]]]
-"""A shard: some samples, with the features that are asked about on each."""
 SAMPLES_PER_PART = 128
+
+
+class Part(NamedTuple):
+    """A shard: some samples under one corruption."""
+
+    corruption: Corruption
+    samples: list[tuple[int, list[Feature]]]
+    """Numbers, with the features that are asked about on each."""
 
 
 class Scored(NamedTuple):
@@ -78,47 +92,78 @@ def run_head_attribution(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     config = study.config.head_attribution
     features = studied_features(study)[: config.max_features]
+    wanted = {corruption: _wanted(study, features, corruption) for corruption in config.corruption}
+    if "opposite" in config.corruption:
+        tops = (looked_at(study, feature, "opposite") for feature in features)
+        warn_of_opposites(output, study, chain.from_iterable(tops))
+    scores = _scores(output, study, wanted)
+    for corruption in config.corruption:
+        for feature in features:
+            _write_feature(output, study, feature, corruption, scores[corruption, feature])
+
+
+def _wanted(study: Study, features: list[Feature], corruption: Corruption) -> Wanted:
     wanted: Wanted = defaultdict(list)
     for feature in features:
-        for number in top_samples(study, feature, "vqav2", config.n_samples):
+        n = study.config.head_attribution.n_samples
+        for number in corrupted_samples(study, feature, corruption, n):
             wanted[number].append(feature)
-    scores = _scores(output, study, wanted)
-    for feature in features:
-        if len(scores[feature]) < MIN_SAMPLES:  # a standard error needs two
-            output.warn(
-                f"L{feature.layer} F{feature.feature} fires on {len(scores[feature])} questions: "
-                "not attributed"
-            )
-        else:
-            found = _joined(scores[feature])
-            output.table("head_attribution", attribution_columns(feature, found.own))
-            by_name = {"score": first_order(found.own), "fix": through_softmax(found.own)}
-            by_name |= found.further
-            output.table("head_stability", stability_columns(feature, by_name, study.config.seed))
-            for rule, of_rule in found.further.items():
-                output.table("head_estimate", estimate_columns(feature, rule, of_rule))
+    return wanted
 
 
-def _scores(output: StageOutput, study: Study, wanted: Wanted) -> dict[Feature, list[Scored]]:
+def _write_feature(
+    output: StageOutput,
+    study: Study,
+    feature: Feature,
+    corruption: Corruption,
+    scores: list[Scored],
+) -> None:
+    if len(scores) < MIN_SAMPLES:  # a standard error needs two
+        output.warn(
+            f"L{feature.layer} F{feature.feature} fires on {len(scores)} questions: not attributed"
+            f"{named(corruption)}"
+        )
+        return
+    found, of = _joined(scores), (feature, corruption)
+    output.table("head_attribution", attribution_columns(*of, found.own))
+    by_name = {"score": first_order(found.own), "fix": through_softmax(found.own)}
+    by_name |= found.further
+    output.table("head_stability", stability_columns(*of, by_name, study.config.seed))
+    for rule, of_rule in found.further.items():
+        output.table("head_estimate", estimate_columns(*of, rule, of_rule))
+
+
+def _scores(
+    output: StageOutput, study: Study, wanted: dict[Corruption, Wanted]
+) -> dict[tuple[Corruption, Feature], list[Scored]]:
     """Scores of every feature on each of its samples."""
-    scores: dict[Feature, list[Scored]] = defaultdict(list)
-    numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
-    parts = batched([(number, wanted[number]) for number in numbers], SAMPLES_PER_PART)
+    scores: dict[tuple[Corruption, Feature], list[Scored]] = defaultdict(list)
+    parts = list(chain.from_iterable(_parts(study, *under) for under in wanted.items()))
     found = output.in_shards(scores_of, parts)
-    for of_part in track(found, "attribution patching", total=len(parts)):
+    for part, of_part in zip(
+        parts, track(found, "attribution patching", total=len(parts)), strict=True
+    ):
         for feature, of_sample in of_part:
-            scores[feature].append(of_sample)
+            scores[part.corruption, feature].append(of_sample)
     return scores
+
+
+def _parts(study: Study, corruption: Corruption, wanted: Wanted) -> list[Part]:
+    numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
+    few = batched([(number, wanted[number]) for number in numbers], SAMPLES_PER_PART)
+    return [Part(corruption, samples) for samples in few]
 
 
 def scores_of(run: Path, part: Part) -> list[tuple[Feature, Scored]]:
     """Of every feature that is asked about on some samples."""
-    study = open_study(run)
-    wanted = {number: [Feature(*feature) for feature in features] for number, features in part}
+    study, part = open_study(run), Part(*part)
+    wanted = {
+        number: [Feature(*feature) for feature in features] for number, features in part.samples
+    }
     at_once = study.config.head_attribution.samples_at_once
     return [
         scored
-        for prompts in clean_and_corrupt(study, list(wanted), at_once)
+        for prompts in clean_and_corrupt(study, list(wanted), at_once, part.corruption)
         for scored in _batch_scores(study, prompts, wanted)
     ]
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.run_folder.artifacts import read_rows
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.estimate_agreement import DRIVES, METHODS, WAYS
@@ -20,30 +21,41 @@ COLUMNS = {"": "score", "fix": "qk_fix"}
 """Where head_attribution has the paper's estimate, and the QK fix."""
 
 
-def head_drives(study: Study, column: Literal["score", "qk_fix"]) -> dict[Feature, Drives]:
+def first_corruption(study: Study) -> Corruption:
+    """By which heads are chosen."""
+    return study.config.head_attribution.corruption[0]
+
+
+def head_drives(
+    study: Study, column: Literal["score", "qk_fix"], corruption: Corruption
+) -> dict[Feature, Drives]:
     """Every attributed feature, in the order of its stage; the paper's score or the QK fix."""
-    return _turned(study, "head_attribution", column, {})
+    return _turned(study, "head_attribution", column, {"corruption": corruption})
 
 
 def best_estimate(study: Study) -> str:
     """The estimate that ranks heads most as real swaps of queries and keys do, on this run.
 
-    Of equal ones the first. Where nothing was swapped, that of the paper's sharper method (C.2)
-    with the QK fix.
+    Under the run's first corruption. Of equal ones the first. Where nothing was swapped, that of
+    the paper's sharper method (C.2) with the QK fix.
     """
     rows = read_rows(study.run, "exact_patch", "attribution_agreement")
-    within = [r for r in rows if (r["part"], r["scope"]) == ("qk", "within_feature")]
+    wanted = ("qk", "within_feature", first_corruption(study))
+    within = [r for r in rows if (r["part"], r["scope"], r["corruption"]) == wanted]
     agreed = [r for r in within if r["spearman"] is not None]
     return str(max(agreed, key=lambda r: r["spearman"])["estimate"]) if agreed else "B_fix"
 
 
 def drives_by(study: Study, estimate: str) -> dict[Feature, Drive]:
-    """Every attributed feature's heads by an estimate of `attribution_agreement`."""
-    way, _, rule = estimate.partition("_")
+    """Every attributed feature's heads by an estimate of `attribution_agreement`.
+
+    Under the run's first corruption.
+    """
+    (way, _, rule), under = estimate.partition("_"), {"corruption": first_corruption(study)}
     if rule in COLUMNS:
-        found = _turned(study, "head_attribution", COLUMNS[rule], {})
+        found = _turned(study, "head_attribution", COLUMNS[rule], under)
     else:
-        found = _turned(study, "head_estimate", "qk", {"rule": rule})
+        found = _turned(study, "head_estimate", "qk", {**under, "rule": rule})
     return {feature: drives[WAYS[way]].mean(0) for feature, drives in found.items()}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
 from feature_atlas.ablation.yes_no import yes_no_ids
 from feature_atlas.dictionary.sae import Encoder, unit_directions
+from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
@@ -32,6 +33,7 @@ from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     asked,
     clean_and_corrupt,
 )
+from feature_atlas.etl.stages.heads.corrupted_samples import with_other_picture
 from feature_atlas.etl.stages.heads.exact_patch import SWAPPED
 from feature_atlas.etl.stages.heads.head_drives import Drives, head_drives, strongest
 from feature_atlas.etl.study import Study, open_study
@@ -67,10 +69,18 @@ class Cut(NamedTuple):
     mass: float
 
 
+class Asked(NamedTuple):
+    """A shard: one feature, and what takes the picture's place."""
+
+    feature: Feature
+    corruption: Corruption
+
+
 class Row(NamedTuple):
     """One row of table head_knockout."""
 
     feature: Feature
+    corruption: Corruption
     relation: str | None
     cut: Cut
     effect: AblationEffect
@@ -102,12 +112,14 @@ def run_head_knockout(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    related = [f for f in head_drives(study, "qk_fix") if relation_of(study, f) is not None]
-    features = related[: study.config.head_knockout.max_features]
-    by_layers = [Feature(layer, f) for layer, of in by_layer_of(features).items() for f in of]
+    parts = [
+        Asked(feature, corruption)
+        for corruption in study.config.head_attribution.corruption
+        for feature in _features(study, corruption)
+    ]
     rows: list[Row] = []
-    found = output.in_shards(knock_out, by_layers)
-    for rows_of_feature, warnings in track(found, "head knock-out", total=len(features)):
+    found = output.in_shards(knock_out, parts)
+    for rows_of_feature, warnings in track(found, "head knock-out", total=len(parts)):
         output.warn_of(warnings)
         rows.extend(rows_of_feature)
     if rows:
@@ -115,16 +127,34 @@ def _write(output: StageOutput, study: Study) -> None:
     _warn_of_controls(output, rows)
 
 
-def knock_out(run: Path, feature: Feature) -> tuple[list[Row], list[str]]:
-    """A shard: a feature's strongest heads and every control, on all statements; and warnings."""
-    study, feature, said = open_study(run), Feature(*feature), Warnings()
-    ((evaluation, _),) = relation_sets(study, feature.layer, [feature.feature], [SCORED])
+def _features(study: Study, corruption: Corruption) -> list[Feature]:
+    """Some of those with a relation, by layer."""
+    drives = head_drives(study, "qk_fix", corruption)
+    related = [f for f in drives if relation_of(study, f) is not None]
+    features = related[: study.config.head_knockout.max_features]
+    return [Feature(layer, f) for layer, of in by_layer_of(features).items() for f in of]
+
+
+def knock_out(run: Path, asked_of: Asked) -> tuple[list[Row], list[str]]:
+    """A feature's strongest heads and every control, on all statements; and warnings."""
+    study, said = open_study(run), Warnings()
+    feature, corruption = Feature(*asked_of[0]), asked_of[1]
+    ((whole, _),) = relation_sets(study, feature.layer, [feature.feature], [SCORED])
+    numbers = with_other_picture(study, corruption, whole.numbers)
+    evaluation = whole._replace(numbers=tuple(numbers))
+    if len(numbers) < len(whole.numbers):
+        said.warn(
+            f"{len(whole.numbers) - len(numbers)} of {len(whole.numbers)} statements of relation "
+            f"{whole.relation!r} have no picture with the opposite answer: no heads are knocked "
+            "out there"
+        )
     if not can_be_scored(study, said, evaluation):
         return [], said.warnings
-    question, drives = _question(study, feature), head_drives(study, "qk_fix")[feature]
+    question = _question(study, feature)
+    drives = head_drives(study, "qk_fix", corruption)[feature]
     cuts: list[Cut] = []
     parts: dict[Cut | str, list[Readout]] = {}
-    for prompts in clean_and_corrupt(study, evaluation.numbers, study.config.batch_size):
+    for prompts in clean_and_corrupt(study, numbers, study.config.batch_size, corruption):
         cuts = cuts or _cuts(study, feature, drives, prompts)
         for cut, found in _read_batch(study, question, prompts, cuts).items():
             parts.setdefault(cut, []).append(found)
@@ -132,7 +162,7 @@ def knock_out(run: Path, feature: Feature) -> tuple[list[Row], list[str]]:
         cut: Readout(*(torch.cat(column).cpu() for column in zip(*found, strict=True)))
         for cut, found in parts.items()
     }
-    return _rows(study, feature, evaluation, cuts, runs), said.warnings
+    return _rows(study, Asked(feature, corruption), evaluation, cuts, runs), said.warnings
 
 
 def _question(study: Study, feature: Feature) -> Question:
@@ -189,7 +219,7 @@ def _read_batch(
 
 def _rows(
     study: Study,
-    feature: Feature,
+    asked_of: Asked,
     evaluation: EvaluationSet,
     cuts: list[Cut],
     runs: dict[Cut | str, Readout],
@@ -208,7 +238,7 @@ def _rows(
     ends = clustered_bootstrap(changes.double().numpy(), images, **draws)
     return [
         Row(
-            feature,
+            *asked_of,
             evaluation.relation,
             cut,
             effects[i],
@@ -237,9 +267,9 @@ def _means(before: Readout, after: Readout, corrupt: Readout) -> dict[str, float
 
 def _warn_of_controls(output: StageOutput, rows: list[Row]) -> None:
     """Where few heads look at the picture, there may be no others to match the strongest with."""
-    masses: dict[tuple[Feature, str], list[float]] = {}
+    masses: dict[tuple[Feature, str, Corruption], list[float]] = {}
     for row in rows:
-        masses.setdefault((row.feature, row.cut.part), []).append(row.cut.mass)
+        masses.setdefault((row.feature, row.cut.part, row.corruption), []).append(row.cut.mass)
     n_poor = sum(np.mean(mass[1:]) < mass[0] / 2 for mass in masses.values() if len(mass) > 1)
     if n_poor:
         output.warn(
@@ -255,6 +285,7 @@ def _columns(study: Study, rows: list[Row]) -> dict[str, object]:
         "layer": np.array([row.feature.layer for row in rows], np.int16),
         "feature": np.array([row.feature.feature for row in rows], np.int32),
         "part": [row.cut.part for row in rows],
+        "corruption": [row.corruption for row in rows],
         "control_no": np.array([row.cut.control_no for row in rows], np.int16),
         "relation": [row.relation for row in rows],
         "heads": [[f"L{layer}H{head}" for layer, head in row.cut.heads] for row in rows],
@@ -269,10 +300,14 @@ def _columns(study: Study, rows: list[Row]) -> dict[str, object]:
 
 
 def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over the features of each part; controls have none."""
+    """Benjamini-Hochberg over a part's features under one corruption; controls have none."""
     q_values: list[float | None] = [None] * len(rows)
-    for part in {row.cut.part for row in rows}:
-        own = [i for i, row in enumerate(rows) if row.cut[:2] == (part, 0)]
+    for part, corruption in {(row.cut.part, row.corruption) for row in rows}:
+        own = [
+            i
+            for i, row in enumerate(rows)
+            if (*row.cut[:2], row.corruption) == (part, 0, corruption)
+        ]
         adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in own])
         for i, q in zip(own, adjusted, strict=True):
             q_values[i] = float(q)

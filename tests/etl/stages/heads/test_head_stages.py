@@ -9,22 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stage_runs.head_study import FEATURES, TOP, opened, top_of
 
 import feature_atlas.etl.stages.heads.clean_and_corrupt as both_runs
 import feature_atlas.etl.stages.heads.exact_patch as exact_stage
 import feature_atlas.etl.stages.heads.head_attribution as stage
 import feature_atlas.etl.stages.heads.head_knockout as knockout_stage
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.commands.demo import demo_config
-from feature_atlas.etl.config.causes import AttributionConfig, ExactPatchConfig, KnockoutConfig
-from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
-from feature_atlas.etl.run_folder.whole_files import write_json
-from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.stages.heads.head_drives import best_estimate, drives_by
-from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
-from feature_atlas.etl.study import Study, open_run, open_study
+from feature_atlas.etl.study import Study, open_study
 from feature_atlas.heads.grad_drop import droppable_writes, dropped_scores
 from feature_atlas.heads.head_attribution import (
     attribute_heads,
@@ -34,71 +28,9 @@ from feature_atlas.heads.head_attribution import (
 )
 from feature_atlas.heads.integrated_gradients import both_ways, run_between, steps
 from feature_atlas.heads.relevance import relevance_rules
-from feature_atlas.toy.world import write_world
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
-FEATURES = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
-TOP = {FEATURES[0]: [2, 0, 5], FEATURES[1]: [0, 2, 7], FEATURES[2]: [9, 5, 1]}
-"""Rows of the base split: features share samples, within a layer and between layers."""
-RULES, SCOPE = ("relp", "ig", "grad_drop"), "within_feature"
-
-
-def configured(world: Path, **changes: object) -> RunConfig:
-    config = demo_config(world)
-    return config.model_copy(
-        update={
-            "name": "heads",
-            "batch_size": 4,
-            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 40}),
-            "head_attribution": AttributionConfig(
-                n_samples=3, n_mean_images=6, samples_at_once=4, rules=RULES, **changes
-            ),
-            "exact_patch": ExactPatchConfig(n_top=2, n_random=3, n_samples=3, n_full_features=1),
-            "head_knockout": KnockoutConfig(max_features=1, n_heads=2, n_controls=2),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("head-world")
-    write_world(folder, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=40)
-    return folder
-
-
-@pytest.fixture
-def replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the stages before would have found."""
-
-    def top_samples(study: Study, feature: Feature, _source: str, n: int) -> list[int]:
-        return [row + study.first_number[BASE] for row in TOP[feature][:n]]
-
-    for module in (stage, exact_stage):
-        monkeypatch.setattr(module, "top_samples", top_samples)
-    for module in (stage, exact_stage, knockout_stage):
-        monkeypatch.setattr(module, "adapt_stages", lambda *_: [])
-    for module in (both_runs, knockout_stage):
-        monkeypatch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
-    monkeypatch.setattr(stage, "studied_features", lambda _study: FEATURES)
-    monkeypatch.setattr(
-        "feature_atlas.etl.stages.ablation.evaluation_sets.relation_of", lambda *_: "left of"
-    )
-    monkeypatch.setattr(knockout_stage, "relation_of", lambda *_: "left of")
-
-
-def opened(world: Path, home: Path, **changes: object) -> Path:
-    """A run whose earlier stages have records but no results."""
-    run = open_run(configured(world, **changes), home)
-    for name in ("samples", "neutral_prompt", "ablation", "harvest"):
-        (run / name).mkdir()
-        write_json(run / name / "stage.json", {"key": name, "files": []})
-    run_mean_image(run)
-    return run
-
-
-@pytest.fixture
-def run(world: Path, tmp_path: Path, replaced: None) -> Path:
-    return opened(world, tmp_path)
+SCOPE = "within_feature"
 
 
 def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
@@ -108,7 +40,7 @@ def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
     rows = read_rows(run, "head_attribution", "head_attribution")
     assert len(rows) == 2 * 8 * (4 + 2 + 4)  # methods, heads, layers of the three features
     for feature in FEATURES:
-        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4)
+        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4, "mean")
         text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
         direction = unit_directions(study.base[feature.layer])[feature.feature]
         scores = attribute_heads(
@@ -127,7 +59,7 @@ def test_further_rules_score_a_feature_as_if_it_were_alone_with_its_samples(run:
     study = open_study(run)
     model, rows = study.vlm.model, read_rows(run, "head_attribution", "head_estimate")
     feature = FEATURES[0]
-    [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4)
+    [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4, "mean")
     text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
     asked = (text, feature.layer, unit_directions(study.base[feature.layer])[[feature.feature]])
     with relevance_rules(model):
@@ -195,10 +127,6 @@ def test_the_features_of_a_sample_share_its_two_runs(run: Path, monkeypatch: pyt
     assert sum(asked) == len(distinct) == 6  # of nine pairs of feature and sample
 
 
-def top_of(study: Study, feature: Feature) -> list[int]:
-    return [row + study.first_number[BASE] for row in TOP[feature]]
-
-
 def embeds_of(study: Study, prompts: both_runs.CleanAndCorrupt) -> tuple[torch.Tensor, ...]:
     """What the text model gets in the clean and in the corrupt run."""
     return prompts.clean(study.vlm.model).embeds, prompts.corrupt(study.vlm.model).embeds
@@ -208,7 +136,7 @@ def test_a_mean_picture_is_per_patch_or_one_for_all(world: Path, tmp_path: Path,
     found = {}
     for corruption in ("mean", "global_mean"):
         study = open_study(opened(world, tmp_path / corruption, corruption=corruption))
-        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, FEATURES[0]), 4)
+        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, FEATURES[0]), 4, corruption)
         is_image = prompts.batch.roles == Role.IMAGE
         clean, corrupt = embeds_of(study, prompts)
         found[corruption] = corrupt[is_image].unflatten(0, (3, -1))
@@ -225,8 +153,8 @@ def test_a_resampled_picture_is_another_samples(world: Path, tmp_path: Path, rep
     study = open_study(opened(world, tmp_path, corruption="resample"))
     numbers = top_of(study, FEATURES[0])
 
-    [prompts] = both_runs.clean_and_corrupt(study, numbers, 4)
-    [alone] = both_runs.clean_and_corrupt(study, numbers[1:2], 4)
+    [prompts] = both_runs.clean_and_corrupt(study, numbers, 4, "resample")
+    [alone] = both_runs.clean_and_corrupt(study, numbers[1:2], 4, "resample")
 
     is_image = prompts.batch.roles == Role.IMAGE
     clean, corrupt = (x[is_image].unflatten(0, (3, -1)) for x in embeds_of(study, prompts))
@@ -244,7 +172,7 @@ def test_what_was_asked_is_kept_with_the_stage(world: Path, tmp_path: Path, repl
 
     record = read_stage(run, "head_attribution")
     assert record is not None
-    assert asked.items() <= record["params"].items()
+    assert (asked | {"corruption": ["resample"]}).items() <= record["params"].items()
     assert read_rows(run, "head_attribution", "head_attribution")
 
 
