@@ -7,7 +7,7 @@ from feature_atlas.etl.config.inputs import DataConfig
 from feature_atlas.etl.inputs.data_sets import read_data_sets
 from feature_atlas.etl.inputs.pictures import open_image, require_pictures
 from feature_atlas.etl.inputs.samples import draw
-from feature_atlas.etl.inputs.vqav2 import read_vqav2
+from feature_atlas.etl.inputs.vqav2 import complements, read_vqav2
 from feature_atlas.etl.inputs.vsr import read_vsr
 from feature_atlas.toy.world import write_world
 
@@ -54,6 +54,19 @@ def test_questions_come_with_their_answers_and_pictures(world):
     assert [s.answer for s in samples] == [answers[q["question_id"]] for q in questions]
     assert require_pictures(samples)[samples[0].image] == (64, 64)
     assert open_image(samples[0].image).size == (64, 64)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_complementary_pairs_go_both_ways_and_may_be_missing(tmp_path, split):
+    assert complements(tmp_path, split) == {}
+    file = tmp_path / f"v2_mscoco_{split}2014_complementary_pairs.json"
+    file.write_text("[[3, 8], [3, 9]]")
+
+    assert complements(tmp_path, split) == {"3": ["8", "9"], "8": ["3"], "9": ["3"]}
+
+    file.write_text("[[3, 8], [4]]")
+    with pytest.raises(ValueError, match=f"{file.name} entry 1: holds .4., expected two whole"):
+        complements(tmp_path, split)
 
 
 def test_a_question_without_annotation_names_file_and_row(world):

@@ -56,16 +56,46 @@ def test_a_head_counts_the_features_that_it_was_confirmed_for(connection: Connec
     assert (rows[rows["head"] > 1].n_patched == 0).all()
 
 
-def test_what_removed_pictures_became_is_said_beside_each_head(connection: Connection):
-    update = """UPDATE atlas.measurement SET params = '{"corruption": "resample",
-        "positions": "last", "direction": "base"}' WHERE stage = 'head_attribution'"""
+def test_where_projections_were_summed_is_said_beside_each_head(connection: Connection):
+    update = """UPDATE atlas.measurement SET params = '{"positions": "last", "direction": "base"}'
+        WHERE stage = 'head_attribution'"""
     connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
     connection.exec_driver_sql(update)
 
     rows = pd.read_sql("SELECT * FROM atlas.driving_head", connection)
 
-    for column, word in (("corruption", "resample"), ("positions", "last"), ("direction", "base")):
+    for column, word in (("positions", "last"), ("direction", "base")):
         assert (rows[column] == word).all()
+
+
+def test_corruptions_are_never_counted_together(connection: Connection):
+    """Every row once more under another one, the scores turned round and twice as large."""
+    views = ("driving_head", "head_ranking", "head_map", "head_layer_curve", "head_recurrence",
+             "attribution_report", "head_knockout_summary")  # fmt: skip
+    before = {view: pd.read_sql(f"SELECT * FROM atlas.{view}", connection) for view in views}
+    tables = ("head_attribution", "head_estimate", "head_exact", "head_knockout",
+              "head_stability", "attribution_agreement")  # fmt: skip
+    for table in tables:
+        connection.exec_driver_sql(f"CREATE TEMP TABLE other AS SELECT * FROM atlas.{table}")
+        connection.exec_driver_sql("UPDATE other SET corruption = 'opposite'")
+        if table == "head_attribution":
+            connection.exec_driver_sql("UPDATE other SET score = -2 * score")
+        connection.exec_driver_sql(f"INSERT INTO atlas.{table} SELECT * FROM other")
+        connection.exec_driver_sql("DROP TABLE other")
+
+    for view, known in before.items():
+        rows = pd.read_sql(f"SELECT * FROM atlas.{view}", connection)
+        of_mean = rows[rows.corruption == "mean"]
+        columns = list(known.columns)
+        pd.testing.assert_frame_equal(
+            of_mean.astype(str).sort_values(columns).reset_index(drop=True),
+            known.astype(str).sort_values(columns).reset_index(drop=True),
+        )
+        others = rows[rows.corruption == "opposite"]
+        assert len(others) == len(known) or view == "head_recurrence"
+    others = pd.read_sql("SELECT * FROM atlas.driving_head", connection)
+    others = others[others.corruption == "opposite"]
+    assert (others.drive == -2 * (4 - others["head"])).all()
 
 
 def test_the_report_has_what_screening_missed_of_the_same_method(connection: Connection):
