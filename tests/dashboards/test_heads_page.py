@@ -124,6 +124,23 @@ def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_
     assert recurring.link[0] == "heads?run=1&head_layer=0&head=0"
 
 
+def test_what_the_picture_gave_way_to_is_chosen_where_there_is_a_choice(
+    full_atlas, open_page, monkeypatch
+) -> None:
+    assert queries.corruptions(1).values.tolist() == [["mean", 8]]
+    assert not any(c.key == "corruption" for c in open_page(PAGE, run=1).segmented_control)
+    totals, asked = queries.head_totals(1), []
+    both = pd.DataFrame({"corruption": ["mean", "opposite"], "n_features": [8, 5]})
+    monkeypatch.setattr(queries, "corruptions", lambda _run: both)
+    monkeypatch.setattr(queries, "head_totals", lambda *of: (asked.append(of), totals)[1])
+
+    app = open_page(PAGE, run=1, corruption="opposite")
+
+    assert not app.exception
+    assert app.segmented_control(key="corruption").value == "opposite"
+    assert asked == [(1, "opposite")]
+
+
 def test_a_head_has_its_page(full_atlas, open_page) -> None:
     app = open_page(PAGE, run=1, head_layer=0, head=0)
 
@@ -156,16 +173,16 @@ def test_a_run_without_traces_or_swaps_says_which_stage_leaves_them(
     full_atlas, open_page, monkeypatch
 ) -> None:
     agreement, totals = queries.attribution_agreement(1), queries.head_totals(1)
-    monkeypatch.setattr(queries, "attribution_agreement", lambda run_id: agreement.iloc[:0])
+    monkeypatch.setattr(queries, "attribution_agreement", lambda _run: agreement.iloc[:0])
     unpatched = totals.assign(exact_drive=None)
-    monkeypatch.setattr(queries, "head_totals", lambda run_id: unpatched)
+    monkeypatch.setattr(queries, "head_totals", lambda *_of: unpatched)
 
     app = open_page(PAGE, show="exact patch")
 
     assert not app.exception
     assert len([info for info in app.info if "`exact_patch`" in info.value]) == 2
 
-    monkeypatch.setattr(queries, "head_totals", lambda run_id: totals.iloc[:0])
+    monkeypatch.setattr(queries, "head_totals", lambda *_of: totals.iloc[:0])
     assert "`head_attribution`" in open_page(PAGE).info[0].value
 
 
