@@ -71,6 +71,12 @@ class AttributionConfig(Section):
         "below it",
     )
     n_steps: int = Field(5, gt=0, description="of integrated gradients, between both pictures")
+    n_paraphrases: int = Field(
+        0,
+        ge=0,
+        description="in how many other wordings, which the skills give, each question is asked "
+        "again under the first corruption: do rankings of heads hold? Each costs as much again",
+    )
     n_mean_images: int = Field(500, gt=0, description="images behind the mean embedding")
     corruption: Annotated[tuple[Corruption, ...], BeforeValidator(_as_list)] = Field(
         ("mean",),

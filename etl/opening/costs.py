@@ -242,7 +242,8 @@ def _heads(of: Arithmetic) -> Iterator[Work]:
     }
     each = 6 + sum(of_rules[rule] for rule in attribution.rules)  # forward once, backward twice
     n_corruptions = len(attribution.corruption)
-    runs = n_corruptions * each * attribution.max_features * attribution.n_samples
+    n_wordings = n_corruptions + attribution.n_paraphrases
+    runs = n_wordings * each * attribution.max_features * attribution.n_samples
     yield Work("head_attribution", of.forward(runs))
     some = attribution.max_features * (3 * exact.n_top + exact.n_random)
     every = exact.n_full_features * sizes.depth * sizes.n_heads / 2

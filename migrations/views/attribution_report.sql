@@ -31,6 +31,8 @@ SELECT
     agreement.n_passes_exact,
     stability.spearman AS stable_spearman,
     stability.jaccard AS stable_jaccard,
+    stability.wordings_spearman AS stable_spearman_wordings,
+    stability.wordings_jaccard AS stable_jaccard_wordings,
     agreement.corruption
 FROM atlas.attribution_agreement AS agreement
 LEFT JOIN (
@@ -55,8 +57,10 @@ LEFT JOIN (
         run_id,
         corruption,
         estimate,
-        avg(spearman) AS spearman,
-        avg(jaccard) AS jaccard
+        avg(spearman) FILTER (WHERE over = 'samples') AS spearman,
+        avg(jaccard) FILTER (WHERE over = 'samples') AS jaccard,
+        avg(spearman) FILTER (WHERE over = 'wordings') AS wordings_spearman,
+        avg(jaccard) FILTER (WHERE over = 'wordings') AS wordings_jaccard
     FROM atlas.head_stability
     GROUP BY run_id, corruption, estimate
 ) AS stability
@@ -76,6 +80,11 @@ COMMENT ON COLUMN atlas.attribution_report.stable_spearman IS
     'rank correlation of two rankings whose samples are drawn anew, mean over traced features; '
     'none: of another part than qk';
 COMMENT ON COLUMN atlas.attribution_report.stable_jaccard IS
+    'of the heads among their first ten, the share that both have, likewise';
+COMMENT ON COLUMN atlas.attribution_report.stable_spearman_wordings IS
+    'rank correlation of two rankings by the same samples in two wordings, mean over traced features; '
+    'none: not asked, or under another corruption than the first';
+COMMENT ON COLUMN atlas.attribution_report.stable_jaccard_wordings IS
     'of the heads among their first ten, the share that both have, likewise';
 COMMENT ON COLUMN atlas.attribution_report.n_samples IS
     'top samples of a feature averaged over, at most';

@@ -1,8 +1,9 @@
 """Rows of the tables head_attribution, head_estimate and head_stability (paper 5.2, C)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,10 +11,16 @@ from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.heads.estimate_agreement import DRIVES, METHODS, WAYS, estimate_name
 from feature_atlas.heads.head_attribution import HeadScores, SwapScores, summarise_heads
-from feature_atlas.heads.ranking_stability import ranking_stability
+from feature_atlas.heads.ranking_stability import (
+    Drives,
+    ranking_stability,
+    wording_stability,
+)
 
 N_TOP, N_PAIRS = 10, 100
 """Of the stability of rankings: first heads, and pairs of draws."""
+ByName = Mapping[str, SwapScores]
+"""Scores by the name of their rule: score, fix, relp, ..."""
 
 
 def attribution_columns(
@@ -66,19 +73,53 @@ def _keys(
 
 
 def stability_columns(
-    feature: Feature, corruption: Corruption, by_name: Mapping[str, SwapScores], seed: int
+    feature: Feature, corruption: Corruption, by_name: ByName, seed: int
 ) -> dict[str, object]:
-    """Rows of the table head_stability, of every estimate of queries and keys."""
-    rows = []
+    """Rows of the table head_stability, of every estimate of queries and keys, over samples."""
+    rows = [
+        {
+            **known,
+            **ranking_stability(drives, n_top=N_TOP, n_pairs=N_PAIRS, seed=seed)._asdict(),
+            "over": "samples",
+            "n_samples": len(drives),
+            "n_wordings": None,
+        }
+        for known, drives in _rankings(feature, corruption, by_name)
+    ]
+    return _stability_columns(rows)
+
+
+def wording_columns(
+    feature: Feature, corruption: Corruption, by_wording: Sequence[ByName]
+) -> dict[str, object]:
+    """Rows of the table head_stability over wordings, each of the same samples."""
+    of_each = [list(_rankings(feature, corruption, by_name)) for by_name in by_wording]
+    rows = [
+        {
+            **same[0][0],
+            **wording_stability(
+                np.stack([drives.mean(0) for _, drives in same]), n_top=N_TOP
+            )._asdict(),
+            "over": "wordings",
+            "n_samples": len(same[0][1]),
+            "n_wordings": len(same),
+        }
+        for same in zip(*of_each, strict=True)
+    ]
+    return _stability_columns(rows)
+
+
+def _stability_columns(rows: list[dict[str, object]]) -> dict[str, object]:
+    columns: dict[str, object] = {name: [row[name] for row in rows] for name in rows[0]}
+    return columns | {"n_wordings": pa.array(columns["n_wordings"], pa.int64())}
+
+
+def _rankings(
+    feature: Feature, corruption: Corruption, by_name: ByName
+) -> Iterator[tuple[dict[str, object], Drives]]:
+    """Every estimate, and what it says of each sample."""
     for name, scores in by_name.items():
         drives = DRIVES[:, None, None] * scores.qk[:, 0].flatten(2).double().numpy()
         for way, chosen in WAYS.items():
-            of_samples = drives[chosen].mean(0)
-            stability = ranking_stability(of_samples, n_top=N_TOP, n_pairs=N_PAIRS, seed=seed)
-            known = {
-                **feature._asdict(),
-                "estimate": estimate_name(name, way),
-                "corruption": corruption,
-            }
-            rows.append(known | stability._asdict() | {"n_samples": len(of_samples)})
-    return {column: [row[column] for row in rows] for column in rows[0]}
+            known = {**feature._asdict(), "estimate": estimate_name(name, way)}
+            yield known | {"corruption": corruption}, drives[chosen].mean(0)

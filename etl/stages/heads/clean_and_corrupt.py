@@ -21,6 +21,7 @@ from feature_atlas.etl.stages.heads.opposite_picture import opposite
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of, split_of
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import shuffled_samples
+from feature_atlas.features.skill import QUESTION
 from feature_atlas.heads.objective_positions import role_positions, strongest_positions
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
 from feature_atlas.vlm.image_features import image_features
@@ -74,16 +75,23 @@ class Aim(NamedTuple):
 
 @torch.no_grad()
 def clean_and_corrupt(
-    study: Study, numbers: Sequence[int], at_once: int, corruption: Corruption
+    study: Study,
+    numbers: Sequence[int],
+    at_once: int,
+    corruption: Corruption,
+    wording: str = QUESTION,
 ) -> Iterator[CleanAndCorrupt]:
     """The samples of these local numbers, ``at_once`` or fewer at a time.
 
-    Each has a picture to be put in its place (`with_other_picture`).
+    Each has a picture to be put in its place (`with_other_picture`). ``wording`` stands around the
+    question.
     """
     model = study.vlm.model
     for start in range(0, len(numbers), at_once):
         chosen = numbers[start : start + at_once]
-        for batch, places in study.prompts([sample_of(study, number) for number in chosen]):
+        samples = [sample_of(study, number) for number in chosen]
+        questions = [wording.replace(QUESTION, sample.question) for sample in samples]
+        for batch, places in study.prompts(samples, questions=questions):
             here = [chosen[place] for place in places]
             own = image_features(model, batch)
             other = _in_place(study, corruption, here, batch, own)

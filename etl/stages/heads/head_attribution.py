@@ -2,7 +2,8 @@
 
 A sample that is a top sample of several features, of whatever layers, is run once for all of them.
 Samples that are asked about alike go through together, so that few backward passes are half empty.
-What takes the picture's place is a choice, and with several of them all is done for each.
+What takes the picture's place is a choice, and with several of them all is done for each. Where it
+is asked for, questions are asked again in other words, to see whether rankings hold.
 """
 
 from collections import defaultdict
@@ -21,10 +22,12 @@ from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature, studied_features
+from feature_atlas.etl.stages.features.skills import skills_of
 from feature_atlas.etl.stages.heads.attribution_rows import (
     attribution_columns,
     estimate_columns,
     stability_columns,
+    wording_columns,
 )
 from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     CleanAndCorrupt,
@@ -40,6 +43,7 @@ from feature_atlas.etl.stages.heads.corrupted_samples import (
 )
 from feature_atlas.etl.stages.heads.further_rules import further_scores
 from feature_atlas.etl.study import Study, open_study
+from feature_atlas.features.skill import QUESTION
 from feature_atlas.heads.head_attribution import (
     HeadScores,
     SwapScores,
@@ -56,10 +60,19 @@ Wanted = dict[int, list[Feature]]
 SAMPLES_PER_PART = 128
 
 
-class Part(NamedTuple):
-    """A shard: some samples under one corruption."""
+class Setup(NamedTuple):
+    """How samples are run."""
 
     corruption: Corruption
+    wording: str
+    """What stands around a question; `QUESTION` alone: its own words."""
+
+
+class Part(NamedTuple):
+    """A shard: some samples in one setup."""
+
+    corruption: Corruption
+    wording: str
     samples: list[tuple[int, list[Feature]]]
     """Numbers, with the features that are asked about on each."""
 
@@ -83,32 +96,40 @@ def run_head_attribution(run: Path) -> Stage:
         params={
             **config.model_dump(include={"n_samples", "max_features", "rules", "n_steps"}),
             **asked(study),
+            "paraphrases": paraphrases(study),
         },
         reads=["mean_image", "neutral_prompt", "ablation", "harvest", *adapt_stages(study, "text")],
         body=lambda output: _write(output, study),
     )
 
 
+def paraphrases(study: Study) -> list[str]:
+    """Other wordings in which questions are asked again: the first that the skills give."""
+    found = [words for skill in skills_of(study).values() for words in skill.paraphrases]
+    return list(dict.fromkeys(found))[: study.config.head_attribution.n_paraphrases]
+
+
 def _write(output: StageOutput, study: Study) -> None:
     config = study.config.head_attribution
     features = studied_features(study)[: config.max_features]
-    wanted = {corruption: _wanted(study, features, corruption) for corruption in config.corruption}
     if "opposite" in config.corruption:
         tops = (looked_at(study, feature, "opposite") for feature in features)
         warn_of_opposites(output, study, chain.from_iterable(tops))
-    scores = _scores(output, study, wanted)
-    for corruption in config.corruption:
-        for feature in features:
-            _write_feature(output, study, feature, corruption, scores[corruption, feature])
-
-
-def _wanted(study: Study, features: list[Feature], corruption: Corruption) -> Wanted:
-    wanted: Wanted = defaultdict(list)
+    own = [Setup(corruption, QUESTION) for corruption in config.corruption]
+    in_words = [own[0]._replace(wording=words) for words in (QUESTION, *paraphrases(study))]
+    if len(in_words) <= config.n_paraphrases:
+        output.warn(
+            f"{len(in_words) - 1} paraphrases in the skills' files, {config.n_paraphrases} wanted"
+        )
+    scores = _scores(output, study, features, [*own, *in_words[1:]])
     for feature in features:
-        n = study.config.head_attribution.n_samples
-        for number in corrupted_samples(study, feature, corruption, n):
-            wanted[number].append(feature)
-    return wanted
+        for setup in own:
+            _write_feature(output, study, feature, setup.corruption, scores[setup, feature])
+        of_feature = [scores[setup, feature] for setup in in_words]
+        if len(in_words) > 1 and len(of_feature[0]) >= MIN_SAMPLES:
+            by_wording = [_by_name(_joined(samples)) for samples in of_feature]
+            rows = wording_columns(feature, own[0].corruption, by_wording)
+            output.table("head_stability", rows)
 
 
 def _write_feature(
@@ -126,32 +147,39 @@ def _write_feature(
         return
     found, of = _joined(scores), (feature, corruption)
     output.table("head_attribution", attribution_columns(*of, found.own))
-    by_name = {"score": first_order(found.own), "fix": through_softmax(found.own)}
-    by_name |= found.further
-    output.table("head_stability", stability_columns(*of, by_name, study.config.seed))
+    output.table("head_stability", stability_columns(*of, _by_name(found), study.config.seed))
     for rule, of_rule in found.further.items():
         output.table("head_estimate", estimate_columns(*of, rule, of_rule))
 
 
+def _by_name(found: Scored) -> dict[str, SwapScores]:
+    own = {"score": first_order(found.own), "fix": through_softmax(found.own)}
+    return own | found.further
+
+
 def _scores(
-    output: StageOutput, study: Study, wanted: dict[Corruption, Wanted]
-) -> dict[tuple[Corruption, Feature], list[Scored]]:
+    output: StageOutput, study: Study, features: list[Feature], setups: list[Setup]
+) -> dict[tuple[Setup, Feature], list[Scored]]:
     """Scores of every feature on each of its samples."""
-    scores: dict[tuple[Corruption, Feature], list[Scored]] = defaultdict(list)
-    parts = list(chain.from_iterable(_parts(study, *under) for under in wanted.items()))
-    found = output.in_shards(scores_of, parts)
-    for part, of_part in zip(
-        parts, track(found, "attribution patching", total=len(parts)), strict=True
-    ):
+    scores: dict[tuple[Setup, Feature], list[Scored]] = defaultdict(list)
+    parts = [part for setup in setups for part in _parts(study, features, setup)]
+    found = track(output.in_shards(scores_of, parts), "attribution patching", total=len(parts))
+    for part, of_part in zip(parts, found, strict=True):
         for feature, of_sample in of_part:
-            scores[part.corruption, feature].append(of_sample)
+            scores[Setup(*part[:2]), feature].append(of_sample)
     return scores
 
 
-def _parts(study: Study, corruption: Corruption, wanted: Wanted) -> list[Part]:
+def _parts(study: Study, features: list[Feature], setup: Setup) -> list[Part]:
+    """Samples with the features that are asked about, those that cost alike together."""
+    wanted: Wanted = defaultdict(list)
+    n = study.config.head_attribution.n_samples
+    for feature in features:
+        for number in corrupted_samples(study, feature, setup.corruption, n):
+            wanted[number].append(feature)
     numbers = sorted(wanted, key=lambda number: _profile(study, wanted[number]))
     few = batched([(number, wanted[number]) for number in numbers], SAMPLES_PER_PART)
-    return [Part(corruption, samples) for samples in few]
+    return [Part(*setup, samples) for samples in few]
 
 
 def scores_of(run: Path, part: Part) -> list[tuple[Feature, Scored]]:
@@ -163,7 +191,9 @@ def scores_of(run: Path, part: Part) -> list[tuple[Feature, Scored]]:
     at_once = study.config.head_attribution.samples_at_once
     return [
         scored
-        for prompts in clean_and_corrupt(study, list(wanted), at_once, part.corruption)
+        for prompts in clean_and_corrupt(
+            study, list(wanted), at_once, part.corruption, part.wording
+        )
         for scored in _batch_scores(study, prompts, wanted)
     ]
 

@@ -15,9 +15,11 @@ from functools import cache
 DATASETS = ("vqav2", "vsr")
 LISTS = (
     *("patterns", "exclude", "question_types", "relations", "ids"),
-    *("words", "neutral_prompts"),
+    *("words", "neutral_prompts", "paraphrases"),
 )
 """The fields that are lists of texts."""
+QUESTION = "{question}"
+"""Where a paraphrase has the question itself."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Skill:
     """Words of the skill that make no question one of its own; they mark a neutral prompt."""
     neutral_prompts: tuple[str, ...] = ("Describe the image.",)
     """What replaces the question when lexical features are filtered out."""
+    paraphrases: tuple[str, ...] = ()
+    """Other words for the same question, which stands in the place of ``{question}``."""
     min_questions: int = 20
     """Fewer questions than this are too few to say anything of the skill."""
     min_fired: int | None = None
@@ -63,6 +67,12 @@ class Skill:
             )
         for pattern in (*self.patterns, *self.exclude, *self.words):
             _require_useful(self.name, pattern)
+        for template in self.paraphrases:
+            if template.count(QUESTION) != 1 or not template.replace(QUESTION, "").strip():
+                raise ValueError(
+                    f"paraphrase {template!r} of skill {self.name!r}: expected other words around "
+                    f"{QUESTION}, once."
+                )
 
 
 def matched_rule(

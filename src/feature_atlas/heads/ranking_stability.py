@@ -1,9 +1,10 @@
 """Whether a ranking of heads is the samples' or the feature's (beside paper 5.2, C).
 
 Attribution averages over a handful of samples; drawn anew they may rank other heads first (Meloux
-et al. 2025). Scores per sample are resampled with replacement, in pairs that do not know of each
-other, and a pair's two rankings compared: the rank correlation over heads, and the overlap of their
-first heads as intersection over union (Jaccard).
+et al. 2025), and so may the same questions in other words. Scores per sample are resampled with
+replacement, in pairs that do not know of each other, or the same samples are asked in two wordings.
+The two rankings are compared: the rank correlation over heads, and the overlap of their first heads
+as intersection over union (Jaccard).
 """
 
 from typing import NamedTuple
@@ -32,6 +33,15 @@ def ranking_stability(drives: Drives, *, n_top: int, n_pairs: int, seed: int) ->
         raise ValueError(f"drives of {n} sample, expected 2 or more: what is drawn anew varies.")
     drawn = np.random.default_rng(seed).integers(n, size=(2, n_pairs, n))
     return compared(*drives[drawn].mean(2), n_top=n_top)
+
+
+def wording_stability(rankings: Float64[np.ndarray, "wording head"], *, n_top: int) -> Stability:
+    """Of rankings by one question in several wordings, mean over all pairs of these."""
+    n = len(rankings)
+    if n < 2:
+        raise ValueError(f"rankings by {n} wording, expected 2 or more: what is compared varies.")
+    one, other = np.triu_indices(n, k=1)
+    return compared(rankings[one], rankings[other], n_top=n_top)
 
 
 def compared(

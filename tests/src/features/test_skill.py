@@ -326,6 +326,11 @@ def test_an_excluded_phrase_does_not_silence_the_rest_of_the_question() -> None:
         ({"patterns": ("left",), "exclude": ("(?:up)?",)}, "matches the empty text"),
         ({"patterns": (r"\w+",)}, "matches words that are none, so every question"),
         ({"patterns": ("left",), "dataset": "coco"}, "data set 'coco': expected one of vqav2, vsr"),
+        (
+            {"patterns": ("left",), "paraphrases": ("Is it?",)},
+            "other words around {question}, once",
+        ),
+        ({"patterns": ("left",), "paraphrases": (" {question} ",)}, "other words around"),
     ],
 )
 def test_a_skill_that_cannot_work_is_refused(

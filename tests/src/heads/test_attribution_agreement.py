@@ -12,7 +12,7 @@ from feature_atlas.heads.attribution_agreement import (
     agreement_within_features,
     agreement_within_layers,
 )
-from feature_atlas.heads.ranking_stability import ranking_stability
+from feature_atlas.heads.ranking_stability import ranking_stability, wording_stability
 
 
 def random_pairs(seed: int = 0) -> Pairs:
@@ -126,3 +126,16 @@ def test_a_ranking_is_stable_where_samples_agree_and_not_where_they_are_noise() 
     assert found.jaccard < 0.5
     with pytest.raises(ValueError, match="1 sample, expected 2 or more"):
         ranking_stability(noise[:1], n_top=3, n_pairs=20, seed=0)
+
+
+def test_wordings_are_compared_in_all_pairs() -> None:
+    random = np.random.default_rng(1).normal(size=(3, 20))
+
+    found = wording_stability(random, n_top=4)
+
+    pairs = [(random[0], random[1]), (random[0], random[2]), (random[1], random[2])]
+    assert found.spearman == pytest.approx(np.mean([stats.spearmanr(*p).statistic for p in pairs]))
+    firsts = [[set(np.argsort(-x)[:4]) for x in pair] for pair in pairs]
+    assert found.jaccard == pytest.approx(np.mean([len(a & b) / len(a | b) for a, b in firsts]))
+    with pytest.raises(ValueError, match="1 wording, expected 2 or more"):
+        wording_stability(random[:1], n_top=4)

@@ -3,12 +3,13 @@
 Adaptation and harvest are replaced by the base dictionaries and by chosen features and samples.
 """
 
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from stage_runs.head_study import FEATURES, TOP, opened, top_of
 
 import feature_atlas.etl.stages.heads.clean_and_corrupt as both_runs
@@ -19,6 +20,7 @@ from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import read_rows, read_stage
 from feature_atlas.etl.stages.heads.head_drives import best_estimate, drives_by
 from feature_atlas.etl.study import Study, open_study
+from feature_atlas.features.skill import QUESTION
 from feature_atlas.heads.grad_drop import droppable_writes, dropped_scores
 from feature_atlas.heads.head_attribution import (
     attribute_heads,
@@ -31,6 +33,10 @@ from feature_atlas.heads.relevance import relevance_rules
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 SCOPE = "within_feature"
+SHIPPED_WORDINGS = (
+    "Answer the question with a single word or phrase: {question}",
+    "{question} Answer briefly.",
+)
 
 
 def test_a_feature_scores_as_if_it_were_alone_with_its_samples(run: Path):
@@ -91,6 +97,34 @@ def test_rankings_that_all_samples_share_are_stable(run: Path, monkeypatch: pyte
         are_alike = (r["layer"], r["feature"]) == FEATURES[1]
         assert (r["spearman"], r["jaccard"]) == pytest.approx((1, 1)) or not are_alike
         assert 0 < r["spearman"] < 1 or are_alike
+
+
+def test_rankings_are_compared_with_those_of_the_same_questions_in_other_words(
+    world: Path, tmp_path: Path, replaced: None
+):
+    run = opened(world, tmp_path, rules=(), n_paraphrases=3)
+    stage.run_head_attribution(run)
+
+    rows = read_rows(run, "head_attribution", "head_stability")
+    in_words = [r for r in rows if r["over"] == "wordings"]
+    assert len(in_words) == len(rows) / 2 == 3 * 6  # features; A, B and mean with and without fix
+    study, feature = open_study(run), FEATURES[0]
+    asked = (feature.layer, unit_directions(study.base[feature.layer])[[feature.feature]])
+    rankings = []
+    for wording in (QUESTION, *SHIPPED_WORDINGS):
+        [prompts] = both_runs.clean_and_corrupt(study, top_of(study, feature), 4, "mean", wording)
+        text = torch.isin(prompts.batch.roles, torch.tensor(TEXT_ROLES))
+        scores = attribute_heads(study.vlm.model, prompts.both(study.vlm.model), text, *asked)
+        rankings.append(scores.qk_fix[1].mean((0, 1)).flatten())
+    pairs = [spearmanr(a, b).statistic for a, b in combinations(rankings, 2)]
+    [row] = [
+        r for r in in_words if (r["layer"], r["feature"], r["estimate"]) == (*feature, "B_fix")
+    ]
+    assert row["spearman"] == pytest.approx(np.mean(pairs), abs=1e-3)
+    assert row["n_wordings"] == 3
+    record = read_stage(run, "head_attribution")
+    assert record is not None
+    assert "2 paraphrases in the skills' files, 3 wanted" in record["warnings"]
 
 
 def test_overlays_are_ranked_by_the_estimate_that_agrees_best(run: Path):
