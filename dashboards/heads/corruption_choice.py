@@ -1,14 +1,13 @@
 """What took the picture's place while heads were looked at, where a run has more than one thing."""
 
-import streamlit as st
-
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.addressed import addressed
 
 NAMES = {
-    "mean": "mean picture",
+    "mean": "the mean picture",
     "global_mean": "one mean for all patches",
     "resample": "any other picture",
-    "opposite": "picture with the opposite answer",
+    "opposite": "a picture with the opposite answer",
 }
 
 
@@ -17,20 +16,14 @@ def choose_corruption(run_id: int) -> str:
     found = queries.corruptions(run_id)
     if len(found) < 2:
         return "mean" if found.empty else str(found.corruption.iloc[0])
-    counts = found.set_index("corruption").n_features
-    return str(
-        st.segmented_control(
-            "The picture gives way to",
-            list(found.corruption),
-            default=found.corruption.iloc[0],
-            format_func=NAMES.get,
-            required=True,
-            key="corruption",
-            bind="query-params",
-            help="What the corrupt run sees (5.2). The paper: the mean embedding over many "
-            "pictures, which is like no picture. A picture with the opposite answer is one, and "
-            "changes what was asked about. Features traced: "
-            + ", ".join(f"{NAMES[name]} {n:,}" for name, n in counts.items())
-            + ".",
-        )
+    traced = dict(found.itertuples(index=False))
+    return addressed(
+        "The picture gives way to",
+        list(traced),
+        "corruption",
+        lambda name: f"{NAMES[name]} ({traced[name]:,} features)",
+        help="What the corrupt run sees (5.2), and how many features were traced so. The paper's "
+        "mean embedding over many pictures is like no picture; one with the opposite answer is a "
+        "picture, and changes what was asked about.",
+        width=380,
     )

@@ -116,7 +116,7 @@ def agreement_chart(agreement: pd.DataFrame) -> go.Figure:
         ("top ten shared", "top_overlap", CAUSAL, "triangle-up"),
         ("top ten, by chance", "top_overlap_by_chance", NEUTRAL, "triangle-up-open"),
         ("rank correlation of two draws of samples", "stable_spearman", NEUTRAL, "circle-open"),
-        ("rank correlation of two wordings", "stable_spearman_wordings", NEUTRAL, "square-open"),
+        ("rank correlation of two wordings", "wordings_spearman", NEUTRAL, "square-open"),
     ):
         if agreement[column].isna().all():
             continue

@@ -91,7 +91,7 @@ def head_recurrence(
 def attribution_agreement(run_id: int) -> pd.DataFrame:
     """The view attribution_report, of every corruption: corruption, part, estimate, scope, place,
     pearson, spearman and top_overlap with their ends, sign_agreement, top_overlap_by_chance,
-    n_passes, stable_spearman, stable_spearman_wordings, n_features, n_pairs, n_samples, n_top, ..."""
+    n_passes, stable_spearman, wordings_spearman, n_features, n_pairs, n_samples, ..."""
     return select(
         """
         SELECT * FROM atlas.attribution_report WHERE run_id = :run_id

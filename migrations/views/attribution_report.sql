@@ -31,8 +31,8 @@ SELECT
     agreement.n_passes_exact,
     stability.spearman AS stable_spearman,
     stability.jaccard AS stable_jaccard,
-    stability.wordings_spearman AS stable_spearman_wordings,
-    stability.wordings_jaccard AS stable_jaccard_wordings,
+    stability.wordings_spearman,
+    stability.wordings_jaccard,
     agreement.corruption
 FROM atlas.attribution_agreement AS agreement
 LEFT JOIN (
@@ -81,10 +81,10 @@ COMMENT ON COLUMN atlas.attribution_report.stable_spearman IS
     'none: of another part than qk';
 COMMENT ON COLUMN atlas.attribution_report.stable_jaccard IS
     'of the heads among their first ten, the share that both have, likewise';
-COMMENT ON COLUMN atlas.attribution_report.stable_spearman_wordings IS
+COMMENT ON COLUMN atlas.attribution_report.wordings_spearman IS
     'rank correlation of two rankings by the same samples in two wordings, mean over traced features; '
     'none: not asked, or under another corruption than the first';
-COMMENT ON COLUMN atlas.attribution_report.stable_jaccard_wordings IS
+COMMENT ON COLUMN atlas.attribution_report.wordings_jaccard IS
     'of the heads among their first ten, the share that both have, likewise';
 COMMENT ON COLUMN atlas.attribution_report.n_samples IS
     'top samples of a feature averaged over, at most';

@@ -128,7 +128,7 @@ def test_what_the_picture_gave_way_to_is_chosen_where_there_is_a_choice(
     full_atlas, open_page, monkeypatch
 ) -> None:
     assert queries.corruptions(1).values.tolist() == [["mean", 8]]
-    assert not any(c.key == "corruption" for c in open_page(PAGE, run=1).segmented_control)
+    assert "gives way" not in str([box.label for box in open_page(PAGE, run=1).selectbox])
     totals, asked = queries.head_totals(1), []
     both = pd.DataFrame({"corruption": ["mean", "opposite"], "n_features": [8, 5]})
     monkeypatch.setattr(queries, "corruptions", lambda _run: both)
@@ -137,7 +137,7 @@ def test_what_the_picture_gave_way_to_is_chosen_where_there_is_a_choice(
     app = open_page(PAGE, run=1, corruption="opposite")
 
     assert not app.exception
-    assert app.segmented_control(key="corruption").value == "opposite"
+    assert app.selectbox(key="corruption_choice").value == "opposite"
     assert asked == [(1, "opposite")]
 
 

@@ -57,7 +57,8 @@ def test_a_comment_that_is_missing_would_be_noticed(engine: Engine):
         ("spatial.f1", "F1 of its best description on held-out samples; 1: perfect (B) [fraction]"),
         (
             "head_ranking.place",
-            "place among the heads of this run and method by mean_score; 1: first [index]",
+            "place among the heads of this run, corruption and method by mean_score; 1: first "
+            "[index]",
         ),
     ],
 )
