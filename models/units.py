@@ -59,7 +59,7 @@ UNITS = (
     ("s", r"seconds"),
     ("bytes", r".*_bytes"),
     ("US dollars", r"cost_usd"),
-    ("dimensionless", r"learning_rate|embedding"),
+    ("dimensionless", r"learning_rate|embedding|kappa.*"),
 )
 """Units with the names that are counted in them; the first that fits."""
 

@@ -17,6 +17,7 @@ def show_reviews(run_id: int, layer: int, feature: int, label: str | None) -> No
     reviews = queries.reviews(run_id, layer, feature)
     if not reviews.empty:
         _show_all(reviews)
+    _show_agreement(queries.review_agreement(run_id))
     show_review_form(run_id, layer, feature, label)
     st.caption("The same by command, and many by spreadsheet:")
     st.code(commands(run_id, layer, feature), language="sh")
@@ -29,6 +30,7 @@ def commands(run_id: int, layer: int, feature: int) -> str:
         [
             f'{review} --verdict edit --description "..." --note "..."',
             f"feature-atlas review export labels.csv --run {run_id}",
+            f"feature-atlas review sheet sheet.csv --run {run_id}  # 60 of all kinds, drawn",
             "feature-atlas review import labels.csv",
         ]
     )
@@ -44,6 +46,40 @@ def _show_all(reviews: pd.DataFrame) -> None:
                 "label then", help="The label that the reviewer saw."
             ),
             "created_at": st.column_config.DatetimeColumn("when"),
+        },
+        placeholder="",
+    )
+
+
+def _show_agreement(agreement: pd.DataFrame) -> None:
+    """Of the whole run: whether two people who see the same label say the same of it."""
+    if agreement.empty:
+        return
+    st.markdown("**How far the reviewers of this run agree**")
+    st.dataframe(
+        agreement.assign(
+            reviewer=agreement.reviewer.fillna("all pairs"),
+            interval=[
+                "" if pd.isna(row.kappa_low) else f"[{row.kappa_low:.2f}, {row.kappa_high:.2f}]"
+                for row in agreement.itertuples()
+            ],
+        ),
+        hide_index=True,
+        column_order=[
+            *("reviewer", "other_reviewer", "n_features", "kappa", "interval"),
+            *("share_same", "share_by_chance"),
+        ],
+        column_config={
+            "other_reviewer": st.column_config.TextColumn("and"),
+            "n_features": st.column_config.NumberColumn(
+                "features", help="Of which both judged the same words."
+            ),
+            "kappa": st.column_config.NumberColumn(
+                format="%.2f", help="Cohen's. 1: always the same verdict, 0: as by chance."
+            ),
+            "interval": st.column_config.TextColumn("95 % interval"),
+            "share_same": st.column_config.NumberColumn("same verdict", format="percent"),
+            "share_by_chance": st.column_config.NumberColumn("by chance", format="percent"),
         },
         placeholder="",
     )

@@ -174,6 +174,21 @@ def reviews(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 
 @cached
+def review_agreement(run_id: int) -> pd.DataFrame:
+    """reviewer, other_reviewer (None: all pairs together), n_features, share_same,
+    share_by_chance, kappa with its ends kappa_low and kappa_high; all pairs first."""
+    return select(
+        """
+        SELECT reviewer, other_reviewer, n_features, share_same, share_by_chance, kappa,
+               kappa_low, kappa_high
+        FROM atlas.review_agreement WHERE run_id = :run_id
+        ORDER BY reviewer NULLS FIRST, other_reviewer
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
 def base_labels(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """base_label, model, method, source: what others say of the feature that it started from."""
     return select(

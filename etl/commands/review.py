@@ -74,6 +74,23 @@ def review_export(
         console.print(f"{done.slug}: {done.n_rows:,} labels written to {file}", markup=False)
 
 
+@review.command("sheet")
+def review_sheet(
+    file: Annotated[Path, typer.Argument(help="CSV file to write")],
+    n: Annotated[int, typer.Option("--n", min=1, help="features to draw")] = 60,
+    seed: Annotated[int, typer.Option(help="another one draws others")] = 0,
+    run: Run = None,
+) -> None:
+    """Draw features for two reviewers: survivors, turned by vision, candidates, others in turn."""
+    with plain_errors():
+        from feature_atlas.etl.labels.review_table import export_sheet
+        from feature_atlas.etl.warehouse.migrate import find_atlas
+        from feature_atlas.models.session import make_engine
+
+        done = export_sheet(make_engine(find_atlas()), run, file, n, seed)
+        console.print(f"{done.slug}: {done.n_rows:,} labels written to {file}", markup=False)
+
+
 @review.command("import")
 def review_import(
     file: Annotated[Path, typer.Argument(help="CSV file that export wrote, with verdicts")],

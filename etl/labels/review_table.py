@@ -6,7 +6,7 @@ back is the label that was judged. A file that comes back as it went changes not
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, text
 
@@ -16,6 +16,8 @@ from feature_atlas.models.notation.csv_text import SHEET_ENCODING, read_csv, wri
 
 TOLD = ("run", "layer", "feature", "label", "label_source", "f1", "informative", "asked")
 """What the reviewer is told."""
+TOLD_BLIND = ("run", "layer", "feature", "label", "asked")
+"""What the reviewer of a sheet is told: neither scores nor what others said."""
 SAID = ("verdict", "description", "note", "reviewer")
 """What the reviewer says."""
 
@@ -33,11 +35,34 @@ def export_reviews(
     engine: Engine, named: str | None, file: Path, *, everything: bool
 ) -> ReviewTable:
     """Write the described features that nobody has reviewed; ``everything``: the others too."""
+    return _export(engine, named, file, TOLD, ROWS, {"everything": everything})
+
+
+def export_sheet(
+    engine: Engine, named: str | None, file: Path, n_features: int, seed: int
+) -> ReviewTable:
+    """Write described features drawn by strata, one of each in turn, in an order that hides them.
+
+    The strata are survivors of neutral prompts, other features turned by vision, other candidates,
+    and the rest; where one has too few, the others give more. The same seed draws the same, also
+    after reviews: the label is what the explainer said, whatever reviewers made of it.
+    """
+    return _export(engine, named, file, TOLD_BLIND, SHEET, {"n": n_features, "seed": str(seed)})
+
+
+def _export(
+    engine: Engine,
+    named: str | None,
+    file: Path,
+    told: tuple[str, ...],
+    sql: str,
+    values: dict[str, Any],
+) -> ReviewTable:
     with engine.connect() as connection:
         run = reviewed_run(connection, named)
-        rows = connection.execute(text(ROWS), {"run": run.id, "everything": everything}).mappings()
+        rows = connection.execute(text(sql), {"run": run.id, **values}).mappings()
         with file.open("w", encoding=SHEET_ENCODING, newline="") as stream:
-            names = (*TOLD, *SAID)
+            names = (*told, *SAID)
             n_rows = write_csv(stream, names, ([row[name] for name in names] for row in rows))
     return ReviewTable(run.slug, n_rows)
 
@@ -98,7 +123,16 @@ def _judgement(file: Path, line: int, row: dict[str, str], reviewer: str) -> Jud
     )
 
 
-ROWS = """
+ASKED = """
+LEFT JOIN LATERAL (
+    SELECT string_agg(question, ' | ' ORDER BY rank, source) AS questions
+    FROM atlas.top_example AS top
+    WHERE top.run_id = labelled.run_id AND top.layer = labelled.layer
+      AND top.feature = labelled.feature AND top.rank < 3
+) AS asked ON true
+"""
+
+ROWS = f"""
 SELECT run.slug AS run, labelled.layer, labelled.feature, labelled.label,
        CASE WHEN newest.verdict IS NOT NULL THEN 'review'
             WHEN best.is_imported THEN 'imported' ELSE 'auto_interp' END AS label_source,
@@ -111,12 +145,37 @@ LEFT JOIN (
     SELECT DISTINCT ON (run_id, layer, feature) *
     FROM atlas.review ORDER BY run_id, layer, feature, created_at DESC, id DESC
 ) AS newest USING (run_id, layer, feature)
-LEFT JOIN LATERAL (
-    SELECT string_agg(question, ' | ' ORDER BY rank, source) AS questions
-    FROM atlas.top_example AS top
-    WHERE top.run_id = labelled.run_id AND top.layer = labelled.layer
-      AND top.feature = labelled.feature AND top.rank < 3
-) AS asked ON true
-WHERE labelled.run_id = :run AND (:everything OR newest.verdict IS NULL)
+{ASKED}WHERE labelled.run_id = :run AND (:everything OR newest.verdict IS NULL)
 ORDER BY labelled.layer, labelled.feature
+"""
+
+SHEET = f"""
+WITH described AS (
+    SELECT best.*, md5(:seed || '/' || layer || '/' || feature) AS lot,
+           CASE WHEN recruited.survives THEN 'survivor'
+                WHEN is_turned_by_vision THEN 'turned by vision'
+                WHEN recruited.survives IS NOT NULL THEN 'candidate'
+                ELSE 'other' END AS stratum
+    FROM atlas.best_description AS best
+    JOIN atlas.feature_record USING (run_id, layer, feature)
+    LEFT JOIN (
+        SELECT run_id, layer, feature, bool_or(survives) AS survives
+        FROM atlas.candidate GROUP BY run_id, layer, feature
+    ) AS recruited USING (run_id, layer, feature)
+    WHERE run_id = :run
+),
+labelled AS (
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY stratum ORDER BY lot) AS turn FROM described
+    ) AS queued
+    ORDER BY turn, stratum
+    LIMIT :n
+)
+SELECT run.slug AS run, labelled.layer, labelled.feature, labelled.description AS label,
+       asked.questions AS asked,
+       NULL AS verdict, NULL AS description, NULL AS note, NULL AS reviewer
+FROM labelled
+JOIN atlas.run ON run.id = labelled.run_id
+{ASKED}
+ORDER BY lot
 """

@@ -2,19 +2,20 @@
 
 import csv
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from run_folder import write_run_folder
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from typer.testing import CliRunner, Result
 
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.labels.review import add_reviews, read_place
 from feature_atlas.etl.labels.review_table import export_reviews, import_reviews
 from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.models import AutoInterp
+from feature_atlas.models import AutoInterp, Base, Candidate
 from feature_atlas.models.meaning.judgement import Judgement
 
 
@@ -177,6 +178,70 @@ def test_a_reviewers_own_apostrophe_stays(published: Engine, tmp_path: Path) -> 
     import_reviews(published, None, file, "Ada")
 
     assert reviews(published).note.tolist() == ["'tis too broad"]
+
+
+def test_a_sheet_takes_strata_in_turn_and_tells_no_verdicts(
+    published: Engine, command: Callable, tmp_path: Path
+) -> None:
+    describe_all(published)
+    command("1/2", "--verdict", "edit", "--description", "Ada's own")
+    files = [tmp_path / name for name in ("one.csv", "again.csv", "other.csv", "all.csv")]
+    for file, words in zip(files, ("", "", "--seed 1", "--n 999"), strict=True):
+        command("sheet", str(file), *f"--n 12 {words}".split())
+
+    one, again, other, everything = (pd.read_csv(file) for file in files)
+
+    assert "f1" not in one
+    assert one.verdict.isna().all()
+    assert len(everything) == 128
+    assert set(everything.label) == {"asks for left of"}  # not what reviewers made of it
+    pd.testing.assert_frame_equal(one, again)
+    assert set(one.layer * 1000 + one.feature) != set(other.layer * 1000 + other.feature)
+    drawn = one.merge(strata(published), how="left", on=["layer", "feature"])
+    assert drawn.stratum.value_counts().to_dict() == {
+        "survivor": 3, "turned": 3, "candidate": 3, "other": 3
+    }  # fmt: skip
+    assert drawn.stratum.ne(drawn.stratum.shift()).sum() > 4  # mixed, so that none can tell
+
+
+def describe_all(engine: Engine) -> None:
+    """Every feature is described alike; some candidates were not turned by vision."""
+    with engine.begin() as connection:
+        for name, rows in (
+            ("said", "auto_interp LIMIT 1"),
+            ("asked", "candidate WHERE layer = 0 AND feature = 5"),
+        ):
+            connection.execute(text(f"CREATE TEMP TABLE {name} AS SELECT * FROM atlas.{rows}"))
+        connection.execute(text("DELETE FROM atlas.auto_interp"))
+        for layer, feature in product((0, 1), range(64)):
+            add_again(connection, AutoInterp, "said", layer, feature)
+        for feature in range(20, 26):
+            add_again(connection, Candidate, "asked", 0, feature)
+
+
+def add_again(
+    connection: Connection, model: type[Base], rows: str, layer: int, feature: int
+) -> None:
+    names = ", ".join(c.name for c in model.__table__.columns if c.name != "id")
+    connection.execute(text(f"UPDATE {rows} SET layer = {layer}, feature = {feature}"))
+    connection.execute(text(f"INSERT INTO {model.__table__} ({names}) SELECT {names} FROM {rows}"))
+
+
+def strata(engine: Engine) -> pd.DataFrame:
+    """What each feature is, asked feature by feature."""
+    found = pd.read_sql("SELECT layer, feature, is_turned_by_vision FROM atlas.feature", engine)
+    recruited = pd.read_sql("SELECT layer, feature, survives FROM atlas.candidate", engine)
+    survives = recruited.groupby(["layer", "feature"]).survives.any()
+
+    def stratum(row: pd.Series) -> str:
+        key = (row.layer, row.feature)
+        if survives.get(key, False):
+            return "survivor"
+        if row.is_turned_by_vision:
+            return "turned"
+        return "candidate" if key in survives.index else "other"
+
+    return found.assign(stratum=[stratum(row) for _, row in found.iterrows()])
 
 
 @pytest.mark.parametrize(
