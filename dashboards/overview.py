@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.claims import show_claims
 from feature_atlas.dashboards.facts import gate_in_words, show_facts
 from feature_atlas.dashboards.features.feature_choice import survivors_of
 from feature_atlas.dashboards.features.feature_table import feature_table
@@ -198,5 +199,6 @@ show_headline(chosen_run)
 show_funnel(chosen_run.run_id)
 show_scatter(chosen_run, marked_features)
 show_ways_on(chosen_run.run_id)
+show_claims(chosen_run.run_id)
 show_paper_figures(chosen_run)
 show_survivors(chosen_run.run_id, marked_features)

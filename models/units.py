@@ -63,6 +63,9 @@ UNITS = (
 )
 """Units with the names that are counted in them; the first that fits."""
 
+CLAIMED_OF = ("_dictionary", "_features", "_sets", "_meaning", "_heads", "_ablation")
+"""Views with the numbers of the paper's claims."""
+
 OTHERWISE = {
     **dict.fromkeys(
         (
@@ -87,6 +90,19 @@ OTHERWISE = {
     **dict.fromkeys(
         (f"ablation_control.{what}" for what in ("mean", "min", "max", "low", "high")), FRACTION
     ),
+    **dict.fromkeys(
+        (
+            *("paper_check.claimed_low", "paper_check.claimed_high"),
+            *("claim_check.claimed_low", "claim_check.claimed_high", "claim_heads_of_feature.x"),
+            *(
+                f"claim{of}.{what}"
+                for of in ("", "_check", *CLAIMED_OF)
+                for what in ("value", "low", "high")
+            ),
+        ),
+        "that of its check",
+    ),
+    "first_heads.heads": "index",
     **dict.fromkeys((f"head_attribution.k{end}" for end in ("", "_fix")), RAW),
 }  # fmt: skip
 """By relation and column."""

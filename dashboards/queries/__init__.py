@@ -1,6 +1,7 @@
 """Every question the dashboards ask of the database: one function, one SELECT, one DataFrame.
 
     whole_run        runs, provenance, funnel
+    claims           what of the paper holds
     many_features    the cloud of all features, a box of it, those that stand out
     explore          features by any filters, in any order
     one_feature      what one feature is, and what changed of it
@@ -37,6 +38,7 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
+from feature_atlas.dashboards.queries.claims import claims
 from feature_atlas.dashboards.queries.database import (
     MAX_ROWS,
     TTL,

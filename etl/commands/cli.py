@@ -9,6 +9,7 @@ import typer
 
 from feature_atlas.etl.commands.bridges import export, import_
 from feature_atlas.etl.commands.convert import convert
+from feature_atlas.etl.commands.documents import dictionary, reproduction
 from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.commands.lists import lists
 from feature_atlas.etl.commands.mcp_server import mcp
@@ -34,7 +35,7 @@ app.add_typer(review, name="review")
 app.add_typer(lists, name="lists")
 app.add_typer(export, name="export")
 app.add_typer(import_, name="import")
-for command in (activations, overlay, serve_model, mcp):
+for command in (activations, overlay, serve_model, mcp, dictionary, reproduction):
     app.command()(command)
 
 
@@ -224,24 +225,6 @@ def query(
             list_saved(console)
         else:
             raise ValueError("expected one SELECT, or --saved; `feature-atlas query --help`.")
-
-
-@app.command()
-def dictionary(
-    output: Annotated[Path | None, typer.Option(help="write to this file, not the screen")] = None,
-) -> None:
-    """Say in Markdown what every view, table, column and function of the atlas holds."""
-    with plain_errors():
-        from feature_atlas.etl.warehouse.data_dictionary import data_dictionary
-        from feature_atlas.etl.warehouse.migrate import find_atlas
-        from feature_atlas.models.session import make_engine
-
-        document = data_dictionary(make_engine(find_atlas()))
-        if output is None:
-            sys.stdout.write(document)
-        else:
-            output.write_text(document, encoding="utf-8")
-            console.print(f"written to {output}")
 
 
 @app.command()

@@ -1,0 +1,66 @@
+-- numbers of the paper's claims about sets of features (4.2, 4.3, A.4): what controls and other
+-- thresholds leave of the adapted set, and what else the candidates fire on
+CREATE VIEW atlas.claim_sets AS
+SELECT run_id, claim, check_no, hits / nullif(n, 0)::double precision AS value, share.low, share.high
+FROM (
+    SELECT run_id, claim, check_no, hits, n_adapted AS n
+    FROM atlas.adapted_beyond_null
+    CROSS JOIN LATERAL (
+        VALUES
+            ('vision-turned-them', 1, n_turned_by_vision),
+            ('vision-turned-them', 2, n_beyond_null),
+            ('vision-turned-them', 3, n_beyond_language)
+    ) AS left_over (claim, check_no, hits)
+    UNION ALL
+    SELECT
+        shift.run_id,
+        'spatial-recruits-some',
+        2,
+        count(*) FILTER (WHERE shift.matched_odds_ratio_low > 1),
+        count(shift.matched_odds_ratio_low)
+    FROM atlas.firing_shift AS shift
+    JOIN atlas.selection USING (run_id, layer, feature)
+    WHERE shift.is_candidate
+        AND selection.is_adapted
+        AND shift.skill_id = (SELECT id FROM atlas.skill WHERE name = 'spatial')
+    GROUP BY shift.run_id
+) AS counted
+LEFT JOIN LATERAL atlas.share_interval(hits, n) AS share ON true
+UNION ALL
+SELECT run_id, claim, check_no, value, spread.low, spread.high
+FROM (
+    SELECT run_id, claim, check_no, avg(x) AS value, stddev_samp(x) AS deviation, count(x) AS n
+    FROM atlas.candidate
+    CROSS JOIN LATERAL (
+        VALUES
+            (2, (n_fired - n_fired_mean_image) / nullif(n_samples, 0)::double precision),
+            (3, (n_fired - n_fired_shuffled_image) / nullif(n_samples, 0)::double precision)
+    ) AS difference (check_no, x)
+    CROSS JOIN (VALUES ('neutral-prompts-decide')) AS of (claim)
+    WHERE survives AND skill_id = (SELECT id FROM atlas.skill WHERE name = 'spatial')
+    GROUP BY run_id, claim, check_no
+) AS over_survivors
+CROSS JOIN LATERAL atlas.mean_interval(value, deviation, n) AS spread
+UNION ALL
+SELECT run_id, claim, check_no, value, NULL, NULL
+FROM (
+    SELECT run.id AS run_id, min(sweep.jaccard) AS overlap, min(sweep.layer_correlation) AS likeness
+    FROM atlas.run
+    CROSS JOIN LATERAL (
+        SELECT
+            (run.config -> 'selection' ->> 'epsilon')::double precision AS epsilon,
+            (run.config -> 'selection' ->> 'cosine_quantile')::double precision AS q
+    ) AS chosen
+    CROSS JOIN LATERAL atlas.selection_sweep(
+        ARRAY[epsilon / 2, epsilon, 2 * epsilon],
+        ARRAY[greatest(q - 0.05, 0), q, least(q + 0.05, 1)],
+        run.id
+    ) AS sweep
+    WHERE run.state IN ('published', 'superseded') AND epsilon IS NOT NULL AND q IS NOT NULL
+    GROUP BY run.id
+) AS nearby
+CROSS JOIN LATERAL (
+    VALUES ('thresholds-do-not-matter', 1, overlap), ('thresholds-do-not-matter', 2, likeness)
+) AS smallest (claim, check_no, value);
+
+COMMENT ON VIEW atlas.claim_sets IS 'numbers of the paper''s claims about sets of features (4.2, 4.3)';
