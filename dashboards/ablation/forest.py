@@ -12,6 +12,8 @@ EVALUATIONS = {
     "vsr_all": "statements of every relation (VSR)",
     "vqa_yes_no": "VQA yes / no",
     "vsr_paper": "all statements of its relation, the paper's way",
+    "whatsup": "What'sUp, statements and their opposites",
+    "gqa": "GQA, spatial yes / no",
 }
 COLOURS = {"vsr_relation": CAUSAL, "vqa_yes_no": SPATIAL}
 

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.ablation.benches import show_benches
 from feature_atlas.dashboards.ablation.beside_paper import beside_paper
 from feature_atlas.dashboards.ablation.forest import forest
 from feature_atlas.dashboards.facts import number, show_facts
@@ -78,6 +79,7 @@ def show_single_removals(run_id: int) -> None:
     else:
         points = in_percentage_points(summaries)
         _show_run(run_id, points)
+        show_benches(run_id)
         st.subheader(
             "This run beside the paper",
             help="Every dot is a feature. The paper removed features of LLaVA-MORE (Table 2).",

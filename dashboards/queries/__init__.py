@@ -30,6 +30,7 @@ run or two, so that Postgres touches only those runs' partitions. Answers are ke
 from feature_atlas.dashboards.queries.ablations import (
     ablation_summaries,
     ablations,
+    bench_removals,
     control_effects,
     published_results,
 )
@@ -197,7 +198,9 @@ __all__ = [
     "answered",
     "attribution_agreement",
     "base_labels",
+    "bench_removals",
     "change_spread",
+    "claims",
     "comments",
     "control_effects",
     "corruptions",

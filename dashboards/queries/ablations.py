@@ -38,6 +38,18 @@ def ablation_summaries(run_id: int) -> pd.DataFrame:
 
 
 @cached
+def bench_removals(run_id: int) -> pd.DataFrame:
+    """The view ablation_bench: removed features on other benches, the most harmful first."""
+    return select(
+        """
+        SELECT * FROM atlas.ablation_bench WHERE run_id = :run_id
+        ORDER BY evaluation, delta_accuracy, layer, feature
+        """,
+        run_id=run_id,
+    )
+
+
+@cached
 def control_effects(run_id: int) -> pd.DataFrame:
     """layer, feature, evaluation, control_no, control_feature, delta_accuracy of controls."""
     return select(

@@ -88,11 +88,12 @@ def _questions(config: Path | None, dataset: str) -> "list[Sample]":
     from feature_atlas.etl.config.run_config import load_config
     from feature_atlas.etl.inputs.data_sets import read_data_sets
     from feature_atlas.etl.stages.features.skill_check import published_samples
-    from feature_atlas.etl.stages.features.skills import SPLITS
+    from feature_atlas.etl.stages.features.skills import asked_among
     from feature_atlas.etl.warehouse.migrate import find_atlas
     from feature_atlas.models.session import make_engine
 
     if config is not None:
-        return read_data_sets(load_config(config).data).samples[SPLITS[dataset]]
+        found = read_data_sets(load_config(config).data).samples
+        return list(asked_among(found, dataset))
     with make_engine(find_atlas()).connect() as connection:
         return published_samples(connection, dataset)

@@ -152,6 +152,9 @@ class AblationConfig(Section):
     )
     n_other: int = Field(300, gt=0, description="statements of other relations: specificity")
     n_vqa: int = Field(1000, gt=0, description="VQA yes/no pairs")
+    n_further: int = Field(
+        400, gt=0, description="questions of each further bench: What'sUp and GQA, if configured"
+    )
     interventions: tuple[
         Literal["mean_projection", "feature_subtraction", "base_direction"], ...
     ] = Field(

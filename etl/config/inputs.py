@@ -152,7 +152,7 @@ class InstructConfig(Section):
 
 
 class DataConfig(Section):
-    """VQAv2 and VSR files in their official formats."""
+    """VQAv2 and VSR files in their official formats, and further benches for removals."""
 
     vqa_folder: Path = Field(description="v2_*_questions.json, v2_*_annotations.json and images")
     vsr_folder: Path = Field(description="train.jsonl, dev.jsonl, test.jsonl and images/")
@@ -162,7 +162,14 @@ class DataConfig(Section):
     n_adapt: int = Field(50_000, gt=0, description="VQA train pairs that train the SAEs (4.1)")
     n_base: int = Field(50_000, gt=0, description="VQA validation pairs of D_base (4.3)")
     n_vsr: int = Field(100_000, gt=0, description="VSR statements per split at most")
+    n_gqa: int = Field(5_000, gt=0, description="GQA's spatial yes/no questions, if configured")
     seed: Seed = Field(0, description="which pairs are drawn when there are more")
+    whatsup_folder: Path | None = Field(
+        None, description="What'sUp's folder data: controlled_*_dataset.json and their pictures"
+    )
+    gqa_folder: Path | None = Field(
+        None, description="GQA's val_balanced_questions.json, and images/ of Visual Genome"
+    )
     instances: tuple[Path, ...] = Field(
         (), description="COCO's instances_*.json of these pictures: do heads look at what is asked?"
     )

@@ -126,8 +126,12 @@ def load_config(path: Path) -> RunConfig:
         raise ValueError(_readable(path, error)) from error
 
 
+FOLDERS = ("vqa_folder", "vsr_folder", "whatsup_folder", "gqa_folder")
+"""Where data sets lie: relative to the file, and no part of what a run is."""
+
+
 def _absolute(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for name, keys in (("data", ("vqa_folder", "vsr_folder")), ("base_model", ("text",))):
+    for name, keys in (("data", FOLDERS), ("base_model", ("text",))):
         section = raw.get(name)
         if isinstance(section, dict):
             texts = [key for key in keys if isinstance(section.get(key), str)]
@@ -184,8 +188,7 @@ def hashed_config(config: RunConfig) -> dict[str, Any]:
     for section, key in (
         ("vlm", "path"),
         ("sae", "path"),
-        ("data", "vqa_folder"),
-        ("data", "vsr_folder"),
+        *(("data", folder) for folder in FOLDERS),
         ("data", "instances"),
         ("auto_interp", "endpoint"),
         ("adapt", "keep"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from feature_atlas.etl.config.inputs import DataConfig
+from feature_atlas.etl.inputs import gqa, whatsup
 from feature_atlas.etl.inputs.instances import Instances, read_instances
 from feature_atlas.etl.inputs.pictures import Size, require_pictures
 from feature_atlas.etl.inputs.samples import Sample, draw
@@ -14,6 +15,9 @@ from feature_atlas.etl.inputs.vsr import doubled, held_out, read_vsr
 
 MEASURED = ("vqav2-val", "vsr-train", "vsr-test")
 """Splits whose pictures may be asked about; the others only train dictionaries."""
+
+FURTHER = {"whatsup": whatsup.DATASET, "gqa": gqa.DATASET}
+"""Benches that removals are scored on beside VSR and VQAv2, where a run has them."""
 
 
 class DataSets(NamedTuple):
@@ -51,6 +55,7 @@ def _drawn(
         "vqav2-val": draw(vqa["val"], data.n_base, data.seed),
         "vsr-train": draw(train, data.n_vsr, data.seed),
         "vsr-test": draw(unseen, data.n_vsr, data.seed),
+        **_further(data),
     }
     if len({sample.image for sample in samples["vqav2-val"]}) < 2:
         raise ValueError(
@@ -65,8 +70,22 @@ def _drawn(
     return samples, _warnings(train, test, unseen)
 
 
+def _further(data: DataConfig) -> dict[str, list[Sample]]:
+    """Of benches that are configured."""
+    found = {}
+    if data.whatsup_folder is not None:
+        found[whatsup.DATASET] = whatsup.read_whatsup(data.whatsup_folder, data.vsr_prompt)
+    if data.gqa_folder is not None:
+        found[gqa.DATASET] = draw(gqa.read_gqa(data.gqa_folder), data.n_gqa, data.seed)
+    return found
+
+
 def _files(data: DataConfig) -> list[Path]:
+    further = [] if data.gqa_folder is None else [data.gqa_folder / gqa.FILE]
+    if data.whatsup_folder is not None:
+        further += [data.whatsup_folder / name for name in whatsup.FILES.values()]
     return [
+        *further,
         *vqav2_files(data.vqa_folder, "train"),
         *vqav2_files(data.vqa_folder, "val"),
         *(data.vsr_folder / f"{split}.jsonl" for split in ("train", "test")),

@@ -55,6 +55,31 @@ class Entry(NamedTuple):
             raise self.refuse(f"{name} is {_shortly(found)}, expected {expected}")
         return found
 
+    def texts(self, name: str, n: int) -> list[str]:
+        """A list of n different texts with something in them."""
+        found = self._field(name, f"{n} texts")
+        if not isinstance(found, list) or len(found) != n:
+            raise self.refuse(f"{name} is {_shortly(found)}, expected {n} texts")
+        texts = [Entry(self.file, self.place, {name: one}).text(name) for one in found]
+        if len(set(texts)) < n:
+            raise self.refuse(f"{name} says {_shortly(found)}, expected {n} different texts")
+        return texts
+
+    def inner(self, name: str) -> "Entry":
+        """An object in this one."""
+        found = self._field(name, "an object")
+        if not isinstance(found, dict):
+            raise self.refuse(f"{name} is {_shortly(found)}, expected an object")
+        return Entry(self.file, f"{self.place}, {name}", found)
+
+    def objects(self, name: str) -> list["Entry"]:
+        """A list of objects in this one."""
+        found = self._field(name, "a list of objects")
+        if not isinstance(found, list):
+            raise self.refuse(f"{name} is {_shortly(found)}, expected a list of objects")
+        place = f"{self.place}, {name}"
+        return _objects([Entry(self.file, f"{place} {row}", one) for row, one in enumerate(found)])
+
     def numbers(self, name: str, n: int) -> list[float]:
         """A list of n finite numbers."""
         found = self._field(name, f"{n} numbers")
@@ -112,6 +137,21 @@ def read_pairs(file: Path, expected: str) -> list[tuple[int, int]]:
     return [(one, other) for one, other in content]
 
 
+def read_list(file: Path, expected: str) -> list[Entry]:
+    """A file that is one JSON list of objects."""
+    content = _read_json(file, expected)
+    if not isinstance(content, list):
+        raise ValueError(f"{file} holds {type(content).__name__}: expected {expected}.")
+    return _objects([Entry(file, f"entry {row}", value) for row, value in enumerate(content)])
+
+
+def read_named(file: Path, expected: str) -> dict[str, Entry]:
+    """A file that is one JSON object of objects, by their names."""
+    content = read_object(file, expected)
+    rows = [Entry(file, f"entry {_shortly(name)}", value) for name, value in content.items()]
+    return dict(zip(content, _objects(rows), strict=True))
+
+
 def _read_json(file: Path, expected: str, dropped: str | None = None) -> Any:
     text = read_text(file, expected)
     try:
@@ -127,7 +167,10 @@ def entries(file: Path, content: Object, name: str, noun: str = "entry") -> list
     found = content.get(name)
     if not isinstance(found, list):
         raise ValueError(f"{file} has no list {name!r}: expected the official layout.")
-    rows = [Entry(file, f"{noun} {row}", value) for row, value in enumerate(found)]
+    return _objects([Entry(file, f"{noun} {row}", value) for row, value in enumerate(found)])
+
+
+def _objects(rows: list[Entry]) -> list[Entry]:
     for row in rows:
         if not isinstance(row.value, dict):
             raise row.refuse(f"holds {_shortly(row.value)}, expected an object")

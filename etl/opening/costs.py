@@ -221,6 +221,7 @@ def _removals(of: Arithmetic) -> Iterator[Work]:
     screened = N_CANDIDATES * min(ablation.n_screen, N_RELATION)
     kinds = 1 + ablation.n_controls + ablation.n_random_controls + ablation.n_direction_controls
     each = kinds * N_RELATION + ablation.n_other + ablation.n_vqa
+    each += of.sizes.n_benches * ablation.n_further
     n_features = ablation.max_features + ablation.n_screened
     yield Work("ablation", of.forward(half * (screened + n_features * each)))
     group = config.group_ablation

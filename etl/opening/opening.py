@@ -39,7 +39,7 @@ from feature_atlas.etl.opening.sizes import Sizes, sizes_of
 from feature_atlas.etl.stages.ablation.ablation import SKILL as ABLATED
 from feature_atlas.etl.stages.dictionary.base_text import TextFile
 from feature_atlas.etl.stages.dictionary.instruct import require_same_tokens
-from feature_atlas.etl.stages.features.skills import SPLITS, matched_rules, require_usable
+from feature_atlas.etl.stages.features.skills import asked_among, matched_rules, require_usable
 from feature_atlas.etl.study import Inputs, identify
 from feature_atlas.vlm.token_roles import PromptBatch, Role, encode_prompts
 
@@ -174,7 +174,7 @@ def _questions_by_skill(config: RunConfig, data: DataSets) -> dict[str, int]:
         )
     for name in harvest.skills:
         skill = skill_from(harvest.definitions[name], f"skill {name!r}")
-        samples = data.samples[SPLITS[skill.dataset]]
+        samples = asked_among(data.samples, skill.dataset)
         rules = matched_rules(skill, samples)
         require_usable(skill, samples, rules)
         found[name] = sum(rule is not None for rule in rules)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from transformers import PreTrainedModel
 
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.inputs.data_sets import DataSets
+from feature_atlas.etl.inputs.data_sets import FURTHER, DataSets
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.token_roles import TEXT_ROLES, PromptBatch, Role
 
@@ -38,6 +38,8 @@ class Sizes(NamedTuple):
     n_train_statements: int
     n_test_statements: int
     n_pictures: int
+    n_benches: int = 0
+    """Data sets that removals are scored on beside VSR and VQAv2."""
 
     @property
     def dictionary_bytes(self) -> int:
@@ -78,5 +80,6 @@ def sizes_of(
         n_base=len(samples["vqav2-val"]),
         n_train_statements=len(samples["vsr-train"]),
         n_test_statements=len(samples["vsr-test"]),
+        n_benches=sum(split in samples for split in FURTHER.values()),
         n_pictures=len({one.image for split in samples.values() for one in split}),
     )

@@ -64,6 +64,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "n_direction_controls": 1,
         "n_other": 4,
         "n_vqa": 8,
+        "n_further": 8,
         "n_compared": 1,
         "n_bootstrap": 50,
     },

@@ -60,7 +60,7 @@ class DatasetEntry(Entry):
 
     key: Whole
     name: str
-    kind: Literal["vqav2", "vsr"]
+    kind: Literal["vqav2", "vsr", "whatsup", "gqa"]
     split: str
     fingerprint: str
     n_samples: Large

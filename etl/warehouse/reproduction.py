@@ -49,9 +49,13 @@ def _rows(connection: Connection, sql: str, run: int) -> list[Record]:
 
 def _counted(claims: Sequence[Record]) -> str:
     n = Counter(claim["verdict"] for claim in claims)
-    return f"Of {len(claims)} claims: " + ", ".join(
-        f"**{n[verdict]} {verdict.removesuffix(' in this run')}**" for verdict in VERDICTS
-    ) + "."
+    return (
+        f"Of {len(claims)} claims: "
+        + ", ".join(
+            f"**{n[verdict]} {verdict.removesuffix(' in this run')}**" for verdict in VERDICTS
+        )
+        + "."
+    )
 
 
 def _claim(claim: Record) -> list[str]:
@@ -117,16 +121,18 @@ HEAD = """\
 
 *For referees and for readers of the paper: what of it holds in one run, by which number.*
 
-Run {slug}: {vlm}, base SAEs {sae_set}, {n_features} features, code {code_version}. This page is what
-`feature-atlas reproduction --run {slug} --output docs/reproduction.md` wrote; nothing in it is typed by
-hand. On the pages it is on the Overview; in SQL it is `atlas.claim` and `atlas.claim_check`."""
+Run {slug}: {vlm}, base SAEs {sae_set}, {n_features} features, code {code_version}. This page is
+what `feature-atlas reproduction --run {slug} --output docs/reproduction.md` wrote; nothing in
+it is typed by hand. On the pages it is on the Overview; in SQL it is `atlas.claim` and
+`atlas.claim_check`."""
 
 RULE = """\
-Each claim is held to some numbers. The first is the claim itself, measured as well as the run can; the
-others are its further parts, the paper's own figure, and the controls that the paper lacks. A number
-*passes* where its whole 95 % interval lies in the claimed range, *fails* where the whole interval lies
-outside of it, and is *open* where the interval reaches over an end; a count, which has no interval, passes
-or fails. The verdict then follows (the view `claim` has it in SQL):
+Each claim is held to some numbers. The first is the claim itself, measured as well as the run
+can; the others are its further parts, the paper's own figure, and the controls that the paper
+lacks. A number *passes* where its whole 95 % interval lies in the claimed range, *fails* where
+the whole interval lies outside of it, and is *open* where the interval reaches over an end; a
+count, which has no interval, passes or fails. The verdict then follows (the view `claim` has it
+in SQL):
 
 | verdict | when |
 |---|---|
@@ -139,13 +145,15 @@ or fails. The verdict then follows (the view `claim` has it in SQL):
 *Refuted* is said of this run: another model may do what the paper says."""
 
 NUMBERS = """\
-*Over* says what the interval is drawn over; everything else is held fixed. Deltas are after minus before, as
-fractions: -0.09 is 9 points lost. The six removals that hurt most are chosen, as in Table 1, by what they
-cost on the same statements; *all* is the same of every removed feature."""
+*Over* says what the interval is drawn over; everything else is held fixed. Deltas are after
+minus before, as fractions: -0.09 is 9 points lost. The six removals that hurt most are chosen,
+as in Table 1, by what they cost on the same statements; *all* is the same of every removed
+feature."""
 
 CALLED_SPATIAL = """\
-The steps of the paper call a feature spatial when it is adapted, recruited by spatial questions, and still
-fires on neutral prompts. What the controls of this run say of those features:"""
+The steps of the paper call a feature spatial when it is adapted, recruited by spatial
+questions, and still fires on neutral prompts. What the controls of this run say of those
+features:"""
 
 TRUTH = """\
 Controls are not the truth. How often these names are right where it is planted:

@@ -10,7 +10,7 @@
 -- atlas.run_warning atlas.runs atlas.skill_question atlas.skill_shift atlas.spatial
 -- atlas.top_example atlas.activation_bin atlas.near_feature
 -- atlas.shown_example atlas.visual_energy_paper atlas.attribution_report atlas.head_knockout_summary
--- atlas.claim atlas.claim_features atlas.claim_sets atlas.claim_meaning atlas.claim_ablation
+-- atlas.ablation_bench atlas.claim atlas.claim_features atlas.claim_sets atlas.claim_meaning atlas.claim_ablation
 DO $$
 DECLARE
     kept record;

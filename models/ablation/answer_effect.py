@@ -5,11 +5,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from feature_atlas.models.columns import count, measured, precise
 
-EVALUATIONS = ("vsr_relation", "vsr_other", "vsr_all", "vqa_yes_no", "vsr_paper")
+EVALUATIONS = (
+    *("vsr_relation", "vsr_other", "vsr_all", "vqa_yes_no", "vsr_paper"),
+    *("whatsup", "gqa"),
+)
 OF_EVALUATION = (
     "vsr_relation: test statements of the relation; vsr_other: of other relations; vsr_all: of "
     "every relation; vqa_yes_no: general questions; vsr_paper: the paper's way, all statements of "
-    "the relation, those that it was chosen on too"
+    "the relation, those that it was chosen on too; whatsup: pairs of opposite statements about "
+    "What'sUp's pictures; gqa: GQA's spatial yes/no questions"
 )
 
 

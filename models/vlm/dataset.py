@@ -18,7 +18,9 @@ class Dataset(Base):
 
     id: Mapped[identity]
     name: Mapped[str] = mapped_column(comment="what the dataset is called")
-    kind: Mapped[str] = one_of("vqav2", "vsr", comment="file format it was read from")
+    kind: Mapped[str] = one_of(
+        "vqav2", "vsr", "whatsup", "gqa", comment="file format it was read from"
+    )
     split: Mapped[str] = mapped_column(comment="train, validation, test, ...")
     fingerprint: Mapped[str] = mapped_column(comment="hash over the annotation files")
     n_samples: Mapped[int] = count("questions that were used")

@@ -20,7 +20,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import labels_of, relatio
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of
-from feature_atlas.etl.stages.features.harvest import STATEMENTS
+from feature_atlas.etl.stages.features.skills import STATEMENTS
 from feature_atlas.etl.study import Study, open_study
 
 CANDIDATES_PER_PART = 128

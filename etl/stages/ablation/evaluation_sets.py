@@ -1,7 +1,8 @@
 """Yes/no questions on which interventions are scored (paper 5.3, D).
 
 Statements of VSR's test split about a feature's own relation; about other relations, which tell
-what is specific; questions of VQAv2 answered yes or no. The relation is read off top statements of
+what is specific; questions of VQAv2 answered yes or no; What'sUp and GQA's spatial questions, whole
+benches of other pictures, where the run has them. The relation is read off top statements of
 the train split. The paper chose and scored on the same statements, all of the relation: that is
 here too, under a name of its own.
 """
@@ -13,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from feature_atlas.etl.inputs.data_sets import FURTHER
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import Warnings
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
+from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.stages.features.top_samples import relation_of
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
@@ -30,7 +32,7 @@ class EvaluationSet(NamedTuple):
     """Yes/no questions on which an intervention is scored."""
 
     name: str
-    """`vsr_relation`, `vsr_other`, `vsr_all`, `vqa_yes_no` or `vsr_paper`."""
+    """One of `EVALUATIONS` (models/ablation/answer_effect.py)."""
     relation: str | None
     """VSR's relation that it is about, or None."""
     numbers: tuple[int, ...]
@@ -55,6 +57,7 @@ def evaluation_sets(
         for of_relation, chosen in relation_sets(study, layer, features, [STATEMENTS, SCORED]):
             sets.append((of_relation._replace(name="vsr_paper"), chosen))
     sets.append((yes_no_questions(study, config.n_vqa), features))
+    sets += [(bench, features) for bench in further_benches(study, config.n_further)]
     return [pair for pair in sets if can_be_scored(study, said, pair[0])]
 
 
@@ -116,6 +119,16 @@ def yes_no_questions(study: Study, n: int) -> EvaluationSet:
         if s.answer_type == "yes/no" and s.answer in ("yes", "no")
     ]
     return EvaluationSet("vqa_yes_no", None, _drawn(study, BASE, rows, n))
+
+
+def further_benches(study: Study, n: int) -> list[EvaluationSet]:
+    """Questions of every other bench of the run, of all its relations, drawn at random."""
+    sets = []
+    for name, split in FURTHER.items():
+        if split in study.samples:
+            rows = list(range(len(study.samples[split])))
+            sets.append(EvaluationSet(name, None, _drawn(study, split, rows, n)))
+    return sets
 
 
 def _drawn(study: Study, split: str, rows: list[int], n: int) -> tuple[int, ...]:

@@ -89,15 +89,15 @@ def _write_skill(
 def _interval(skill: Skill, layer: LayerShift) -> Interval:
     """Ends of the token odds ratio's interval, with images resampled."""
     drawn = layer.replicates
-    base = drawn["base"] if skill.dataset == "vsr" else drawn["base"].minus(drawn[skill.name])
+    base = drawn["base"].minus(drawn[skill.name]) if skill.dataset == "vqav2" else drawn["base"]
     rest = _rest(skill, layer.text)
     return clustered_interval(layer.text[skill.name], rest, drawn[skill.name], base)
 
 
 def _rest(skill: Skill, counts: dict[str, FiringCounts]) -> FiringCounts:
-    """The base without the skill's questions; those of VSR are not among it."""
+    """The base without the skill's questions; those of other data sets are not among it."""
     base = counts["base"]
-    return base if skill.dataset == "vsr" else base.minus(counts[skill.name])
+    return base.minus(counts[skill.name]) if skill.dataset == "vqav2" else base
 
 
 def _by_length(

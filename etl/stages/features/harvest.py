@@ -30,8 +30,8 @@ from feature_atlas.etl.stages.features.harvest_sums import (
     write_sums,
 )
 from feature_atlas.etl.stages.features.layer_groups import layer_groups
-from feature_atlas.etl.stages.features.shift_counts import add_counts
-from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
+from feature_atlas.etl.stages.features.shift_counts import add_counts, split_names
+from feature_atlas.etl.stages.features.skills import BASE
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import Tokens, harvest
 from feature_atlas.vlm.token_roles import TEXT_ROLES
@@ -64,7 +64,8 @@ class Part(NamedTuple):
     """Place behind the last."""
 
 
-PASSES = ((BASE, "real"), (STATEMENTS, "real"), (BASE, "mean"), (BASE, "none"))
+CONDITIONS = ((BASE, "mean"), (BASE, "none"))
+"""Passes beside those of every data set with its own pictures."""
 PROMPTS_PER_PART = 4096
 
 
@@ -94,7 +95,7 @@ def parts_of(study: Study) -> list[Part]:
     """Every pass, cut into parts; one without questions gathers nothing."""
     return [
         Part(*kind, first, min(first + PROMPTS_PER_PART, n))
-        for kind in PASSES
+        for kind in (*((split, "real") for split in split_names(study)), *CONDITIONS)
         for n in [len(_rows(study, *kind))]
         for first in range(0, max(n, 1), PROMPTS_PER_PART)
     ]

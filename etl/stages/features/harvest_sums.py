@@ -16,14 +16,16 @@ from torch.utils import _pytree as pytree
 from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
 from feature_atlas.etl.stages.dictionary.encoders import Encoded
 from feature_atlas.etl.stages.features.shift_counts import ShiftCounts, empty_counts
-from feature_atlas.etl.stages.features.skills import SPLITS as SOURCES
-from feature_atlas.etl.stages.features.skills import STATEMENTS
+from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.study import Study
 from feature_atlas.features.activation_histogram import ActivationCounts
 from feature_atlas.features.example import TopExamples
 from feature_atlas.features.example_spread import SpreadExamples
 from feature_atlas.features.role_energy import NormSums
 from feature_atlas.features.visual_energy import EnergyReplicates, EnergySums
+
+SOURCES = {"vqav2": BASE, "vsr": STATEMENTS}
+"""Splits that examples come from, by their kind."""
 
 
 class LayerSums(NamedTuple):
@@ -100,7 +102,7 @@ def empty_sums(study: Study, d_sae: int, split: str, condition: str) -> LayerHar
 
 def _named(split: str, condition: str) -> tuple[list[str], list[str], list[str]]:
     """Names of the energies, norms and replicates that a pass gathers."""
-    if split == STATEMENTS:
+    if split != BASE:
         return [], [], []
     if condition == "real":  # the control questions are among them
         return ["real", "control"], ["real"], ["control"]

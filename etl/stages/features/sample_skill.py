@@ -16,6 +16,7 @@ from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_rows
 from feature_atlas.etl.stages.features.skills import (
     SPLITS,
     VSR,
+    asked_among,
     matched_rules,
     require_usable,
     skills_of,
@@ -50,7 +51,7 @@ def members_of(study: Study, skill: Skill) -> Bool[Tensor, " sample"]:
 
 def _write(output: StageOutput, study: Study) -> None:
     for skill in skills_of(study).values():
-        samples = study.samples[SPLITS[skill.dataset]]
+        samples = asked_among(study.samples, skill.dataset)
         rules = matched_rules(skill, samples)
         require_usable(skill, samples, rules)
         _warn(output, skill)

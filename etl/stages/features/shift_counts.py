@@ -68,7 +68,8 @@ def split_names(study: Study) -> dict[str, list[str]]:
     """Names of the splits by data set, in the order in which they are counted."""
     names: dict[str, list[str]] = {BASE: ["base"], STATEMENTS: []}
     for skill in measured_skills(study):
-        names[SPLITS[skill.dataset]] += [skill.name, f"{skill.name}.matched"]
+        of_skill = names.setdefault(SPLITS[skill.dataset], [])
+        of_skill += [skill.name, f"{skill.name}.matched"]
         names[BASE].append(f"{skill.name}.control")
     return names
 
@@ -80,10 +81,10 @@ def resampled(names: Sequence[str]) -> list[str]:
 
 @lru_cache(maxsize=1)
 def splits_of(study: Study) -> dict[str, Splits]:
-    """The splits of the base questions and of the statements."""
+    """The splits of the base questions, of the statements, and of benches that skills are of."""
     everything = torch.ones(len(study.samples[BASE]), dtype=torch.bool)
     masks = {"base": everything}
-    kinds = {split: _kinds(study, study.samples[split]) for split in (BASE, STATEMENTS)}
+    kinds = {split: _kinds(study, study.samples[split]) for split in split_names(study)}
     for skill in measured_skills(study):
         split, asks = SPLITS[skill.dataset], members_of(study, skill)
         rest = ~asks if split == BASE else everything

@@ -155,7 +155,7 @@ SAMPLES = """
 SELECT dataset.name AS dataset, sample.external_id, sample.question, sample.answer,
        sample.question_type, sample.answer_type, sample.relation
 FROM atlas.sample JOIN atlas.dataset ON dataset.id = sample.dataset_id
-WHERE dataset.kind = :kind AND dataset.split IN ('val', 'train') AND EXISTS (
+WHERE dataset.kind = :kind AND dataset.split IN ('val', 'train', 'controlled') AND EXISTS (
     SELECT FROM atlas.measurement
     WHERE run_id = (SELECT id FROM atlas.current_run)
       AND inputs ->> dataset.name = dataset.fingerprint

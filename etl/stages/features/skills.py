@@ -1,15 +1,16 @@
 """The skills of a run, and which questions ask for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from feature_atlas.etl.config.skill_files import RESERVED, skill_from
+from feature_atlas.etl.inputs.data_sets import FURTHER
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.study import Study
 from feature_atlas.features.skill import Skill, matched_rule
 
 BASE = "vqav2-val"
 STATEMENTS = "vsr-train"
-SPLITS = {"vqav2": BASE, "vsr": STATEMENTS}
+SPLITS = {"vqav2": BASE, "vsr": STATEMENTS, **FURTHER}
 """The split that a skill's questions come from, by its data set."""
 
 VSR = Skill(name=RESERVED, dataset="vsr", neutral_prompts=())
@@ -23,6 +24,16 @@ def skills_of(study: Study) -> dict[str, Skill]:
     return {
         name: skill_from(harvest.definitions[name], f"skill {name!r}") for name in harvest.skills
     }
+
+
+def asked_among(samples: Mapping[str, Sequence[Sample]], dataset: str) -> Sequence[Sample]:
+    """The samples among which a skill of a data set looks for its own."""
+    if SPLITS[dataset] not in samples:
+        raise ValueError(
+            f"a skill is of the data set {dataset}, which this run does not read: set "
+            f"data.{dataset}_folder in the configuration, or leave the skill out."
+        )
+    return samples[SPLITS[dataset]]
 
 
 def matched_rules(skill: Skill, samples: Sequence[Sample]) -> list[str | None]:

@@ -13,7 +13,7 @@ from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
+from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.features.neutral_prompt import fired_anywhere

@@ -16,20 +16,25 @@ from feature_atlas.etl.study import Study, open_study
 THUMBNAIL = 224
 """Longest side of a stored picture in pixels; smaller pictures are kept as they are."""
 
-SHOWN = ("vqav2-val", "vsr-train", "vsr-test")
-"""Splits whose samples facts refer to; adaptation samples are only counted."""
+COUNTED = "vqav2-train"
+"""Split whose samples no fact refers to: it only trains dictionaries."""
 
 
 def run_samples(run: Path) -> Stage:
     """Tables `image` and `sample`, numbered locally; the loader maps them to database ids."""
     study = open_study(run)
+    shown = tuple(name for name in study.samples if name != COUNTED)
     return run_stage(
-        run, "samples", params={"splits": SHOWN}, reads=[], body=lambda out: _write(out, study)
+        run,
+        "samples",
+        params={"splits": shown},
+        reads=[],
+        body=lambda out: _write(out, study, shown),
     )
 
 
-def _write(output: StageOutput, study: Study) -> None:
-    splits = {name: study.samples[name] for name in SHOWN}
+def _write(output: StageOutput, study: Study, shown: tuple[str, ...]) -> None:
+    splits = {name: study.samples[name] for name in shown}
     numbers = _image_numbers([s for samples in splits.values() for s in samples])
     images = _image_columns(list(numbers))
     output.table("image", images)

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-DATASETS = ("vqav2", "vsr")
+DATASETS = ("vqav2", "vsr", "whatsup", "gqa")
 LISTS = (
     *("patterns", "exclude", "question_types", "relations", "ids"),
     *("words", "neutral_prompts", "paraphrases"),
@@ -29,7 +29,7 @@ class Skill:
     name: str
     """How the skill is called in the atlas."""
     dataset: str = "vqav2"
-    """Where its questions come from; those of vsr are compared with all of vqav2."""
+    """Where its questions come from; those of others than vqav2 are compared with all of vqav2."""
     patterns: tuple[str, ...] = ()
     """Regular expressions, of which a question must contain one."""
     exclude: tuple[str, ...] = ()

@@ -31,6 +31,8 @@ class Labels(NamedTuple):
     """Recruited by spatial questions."""
     fires_on: Labelled
     """A candidate that still fires when the question is neutral, whatever it sees."""
+    called_spatial: Labelled
+    """The paper's steps: adapted, a candidate, and still firing when the question is neutral."""
     grounded: Labelled
     """Spatial and image-grounded: adapted, a candidate, and survives neutral prompts."""
     image_only: Labelled
@@ -69,6 +71,7 @@ def labels_of(measured: Measured) -> Labels:
         by_vision[0],
         candidate,
         candidate & fires_on,
+        adapted[0] & candidate & fires_on,
         adapted[0] & candidate & survives,
         measured.read.preference_low.numpy() > np.log(LARGE_PREFERENCE),
         (fired == 0) & (sum(energy.values()).numpy() == 0),
@@ -92,6 +95,7 @@ TRUE_KINDS = {
     "turned_by_vision": TURNED_BY_VISION,
     "candidate": (Kind.GROUNDED,),
     "fires_on": (Kind.GROUNDED,),
+    "called_spatial": (Kind.GROUNDED,),
     "grounded": (Kind.GROUNDED,),
     "image_only": (Kind.IMAGE_ONLY,),
     "silent": (Kind.DEAD,),

@@ -32,17 +32,24 @@ CANDIDATES = [*SURVIVORS, Feature(3, 77), Feature(1, 9), Feature(1, 10)]
 MEAN_ACTIVATION = 2.5
 
 
+def benches(world: Path) -> dict[str, Path]:
+    """The further benches that lie in the world."""
+    folders = {f"{name}_folder": world / name for name in ("whatsup", "gqa")}
+    return {setting: folder for setting, folder in folders.items() if folder.is_dir()}
+
+
 def configured(world: Path) -> RunConfig:
     config = demo_config(world)
     return config.model_copy(
         update={
             "name": "removals",
             "batch_size": 16,
-            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 60}),
+            "data": config.data.model_copy(update={"n_adapt": 40, "n_base": 60, **benches(world)}),
             "head_attribution": AttributionConfig(n_mean_images=6),
             "ablation": AblationConfig(
                 max_features=2, n_screened=1, n_screen=6, n_controls=3, n_random_controls=2,
-                n_direction_controls=2, n_other=12, n_vqa=10, n_compared=1, n_bootstrap=100,
+                n_direction_controls=2, n_other=12, n_vqa=10, n_further=9,
+                n_compared=1, n_bootstrap=100,
             ),
             "group_ablation": GroupAblationConfig(n_statements=8, n_vqa=6, n_controls=1),
             "steering": SteeringConfig(max_features=1, alphas=(0.0, 2.0), n_statements=8),

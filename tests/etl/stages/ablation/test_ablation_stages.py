@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from made_up.benches import write_gqa, write_whatsup
 from stage_runs.removal_study import CANDIDATES, MEAN_ACTIVATION, SURVIVORS, removal_study
 
 import feature_atlas.etl.stages.ablation.ablation as stage
@@ -32,6 +33,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """All three stages done; every feature is about one relation."""
     world = tmp_path_factory.mktemp("removal-world")
     write_world(world, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=60)
+    write_whatsup(world / "whatsup")
+    write_gqa(world / "gqa")
     return removal_study(world, tmp_path_factory.mktemp("removal-home"), lambda *_: RELATION)
 
 
@@ -62,7 +65,7 @@ def test_every_answer_is_that_of_a_plain_hooked_pass(study: Study) -> None:
     rows = read_rows(study.run, "ablation", "ablation_outcome")
     mine = [r for r in rows if r["intervention"] == "directional"]
     assert {r["evaluation"] for r in mine} == {
-        "vsr_relation", "vsr_other", "vsr_paper", "vqa_yes_no"
+        "vsr_relation", "vsr_other", "vsr_paper", "vqa_yes_no", "whatsup", "gqa"
     }  # fmt: skip
     for feature in SURVIVORS[:2]:
         of_feature = [r for r in mine if (r["layer"], r["feature"]) == feature]
@@ -93,6 +96,22 @@ def test_choosing_and_scoring_use_other_statements_but_for_the_papers_way(study:
     assert trained
     assert numbers("vsr_relation") < numbers("vsr_paper")
     assert {sample_of(study, i).relation for i in trained} == {RELATION}
+
+
+def test_other_benches_are_asked_of_every_relation_as_many_as_configured(study: Study) -> None:
+    rows = read_rows(study.run, "ablation", "ablation")
+    asked = {
+        (r["evaluation"], r["n_samples"], r["relation"])
+        for r in rows
+        if r["evaluation"] in ("whatsup", "gqa")
+    }
+    outcomes = read_rows(study.run, "ablation", "ablation_outcome")
+    of_gqa = {r["sample"] for r in outcomes if r["evaluation"] == "gqa"}
+
+    assert asked == {("whatsup", 9, None), ("gqa", 3, None)}  # of 16 and of 3
+    assert [sample_of(study, number).external_id for number in sorted(of_gqa)] == [
+        "001", "002", "006"
+    ]  # fmt: skip
 
 
 def test_a_survivor_of_a_low_odds_ratio_is_removed_if_it_costs_most(

@@ -11,18 +11,21 @@ import yaml
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.features import HarvestConfig
 from feature_atlas.etl.config.run_config import RunConfig, hashed_config, load_config
-from feature_atlas.etl.inputs.data_sets import read_data_sets
+from feature_atlas.etl.inputs.data_sets import FURTHER, read_data_sets
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.features import shift_counts
 from feature_atlas.etl.stages.features.shift_counts import resampled, split_names, splits_of
 from feature_atlas.etl.stages.features.skills import (
     BASE,
     STATEMENTS,
+    asked_among,
     matched_rules,
     require_usable,
     skills_of,
 )
 from feature_atlas.features.skill import Skill
+
+WHATSUP = FURTHER["whatsup"]
 
 MINIMAL = {
     "name": "a-run",
@@ -107,6 +110,7 @@ class World:
         definitions = {
             "above": {"name": "above", "patterns": ["above"], "min_questions": 1},
             "left": {"name": "left", "dataset": "vsr", "relations": ["left of"]},
+            "tables": {"name": "tables", "dataset": "whatsup", "relations": ["on"]},
         }
         harvest = HarvestConfig(skills=tuple(definitions), definitions=definitions)
         self.config = SimpleNamespace(harvest=harvest, seed=0, device="cpu")
@@ -115,8 +119,13 @@ class World:
         self.samples = {
             BASE: [sample(i, text) for i, text in enumerate(texts)],
             STATEMENTS: [sample(i, text, relation=r) for i, (text, r) in enumerate(statements)],
+            WHATSUP: [sample(0, "a on b", relation="on"), sample(1, "a under b", relation="under")],
         }
-        self.image_numbers = {BASE: torch.arange(6) % 3, STATEMENTS: torch.tensor([4, 5])}
+        self.image_numbers = {
+            BASE: torch.arange(6) % 3,
+            STATEMENTS: torch.tensor([4, 5]),
+            WHATSUP: torch.tensor([6, 6]),
+        }
         self.vlm = SimpleNamespace(processor=SimpleNamespace(tokenizer=self.tokenize))
 
     @staticmethod
@@ -129,7 +138,7 @@ def test_splits_are_the_skills_questions_their_partners_and_everything(
     monkeypatch: pytest.MonkeyPatch,
 ):
     world = World()
-    asks = {"above": BASE, "left": STATEMENTS}
+    asks = {"above": BASE, "left": STATEMENTS, "tables": WHATSUP}
 
     def members(study: World, skill: Skill) -> torch.Tensor:
         of_skill = study.samples[asks.get(skill.name, STATEMENTS)]
@@ -148,4 +157,12 @@ def test_splits_are_the_skills_questions_their_partners_and_everything(
     assert statements.member[:, 0].tolist() == [True, False]
     assert statements.member[:, 2].all()
     assert resampled(base.names) == ["base", "above"]
-    assert split_names(world) == {BASE: base.names, STATEMENTS: statements.names}
+    assert list(split_names(world)) == [BASE, STATEMENTS, WHATSUP]
+    assert split_names(world)[BASE] == base.names
+    assert splits[WHATSUP].names == ["tables", "tables.matched"]
+    assert splits[WHATSUP].member[:, 0].tolist() == [True, False]
+
+
+def test_a_skill_of_a_bench_that_is_not_there_says_what_to_set():
+    with pytest.raises(ValueError, match=r"of the data set gqa, .*set data\.gqa_folder"):
+        asked_among({BASE: [], STATEMENTS: []}, "gqa")
