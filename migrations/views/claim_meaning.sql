@@ -11,7 +11,7 @@ FROM (
         SELECT run_id, 'overlays-help', check_no, drawn.f1 - plain.f1
         FROM atlas.label_score AS plain
         JOIN atlas.label_score AS drawn USING (run_id, layer, feature, explainer, model)
-        CROSS JOIN (VALUES (1), (2)) AS both (check_no)
+        CROSS JOIN (VALUES (1), (2)) AS twice (check_no)
         WHERE plain.variant = 'RAW' AND drawn.variant = 'OVERLAY' AND NOT plain.is_imported
     ) AS of_feature
     GROUP BY run_id, claim, check_no

@@ -36,7 +36,7 @@ FROM (
             (2, (n_fired - n_fired_mean_image) / nullif(n_samples, 0)::double precision),
             (3, (n_fired - n_fired_shuffled_image) / nullif(n_samples, 0)::double precision)
     ) AS difference (check_no, x)
-    CROSS JOIN (VALUES ('neutral-prompts-decide')) AS of (claim)
+    CROSS JOIN (VALUES ('neutral-prompts-decide')) AS named (claim)
     WHERE survives AND skill_id = (SELECT id FROM atlas.skill WHERE name = 'spatial')
     GROUP BY run_id, claim, check_no
 ) AS over_survivors
