@@ -61,7 +61,7 @@ FROM (VALUES
      'survivors: share of prompts that fire them, less that with another picture'),
     ('ocr-likewise', 1, 'claim', 0, 0.1, 'fraction', 'features',
      'share of the adapted that survive as features that read: some, a tenth at most'),
-    ('ocr-likewise', 2, 'part', NULL, 0.5, 'fraction', 'features',
+    ('ocr-likewise', 2, 'specific', NULL, 0.5, 'fraction', 'features',
      'share of the OCR candidates that are spatial ones as well: less than half'),
     ('ocr-likewise', 3, 'lot', 0, NULL, 'fraction', 'features',
      'share of adapted features among those that OCR recruits, less that among all that see'),

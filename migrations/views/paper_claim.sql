@@ -35,8 +35,7 @@ FROM (VALUES
      'Neutral prompts tell features that see from those that hear the words of the question.',
      'survivors keep firing, the others fall silent; not counted', 'neutral-prompts'),
     (11, 'ocr-likewise', '4.3, A.6, Fig. 10',
-     'The same steps find a compact set of features that read, among the adapted ones and apart '
-     'from the spatial.',
+     'The same steps find a compact set of features that read, among the adapted ones.',
      'Fig. 10: a compact subset within the adapted region', 'reads'),
     (12, 'descriptions-hold', '5.1, B.1',
      'One sentence says what a feature fires on.',
@@ -79,7 +78,7 @@ FROM (VALUES
      'odds ratios of 4.32 to 9.10', 'paper-tables'),
     (25, 'survivors-are-used', '4.3, 5.3, abstract',
      'What survived the steps is what spatial answers rest on.',
-     'all features of Table 1 survived', 'removal-hurts')
+     'the features of Table 1 were taken from the survivors', 'removal-hurts')
 ) AS said (claim_no, claim, section, says, paper, saved_query);
 
 COMMENT ON VIEW atlas.paper_claim IS 'what the paper claims, in our words, by section';
