@@ -52,11 +52,11 @@ FROM (
             (run.config -> 'selection' ->> 'cosine_quantile')::double precision AS q
     ) AS chosen
     CROSS JOIN LATERAL atlas.selection_sweep(
-        ARRAY[epsilon / 2, epsilon, 2 * epsilon],
-        ARRAY[greatest(q - 0.05, 0), q, least(q + 0.05, 1)],
+        ARRAY[chosen.epsilon / 2, chosen.epsilon, 2 * chosen.epsilon],
+        ARRAY[greatest(chosen.q - 0.05, 0), chosen.q, least(chosen.q + 0.05, 1)],
         run.id
     ) AS sweep
-    WHERE run.state IN ('published', 'superseded') AND epsilon IS NOT NULL AND q IS NOT NULL
+    WHERE run.state IN ('published', 'superseded') AND chosen.epsilon IS NOT NULL AND chosen.q IS NOT NULL
     GROUP BY run.id
 ) AS nearby
 CROSS JOIN LATERAL (
