@@ -59,7 +59,11 @@ JOIN (
 COMMENT ON VIEW atlas.claim IS
     'what of the paper holds in a run: each claim, the number here, its controls, the verdict';
 COMMENT ON COLUMN atlas.claim.run_id IS 'the run that is held to the claim';
+COMMENT ON COLUMN atlas.claim.claim IS 'its name';
 COMMENT ON COLUMN atlas.claim.measured IS 'the number that stands for the claim, in words';
+COMMENT ON COLUMN atlas.claim.value IS 'that number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim.low IS 'lower end of its 95 % interval; NULL: none, it is a count';
+COMMENT ON COLUMN atlas.claim.high IS 'upper end of that interval';
 COMMENT ON COLUMN atlas.claim.counted_in IS 'unit of that number';
 COMMENT ON COLUMN atlas.claim.claimed IS 'where it lies if the claim is right';
 COMMENT ON COLUMN atlas.claim.controls IS

@@ -65,3 +65,8 @@ FROM (
 ) AS two_groups;
 
 COMMENT ON VIEW atlas.claim_ablation IS 'numbers of the paper''s claims about removals (5.3, D)';
+COMMENT ON COLUMN atlas.claim_ablation.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_ablation.check_no IS 'the check of the claim, as in paper_check';
+COMMENT ON COLUMN atlas.claim_ablation.value IS 'the number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim_ablation.low IS 'lower end of its 95 % interval; NULL: none';
+COMMENT ON COLUMN atlas.claim_ablation.high IS 'upper end of that interval';

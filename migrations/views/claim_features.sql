@@ -76,11 +76,12 @@ FROM (
         JOIN atlas.sae_set ON sae_set.id = run.sae_set_id
         CROSS JOIN LATERAL (SELECT ceil(run.n_layers / 3.0) AS a_third) AS size
         CROSS JOIN LATERAL unnest(sae_set.layers) WITH ORDINALITY AS of_run (layer, place)
+        OFFSET 0 -- as it stands: else the configuration would be read again for every feature
     ) AS part USING (run_id, layer)
     CROSS JOIN LATERAL (
         SELECT
-            is_adapted::integer AS adapted,
-            is_turned_by_vision::integer AS turned,
+            is_adapted::integer::double precision AS adapted,
+            is_turned_by_vision::integer::double precision AS turned,
             visual_energy > epsilon AS sees,
             visual_energy > epsilon AND ocr_odds_ratio_low > 1 AND ocr_q_value < 0.05 AS reads
     ) AS told
@@ -109,3 +110,8 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL atlas.share_interval(hits, n) AS share ON true;
 
 COMMENT ON VIEW atlas.claim_features IS 'numbers of the paper''s claims about features (4.2, 4.3, A)';
+COMMENT ON COLUMN atlas.claim_features.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_features.check_no IS 'the check of the claim, as in paper_check';
+COMMENT ON COLUMN atlas.claim_features.value IS 'the number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim_features.low IS 'lower end of its 95 % interval; NULL: none';
+COMMENT ON COLUMN atlas.claim_features.high IS 'upper end of that interval';

@@ -69,3 +69,8 @@ FROM atlas.localisation
 WHERE comparison IN ('top', 'top - bottom', 'top - random');
 
 COMMENT ON VIEW atlas.claim_heads IS 'numbers of the paper''s claims about heads (5.2, C)';
+COMMENT ON COLUMN atlas.claim_heads.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_heads.check_no IS 'the check of the claim, as in paper_check';
+COMMENT ON COLUMN atlas.claim_heads.value IS 'the number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim_heads.low IS 'lower end of its 95 % interval; NULL: none';
+COMMENT ON COLUMN atlas.claim_heads.high IS 'upper end of that interval';

@@ -67,4 +67,7 @@ GROUP BY run_id, layer, feature, claim;
 
 COMMENT ON VIEW atlas.claim_heads_of_feature IS
     'numbers of the paper''s claims about heads for each traced feature (5.2, C)';
+COMMENT ON COLUMN atlas.claim_heads_of_feature.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_heads_of_feature.check_no IS
+    'the check of the claim, as in paper_check';
 COMMENT ON COLUMN atlas.claim_heads_of_feature.x IS 'the number of this feature';

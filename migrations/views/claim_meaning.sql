@@ -35,3 +35,8 @@ FROM (
 LEFT JOIN LATERAL atlas.share_interval(hits, n) AS share ON true;
 
 COMMENT ON VIEW atlas.claim_meaning IS 'numbers of the paper''s claims about descriptions (5.1, B)';
+COMMENT ON COLUMN atlas.claim_meaning.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_meaning.check_no IS 'the check of the claim, as in paper_check';
+COMMENT ON COLUMN atlas.claim_meaning.value IS 'the number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim_meaning.low IS 'lower end of its 95 % interval; NULL: none';
+COMMENT ON COLUMN atlas.claim_meaning.high IS 'upper end of that interval';

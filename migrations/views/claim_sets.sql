@@ -64,3 +64,8 @@ CROSS JOIN LATERAL (
 ) AS smallest (claim, check_no, value);
 
 COMMENT ON VIEW atlas.claim_sets IS 'numbers of the paper''s claims about sets of features (4.2, 4.3)';
+COMMENT ON COLUMN atlas.claim_sets.claim IS 'the claim, as in paper_claim';
+COMMENT ON COLUMN atlas.claim_sets.check_no IS 'the check of the claim, as in paper_check';
+COMMENT ON COLUMN atlas.claim_sets.value IS 'the number in this run; NULL: not measured';
+COMMENT ON COLUMN atlas.claim_sets.low IS 'lower end of its 95 % interval; NULL: none';
+COMMENT ON COLUMN atlas.claim_sets.high IS 'upper end of that interval';
