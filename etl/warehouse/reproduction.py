@@ -13,7 +13,14 @@ from sqlalchemy import Connection, Engine, text
 
 from feature_atlas.etl.warehouse.runs import published_run
 
-VERDICTS = ("holds", "holds partly", "not shown", "refuted in this run", "not measured")
+VERDICTS = {
+    "holds": "hold",
+    "holds partly": "hold partly",
+    "not shown": "are not shown",
+    "refuted in this run": "are refuted in this run",
+    "not measured": "are not measured",
+}
+"""As several claims have them."""
 
 Record = dict[str, Any]
 
@@ -49,13 +56,8 @@ def _rows(connection: Connection, sql: str, run: int) -> list[Record]:
 
 def _counted(claims: Sequence[Record]) -> str:
     n = Counter(claim["verdict"] for claim in claims)
-    return (
-        f"Of {len(claims)} claims: "
-        + ", ".join(
-            f"**{n[verdict]} {verdict.removesuffix(' in this run')}**" for verdict in VERDICTS
-        )
-        + "."
-    )
+    said = ", ".join(f"**{n[verdict]}** {words}" for verdict, words in VERDICTS.items())
+    return f"Of {len(claims)} claims {said}."
 
 
 def _claim(claim: Record) -> list[str]:
