@@ -1,5 +1,5 @@
 -- numbers of the paper's claims about heads (5.2, C): means over the features that were traced, and
--- what real swaps and objects in pictures say
+-- what real swaps and objects in pictures say; with the mean image as the corruption, as in the paper
 CREATE VIEW atlas.claim_heads AS
 SELECT run_id, claim, check_no, value, spread.low, spread.high
 FROM (
@@ -26,7 +26,7 @@ FROM (
             + var_samp(is_causal::integer) FILTER (WHERE why = 'random')
             / nullif(count(*) FILTER (WHERE why = 'random'), 0))::double precision AS variance
     FROM atlas.head_exact
-    WHERE part = 'qk' AND method = 'B' AND why IN ('top', 'random')
+    WHERE corruption = 'mean' AND part = 'qk' AND method = 'B' AND why IN ('top', 'random')
     GROUP BY run_id
 ) AS swapped
 UNION ALL
@@ -38,19 +38,19 @@ SELECT
     spearman_low,
     spearman_high
 FROM atlas.attribution_agreement
-WHERE part = 'qk' AND scope = 'within_feature' AND estimate IN ('B', 'mean')
+WHERE corruption = 'mean' AND part = 'qk' AND scope = 'within_feature' AND estimate IN ('B', 'mean')
 UNION ALL
 SELECT run_id, 'heads-recur', 2, max(n_served)::double precision / n_relations, NULL, NULL
 FROM (
     SELECT run_id, head_layer, head, count(*) AS n_served
     FROM atlas.head_recurrence
-    WHERE method = 'B' AND grouped_by = 'relation'
+    WHERE corruption = 'mean' AND method = 'B' AND grouped_by = 'relation'
     GROUP BY run_id, head_layer, head
 ) AS serving
 JOIN (
     SELECT run_id, count(DISTINCT relation) AS n_relations
     FROM atlas.ablation
-    JOIN (SELECT DISTINCT run_id, layer, feature FROM atlas.head_attribution) AS traced
+    JOIN (SELECT DISTINCT run_id, layer, feature FROM atlas.head_attribution WHERE corruption = 'mean') AS traced
         USING (run_id, layer, feature)
     WHERE control_no = 0 AND evaluation = 'vsr_relation'
     GROUP BY run_id

@@ -1,4 +1,5 @@
--- the same for each traced feature, where a claim is a mean over features (claim_heads)
+-- the same for each traced feature, where a claim is a mean over features (claim_heads); with the mean
+-- image as the corruption, as in the paper
 CREATE VIEW atlas.claim_heads_of_feature AS
 -- how much of all scores is on the strongest tenth of its heads
 SELECT
@@ -17,13 +18,13 @@ FROM (
         row_number() OVER (PARTITION BY run_id, layer, feature ORDER BY abs(score) DESC) AS place,
         count(*) OVER (PARTITION BY run_id, layer, feature) AS n_heads
     FROM atlas.head_attribution
-    WHERE method = 'B'
+    WHERE corruption = 'mean' AND method = 'B'
 ) AS sized
 GROUP BY run_id, layer, feature
 UNION ALL
 SELECT run_id, layer, feature, 'few-heads-drive', 3, delta_accuracy - control_mean
 FROM atlas.head_knockout_summary
-WHERE part = 'qk'
+WHERE corruption = 'mean' AND part = 'qk'
 UNION ALL
 -- the layer whose heads drive it most, from the first layer of the model to its last
 SELECT
@@ -36,6 +37,7 @@ SELECT
 FROM (
     SELECT DISTINCT ON (run_id, layer, feature, method) run_id, layer, feature, method, head_layer
     FROM atlas.head_attribution
+    WHERE corruption = 'mean'
     GROUP BY run_id, layer, feature, method, head_layer
     ORDER BY run_id, layer, feature, method, sum(CASE method WHEN 'A' THEN -score ELSE score END) DESC
 ) AS peak

@@ -1,4 +1,5 @@
--- the first five heads of each traced feature, by each method: those that drive it most (5.2)
+-- the first five heads of each traced feature, by each method: those that drive it most; with the
+-- mean image as the corruption, as in the paper (5.2)
 CREATE VIEW atlas.first_heads AS
 SELECT
     run_id,
@@ -22,6 +23,7 @@ FROM (
     FROM (
         SELECT *, CASE method WHEN 'A' THEN -score ELSE score END AS drive
         FROM atlas.head_attribution
+        WHERE corruption = 'mean'
     ) AS turned
     WINDOW of_feature AS (PARTITION BY run_id, layer, feature, method)
 ) AS ranked
@@ -35,7 +37,8 @@ WHERE place <= 5 AND drive > 0
 GROUP BY run_id, layer, feature, method, asked.relation, n_heads;
 
 COMMENT ON VIEW atlas.first_heads IS
-    'the first five heads of each traced feature, by each method of attribution (5.2)';
+    'the first five heads of each traced feature, by each method of attribution, the mean image as the corruption '
+    '(5.2)';
 COMMENT ON COLUMN atlas.first_heads.relation IS
     'spatial relation of the statements that it was removed on; NULL: not removed';
 COMMENT ON COLUMN atlas.first_heads.n_heads IS 'heads that it was traced to';

@@ -5,8 +5,8 @@ from alembic import op
 # one table, one line
 # fmt: off
 
-revision = "20261128_37_benches"
-down_revision = "20261128_36_latent_scaling"
+revision = "20261128_39_benches"
+down_revision = "20261128_38_wordings"
 branch_labels = None
 depends_on = None
 
