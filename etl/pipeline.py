@@ -35,6 +35,7 @@ from feature_atlas.etl.stages.features.nearest_feature import run_nearest_featur
 from feature_atlas.etl.stages.features.neutral_prompt import run_neutral_prompt
 from feature_atlas.etl.stages.features.patch_activation import run_patch_activation
 from feature_atlas.etl.stages.features.sample_skill import run_sample_skill
+from feature_atlas.etl.stages.features.seed_stability import run_seed_stability
 from feature_atlas.etl.stages.features.selection import run_selection
 from feature_atlas.etl.stages.features.visual_energy import run_visual_energy
 from feature_atlas.etl.stages.heads.exact_patch import run_exact_patch
@@ -79,6 +80,7 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_selection, run)  # 4.2  the adapted set
     stage(run_firing_shift, run)  # 4.3  which are recruited by a skill
     stage(run_neutral_prompt, run)  # 4.3  which are more than the words of the question
+    stage(run_seed_stability, run)  # 4.2, 4.3  and what of this another order of the data repeats
     stage(run_example, run)  # 5.1  what they fire on
     stage(run_patch_activation, run)  # 5.1  and where in their pictures
     stage(run_ablation, run)  # 5.3  what breaks without them

@@ -33,6 +33,8 @@ from feature_atlas.models.features.neutral_prompt import NeutralPrompt
 from feature_atlas.models.features.patch_activation import PatchActivation
 from feature_atlas.models.features.role_energy import RoleEnergy
 from feature_atlas.models.features.sample_skill import SampleSkill
+from feature_atlas.models.features.seed_set import SeedSet
+from feature_atlas.models.features.seed_stability import SeedStability
 from feature_atlas.models.features.selection import Selection
 from feature_atlas.models.features.skill import Skill
 from feature_atlas.models.features.visual_energy import VisualEnergy

@@ -7,8 +7,16 @@ tables behind these tests, and how they depend on the angle.
 import numpy as np
 import pytest
 from planted.atlas import Measured, measure, rotations
-from planted.features import SPATIAL_WORDS, TURNED_BY_LANGUAGE, TURNED_BY_VISION, Kind, plant
+from planted.features import (
+    N_PLANTED,
+    SPATIAL_WORDS,
+    TURNED_BY_LANGUAGE,
+    TURNED_BY_VISION,
+    Kind,
+    plant,
+)
 from planted.labels import labels_of, score, truth_of
+from planted.seeds import Repeated, repeat
 from planted.shrunk import Scaled, measure_scaling
 from planted.stream import PlantedStream
 from planted.world import SEEDS, pooled
@@ -19,6 +27,10 @@ from feature_atlas.features.latent_scaling import is_shrunk
 from feature_atlas.features.selection import beyond_null, turned_by_vision
 
 pytestmark = pytest.mark.slow
+
+REPEATED_SEEDS = (7, 8)
+"""Worlds whose trainings are repeated, two for their time; `planted.world` prints five."""
+N_TURNED = sum(N_PLANTED[kind] for kind in TURNED_BY_VISION)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +106,33 @@ def is_turned_beyond_controls(rotation: dict[str, Rotation]) -> np.ndarray:
     excess = excess_rotation(text, refit)
     is_beyond_null = beyond_null(excess.excess, excess.q_value, min_excess=0)
     return turned_by_vision(everything, is_beyond_null, turned_further(text, language, refit))[0]
+
+
+@pytest.fixture(scope="module")
+def repeated_worlds() -> list[Repeated]:
+    return [repeat(plant(seed), seed) for seed in REPEATED_SEEDS]
+
+
+def found_again(worlds: list[Repeated], label: str, *kinds: Kind) -> tuple[int, int]:
+    """Of the features of some kinds that the first seed labels: how many all seeds do, how many."""
+    labelled = [np.concatenate(getattr(w, label)) for w in worlds]
+    is_kind = [w.planted.is_any(*kinds).numpy() for w in worlds]
+    every = sum(int((of.all(0) & kind).sum()) for of, kind in zip(labelled, is_kind, strict=True))
+    first = sum(int((of[0] & kind).sum()) for of, kind in zip(labelled, is_kind, strict=True))
+    return every, first
+
+
+def test_what_vision_turned_is_turned_in_every_seed_and_what_chance_turned_is_not(
+    repeated_worlds: list[Repeated],
+):
+    every, first = found_again(repeated_worlds, "turned_by_vision", *TURNED_BY_VISION)
+    assert first >= 0.95 * N_TURNED * len(repeated_worlds)
+    assert every >= 0.95 * first
+    others = set(Kind) - set(TURNED_BY_VISION)
+    assert found_again(repeated_worlds, "turned_by_vision", *others)[0] == 0
+    by_chance = found_again(repeated_worlds, "adapted", Kind.ORDINARY, Kind.NOISY)
+    assert by_chance[1] > 20
+    assert by_chance[0] < 0.8 * by_chance[1], "the bottom quarter is filled anew, in part"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from feature_atlas.dashboards.dictionary.layer_curves import (
     energy_curves,
     regime_cosines,
 )
+from feature_atlas.dashboards.dictionary.seeds import show_seeds
 from feature_atlas.dashboards.dictionary.training_curves import (
     final_curve,
     final_values,
@@ -162,5 +163,6 @@ means, curves = queries.mean_cosines(run.run_id), queries.fvu_curves(run.run_id)
 known = list(dict.fromkeys([*means.regime, *curves.regime]))
 regimes = choose_regimes(known)
 show_turning(run.run_id, means, regimes, known)
+show_seeds(run.run_id)
 show_reconstruction(curves, regimes)
 show_energies(run.run_id)

@@ -21,6 +21,7 @@ def show_what_changed(run: pd.Series, layer: int, feature: int) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _show_decoder_cosine(*key)
+        _show_seeds(*key)
         _show_scaling(*key)
         _show_visual_energy(*key, epsilon=run.config.get("selection", {}).get("epsilon"))
     with right:
@@ -81,6 +82,23 @@ def _show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
             "n_firings": NUMBER("firings", format="localized", help="Tokens that trained it."),
         },
     )
+
+
+def _show_seeds(run_id: int, layer: int, feature: int) -> None:
+    """How alike it turned in other orders of the data."""
+    found = queries.seed_stability(run_id, layer, feature)
+    if found.empty:
+        st.caption("In other orders of the data: not trained (`adapt.seeds`).")
+        return
+    row = found.iloc[0]
+    said = (
+        f"In {row.n_seeds:.0f} orders of the data: cosine {row.cosine_mean:.3f}, standard "
+        f"deviation {row.cosine_sd:.2g} ({row.cosine_low:.3f} to {row.cosine_high:.3f}); adapted "
+        f"in {row.n_seeds_adapted:.0f}"
+    )
+    if pd.notna(row.n_seeds_turned_by_vision):
+        said += f", turned by vision in {row.n_seeds_turned_by_vision:.0f}"
+    st.caption(f"{said}.")
 
 
 def _show_scaling(run_id: int, layer: int, feature: int) -> None:

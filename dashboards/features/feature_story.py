@@ -19,6 +19,8 @@ def what_changed(record: pd.Series) -> str:
             if is_beyond
             else ", no further than refitting alone would turn it"
         )
+    if pd.notna(record.cosine_sd):
+        turned += f"; in another order of the data that cosine varies by {record.cosine_sd:.2g}"
     scale = record.scale_text
     if pd.notna(scale):
         turned += f"; written {scale:.2f} times as strongly as by the base model"

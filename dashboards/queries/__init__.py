@@ -9,6 +9,7 @@
     feature_writes   how strongly it fires, what it writes
     feature_causes   what drives it, what breaks without it
     attention_maps   where heads look
+    seeds            what turned again in another order of the data
     paper_figures    what the paper's figures show
     run_heads        which heads drive the features of a run, and one head in all of them
     skill_shifts     which features one skill recruits
@@ -152,6 +153,7 @@ from feature_atlas.dashboards.queries.search_results import (
     features_found,
     unembedded_labels,
 )
+from feature_atlas.dashboards.queries.seeds import seed_sets, seed_stability
 from feature_atlas.dashboards.queries.skill_shifts import (
     neutral_by_prompt,
     shift_candidates,
@@ -291,6 +293,8 @@ __all__ = [
     "sample",
     "saved_queries",
     "schema_columns",
+    "seed_sets",
+    "seed_stability",
     "selected_by_layer",
     "selection_sweep",
     "sets_by_run",

@@ -18,6 +18,7 @@ COPIED = {
         *("cosine_image", "cosine_full", "cosine_random", "cosine_refit", "cosine_language"),
         *("excess_rotation", "rotation_q_value"),
     ),
+    "seed_stability": ("cosine_sd", "n_seeds_adapted", "n_seeds_turned_by_vision"),
     "latent_scaling": ("scale_text", "scale_image"),
     "visual_energy": (
         *("visual_energy", "energy_image", "energy_question_no_image"),

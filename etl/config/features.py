@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from feature_atlas.dictionary.products import Products
-from feature_atlas.etl.config.inputs import Section
+from feature_atlas.etl.config.inputs import Section, Seed
 from feature_atlas.etl.config.skill_files import define_skills, definition_of
 
 
@@ -18,6 +18,13 @@ class AdaptConfig(Section):
         ("text", "image", "full", "random", "refit", "language"),
         description="the paper's four and the controls on text alone; refit, the null, needs "
         "`base_model`, and instruct needs `instruct`",
+    )
+    seeds: tuple[Seed, ...] = Field(
+        (0,),
+        min_length=1,
+        description="orders of the data, each added to the run's seed, in which the regime text and "
+        "its controls, refit and language, train from the same start: three trainings for each. "
+        "Later stages read the first; of the others `seed_stability` says what turned again",
     )
     n_tokens: int = Field(1_000_000, gt=0, description="training tokens per regime")
     batch_size: int = Field(4096, gt=0, description="tokens per step")
@@ -44,7 +51,7 @@ class AdaptConfig(Section):
     keep: Literal["read", "all"] = Field(
         "read",
         description="read: the dictionaries that later stages read, those of the regime text; the "
-        "others leave cosines, norms and curves. all: every regime's",
+        "others leave cosines, norms and curves. all: every regime's. Of further seeds none is kept",
     )
     scratch_gb: float = Field(
         200,

@@ -74,6 +74,11 @@ class RunConfig(Section):
         None, description="a third model for the regime instruct; None: there is no such control"
     )
 
+    @property
+    def order_seeds(self) -> tuple[int, ...]:
+        """Of each order of the data that dictionaries train in; later stages read the first's."""
+        return tuple(self.seed + seed for seed in self.adapt.seeds)
+
     @model_validator(mode="after")
     def _name_both(self) -> "RunConfig":
         if ("instruct" in self.adapt.regimes) != (self.instruct is not None):

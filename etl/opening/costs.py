@@ -4,8 +4,9 @@
                 of the vision tower and image token
     backward    twice a forward
     encode      2 * d_model * d_sae operations for each token and layer
-    train       10 * d_model * d_sae for each token, layer and regime: encode, decode, and the
-                gradients of both; a TopK leaves out most of it, and then waits for memory
+    train       10 * d_model * d_sae for each token, layer and training (regimes, and those that
+                further seeds repeat): encode, decode, and the gradients of both; a TopK leaves out
+                most of it, and then waits for memory
     directions  2 * d_model for each pair of features of a layer, and of feature and token
     resumed     half a forward, as the layers of features lie spread over the depth
 
@@ -21,7 +22,7 @@ from feature_atlas.dictionary.adapt import REGIME_ROLES
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.machine import Machine
 from feature_atlas.etl.opening.sizes import Sizes
-from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS, WITH_PICTURES
+from feature_atlas.etl.stages.dictionary.adapt_stream import REPEATED, STREAMS, WITH_PICTURES
 from feature_atlas.etl.stages.dictionary.residual_plan import (
     GB,
     ResidualPlan,
@@ -139,9 +140,11 @@ def _adaptation(of: Arithmetic) -> Iterator[Work]:
             once = plan.n_prompts * without_picture
         trained = 5 * of.encode(adapt.n_tokens)
         judged = 2 * of.encode(adapt.n_held_out) * adapt.n_evaluations * N_ROLES
-        steps = len(regimes) * trained
+        again = (len(adapt.seeds) - 1) * sum(regime in REPEATED for regime in regimes)
+        n_trainings = len(regimes) + again
+        steps = n_trainings * trained
         exact, rounded = (steps, 0.0) if adapt.products == "float32" else (0.0, steps)
-        exact += len(regimes) * judged
+        exact += n_trainings * judged
         yield Work(f"adapt-{stream}", plan.n_passes * once, exact, rounded)
 
 

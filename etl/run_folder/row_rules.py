@@ -137,6 +137,11 @@ RULES: dict[str, dict[str, Rule]] = {
         "text": _together("base_beta_text", "vlm_beta_text"),
         "image": _together("base_beta_image", "vlm_beta_image"),
     },
+    "seed_stability": {
+        "adapted": _part(("n_seeds_adapted", "n_seeds")),
+        "vision": _part(("n_seeds_turned_by_vision", "n_seeds_adapted")),
+        "order": _part(("cosine_low", "cosine_high")),
+    },
     "selection": {
         "vision": Rule(
             "is_turned_by_vision says whether is_adapted, is_beyond_null and is_beyond_language",

@@ -16,6 +16,9 @@ SELECT
     language.cosine AS cosine_language,
     text.excess_rotation,
     text.rotation_q_value,
+    seeds.cosine_sd,
+    seeds.n_seeds_adapted,
+    seeds.n_seeds_turned_by_vision,
     scaling.scale_text,
     scaling.scale_image,
     energy.energy_question AS visual_energy,
@@ -45,6 +48,7 @@ SELECT
 FROM (SELECT * FROM {decoder_cosine} WHERE run_id = {run} AND regime_id = {text}) AS text
 JOIN {visual_energy} AS energy USING (run_id, layer, feature)
 JOIN {selection} AS selection USING (run_id, layer, feature)
+LEFT JOIN {seed_stability} AS seeds USING (run_id, layer, feature)
 LEFT JOIN {latent_scaling} AS scaling USING (run_id, layer, feature)
 LEFT JOIN (SELECT * FROM {decoder_cosine} WHERE regime_id = {image}) AS image
     USING (run_id, layer, feature)

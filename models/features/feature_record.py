@@ -9,7 +9,7 @@ from feature_atlas.models.columns import Bounds, count, measured, precise
 METRICS = (
     *("cosine", "encoder_cosine", "best_base_cosine", "n_firings"),
     *("cosine_image", "cosine_full", "cosine_random", "cosine_refit", "cosine_language"),
-    *("excess_rotation", "rotation_q_value", "scale_text", "scale_image"),
+    *("excess_rotation", "rotation_q_value", "cosine_sd", "scale_text", "scale_image"),
     *("visual_energy", "energy_image", "energy_question_no_image"),
     *("modality_preference", "firing_rate"),
     *("spatial_delta_p", "spatial_odds_ratio", "spatial_q_value"),
@@ -69,6 +69,18 @@ class FeatureRecord(Base):
     )
     rotation_q_value: Mapped[float | None] = precise(
         "p of no turn beyond the refit null after Benjamini-Hochberg", low=0, high=1
+    )
+    cosine_sd: Mapped[float | None] = measured(
+        "how far the order of the data alone moves its cosine: standard deviation over seeds; none: "
+        "one seed (seed_stability)",
+        low=0,
+        high=2,
+    )
+    n_seeds_adapted: Mapped[int | None] = count(
+        "seeds in which it is adapted; none: one seed (seed_stability)"
+    )
+    n_seeds_turned_by_vision: Mapped[int | None] = count(
+        "seeds in which it is turned by vision; none: one seed, or no controls (seed_stability)"
     )
     scale_text: Mapped[float | None] = measured(
         "how strongly the VLM writes it where the base model does, text tokens; 1: as strongly, "

@@ -39,6 +39,8 @@ FILLED = (
         "logit_effect",
         "nearest_feature",
         "latent_scaling",
+        "seed_stability",
+        "seed_set",
         "head_estimate",
         "head_stability",
         "candidate",

@@ -2,6 +2,7 @@
 
     <stage>/sae/<regime>/layer_<L>/         SAELens folders, of the regimes that are read later
     <stage>/training.<regime>.<L>.npz       n_firings, losses, norms, how far each feature turned
+    <stage>/training.<regime>.seed_<n>.<L>.npz      the same, trained in another order of the data
     <stage>/training_curve.<n>.parquet      one file a regime
 
 Each dictionary trains by itself, from residuals that a pass has left on disk (`residual_pass`): one
@@ -23,14 +24,19 @@ from feature_atlas.etl.run_folder.artifacts import (
     run_stage,
     stage_key,
 )
-from feature_atlas.etl.stages.dictionary.adapt_stream import STREAMS, ActivationStream
+from feature_atlas.etl.stages.dictionary.adapt_stream import (
+    REPEATED,
+    STREAMS,
+    ActivationStream,
+)
 from feature_atlas.etl.stages.dictionary.adaptation_files import (
     gather_adaptation,
     is_kept,
+    keep_facts,
     read_adapted,
 )
 from feature_atlas.etl.stages.dictionary.residual_pass import CachedResiduals
-from feature_atlas.etl.stages.dictionary.train_dictionary import dictionary_name, train_dictionary
+from feature_atlas.etl.stages.dictionary.train_dictionary import Trained, train_dictionary
 from feature_atlas.etl.stages.dictionary.unfinished import Unfinished
 from feature_atlas.etl.study import Study, open_study
 
@@ -38,8 +44,9 @@ NO_NULL = (
     "No null for rotation: the regime refit was not trained, because the configuration has no "
     "base_model. How far features turn from refitting alone is not known."
 )
-MEMORY_ONLY = {"regimes", "keep", "scratch_gb", "checkpoint_minutes"}
-"""Settings that do not change a dictionary; which regimes a stage trains is beside them."""
+MEMORY_ONLY = {"regimes", "seeds", "keep", "scratch_gb", "checkpoint_minutes"}
+"""Settings that do not change a dictionary; which regimes a stage trains is beside them, in which
+orders too."""
 
 
 def trained_regimes(study: Study) -> list[str]:
@@ -74,13 +81,15 @@ def adapted_sae(study: Study, regime: str, layer: int) -> Sae:
     return read_adapted(folder, key, study.config.device)
 
 
-def training_facts(study: Study, regime: str, layer: int) -> dict[str, np.ndarray]:
+def training_facts(
+    study: Study, regime: str, layer: int, seed_no: int = 0
+) -> dict[str, np.ndarray]:
     """Per feature: ``n_firings`` in training, ``decoder_norm`` after it (files have norm 1), and
-    how far its directions turned (`adaptation_files.turned`)."""
+    how far its directions turned (`adaptation_files.turned`). Of an order of `adapt.seeds`."""
     stage = _stage_of(study, regime)
     _require_studied(study, layer)
     require_stage(study.run, stage)
-    return read_arrays(study.run, stage, f"training.{regime}.{layer}")
+    return read_arrays(study.run, stage, f"training.{Trained(regime, seed_no).name(layer)}")
 
 
 class Part(NamedTuple):
@@ -88,7 +97,7 @@ class Part(NamedTuple):
 
     stream: str
     layer: int
-    regime: str
+    trained: Trained
 
 
 def run_adapt(run: Path, stream: str) -> Stage:
@@ -111,34 +120,40 @@ def _adapt(output: StageOutput, study: Study, stream: str, unfinished: Unfinishe
     if has_no_null and stream == "prompts":
         output.warn(NO_NULL)
     unfinished.open()
-    regimes = _regimes_of(study, stream)
+    trainings = _trainings(study, stream)
 
     def is_finished(layer: int) -> bool:
-        return all(unfinished.finished(dictionary_name(regime, layer)) for regime in regimes)
+        return all(unfinished.finished(trained.name(layer)) for trained in trainings)
 
     left = [layer for layer in study.layers if not is_finished(layer)]
     residuals = CachedResiduals(ActivationStream(study, stream), unfinished.residuals, left)
     while left:
         layers = residuals.together(left[0])
-        parts = [Part(stream, layer, regime) for layer in layers for regime in regimes]
+        parts = [Part(stream, layer, trained) for layer in layers for trained in trainings]
         for part, _ in zip(parts, output.in_shards(train, parts, f"-{layers[0]}"), strict=True):
-            if part.regime == regimes[-1]:
+            if part.trained == trainings[-1]:
                 residuals.drop(part.layer)
         left = [layer for layer in left if layer not in layers]
-    for regime in regimes:
-        folders = {i: unfinished.finished(dictionary_name(regime, i)) for i in study.layers}
-        gather_adaptation(output, regime, {i: f for i, f in folders.items() if f is not None})
+    for trained in trainings:
+        found = {layer: unfinished.finished(trained.name(layer)) for layer in study.layers}
+        folders = {layer: folder for layer, folder in found.items() if folder is not None}
+        if trained.seed_no == 0:
+            gather_adaptation(output, trained.regime, folders)
+        else:
+            for layer, folder in folders.items():
+                keep_facts(output, trained.name(layer), folder)
 
 
 def train(run: Path, part: Part) -> None:
     """Train a dictionary from residuals that are there, unless it is finished."""
-    study, (stream, layer, regime) = open_study(run), part
+    study, (stream, layer, trained) = open_study(run), part
+    trained = Trained(*trained)
     unfinished, source = _unfinished(study, stream), ActivationStream(study, stream)
-    if unfinished.finished(dictionary_name(regime, layer)) is None:
+    if unfinished.finished(trained.name(layer)) is None:
         stored = CachedResiduals(source, unfinished.residuals, [layer]).find(layer)
         if stored is None:
             raise FileNotFoundError(f"no residuals of layer {layer} in {unfinished.residuals}.")
-        train_dictionary(source, stored, regime, unfinished)
+        train_dictionary(source, stored, trained, unfinished)
 
 
 def _unfinished(study: Study, stream: str) -> Unfinished:
@@ -153,10 +168,13 @@ def _reads(stream: str) -> list[str]:
 
 def _params(study: Study, stream: str) -> dict[str, object]:
     """What decides the numbers, and so the stage's key."""
+    trainings = _trainings(study, stream)
+    n_orders = 1 + max(trained.seed_no for trained in trainings)
     return {
         **study.config.adapt.model_dump(exclude=MEMORY_ONLY),
         "stream": stream,
-        "regimes": _regimes_of(study, stream),
+        "trainings": [list(trained) for trained in trainings],
+        "order_seeds": list(study.config.order_seeds[:n_orders]),
         "layers": study.layers,
         "seed": study.config.seed,
     }
@@ -166,8 +184,13 @@ def _stage(stream: str) -> str:
     return f"adapt-{stream}"
 
 
-def _regimes_of(study: Study, stream: str) -> list[str]:
-    return [regime for regime in trained_regimes(study) if regime in STREAMS[stream]]
+def _trainings(study: Study, stream: str) -> list[Trained]:
+    """Of a stream, for each layer: every regime, and again in other orders what is repeated."""
+    regimes = [regime for regime in trained_regimes(study) if regime in STREAMS[stream]]
+    again = range(1, len(study.config.adapt.seeds))
+    return [Trained(regime) for regime in regimes] + [
+        Trained(regime, seed_no) for seed_no in again for regime in regimes if regime in REPEATED
+    ]
 
 
 def _stage_of(study: Study, regime: str) -> str:

@@ -2,10 +2,10 @@
 
 Samples are split by image, so that no picture both trains and judges. What trains is numbered; a
 training goes over it in epochs, each shuffled anew by a seed of its own. The model sees it once,
-in the order of the first epoch.
+in the order of the first epoch of the first seed; other seeds take the same tokens in another order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, islice
 from random import Random
 from typing import NamedTuple
@@ -31,6 +31,9 @@ STREAMS: dict[str, tuple[str, ...]] = {
 is kept of many, or everything of a few; the VLM on the same prompts without; the base language
 model on plain text; an instruction-tuned one on the questions.
 """
+REPEATED = ("text", "language", "refit")
+"""Regimes that train in every order of `adapt.seeds`: what decides whether vision turned a feature.
+The others train in the first."""
 WITH_PICTURES = ("prompts", "pictures")
 """Streams whose prompts have them."""
 SPLIT = "vqav2-train"
@@ -94,23 +97,32 @@ class ActivationStream:
             return base_text_batches(self.study, "held_out")
         return self._prompts(held_out_split(self.study.samples[SPLIT])[1])
 
-    def order(self) -> Iterator[list[int]]:
-        """The numbers of every pass of a training, epoch after epoch without end."""
-        size = self.study.config.batch_size
+    def order(self, seed_no: int = 0, kept: Iterable[int] | None = None) -> Iterator[list[int]]:
+        """The numbers of every pass of a training, epoch after epoch without end.
+
+        ``kept`` are those that there are: where the first order needed fewer than all, every other
+        one has the same.
+        """
+        size, there = self.study.config.batch_size, None if kept is None else frozenset(kept)
+
+        def epoch_of(number: int) -> list[int]:
+            order = self._epoch(number, seed_no)
+            return order if there is None else [one for one in order if one in there]
+
         if self.stream == "base-text":  # batches go on over the end of an epoch
-            numbers = chain.from_iterable(self._epoch(epoch) for epoch in count())
+            numbers = chain.from_iterable(epoch_of(epoch) for epoch in count())
             while True:
                 yield list(islice(numbers, size))
         for epoch in count():
-            order = self._epoch(epoch)
+            order = epoch_of(epoch)
             yield from (order[i : i + size] for i in range(0, len(order), size))
 
-    def _epoch(self, epoch: int) -> list[int]:
+    def _epoch(self, epoch: int, seed_no: int = 0) -> list[int]:
         if self.stream == "base-text":
-            shuffled: list[int] = text_epoch(self.study, epoch).tolist()
+            shuffled: list[int] = text_epoch(self.study, epoch, seed_no).tolist()
             return shuffled
         order = list(range(len(held_out_split(self.study.samples[SPLIT])[0])))
-        Random(f"{self.study.config.seed}:{epoch}").shuffle(order)
+        Random(f"{self.study.config.order_seeds[seed_no]}:{epoch}").shuffle(order)
         return order
 
     def _training(self, numbers: Sequence[int]) -> Iterator[PromptBatch]:

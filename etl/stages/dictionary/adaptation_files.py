@@ -32,9 +32,9 @@ READ_LATER = ("text",)
 
 
 def write_adaptation(
-    folder: Path, study: Study, regime: str, layer: int, result: Adaptation
+    folder: Path, study: Study, regime: str, layer: int, result: Adaptation, *, keep: bool
 ) -> None:
-    """All that one training left."""
+    """All that one training left; the dictionary itself if it is to be kept."""
     metadata = {
         "model_name": study.config.vlm.name,
         "hook_name": f"blocks.{layer}.hook_resid_post",
@@ -53,13 +53,13 @@ def write_adaptation(
         **turned(study.base[layer], load_sae(folder / "sae").to(study.config.device)),
     )
     write_json(folder / "curve.json", {"points": [p._asdict() for p in result.curve]})
-    if not is_kept(study, regime):
+    if not keep:
         shutil.rmtree(folder / "sae")
 
 
-def is_kept(study: Study, regime: str) -> bool:
-    """Whether a regime's dictionaries stay."""
-    return study.config.adapt.keep == "all" or regime in READ_LATER
+def is_kept(study: Study, regime: str, seed_no: int = 0) -> bool:
+    """Whether the dictionaries of a regime stay; of further seeds none does."""
+    return seed_no == 0 and (study.config.adapt.keep == "all" or regime in READ_LATER)
 
 
 @torch.no_grad()
@@ -82,12 +82,17 @@ def gather_adaptation(output: StageOutput, regime: str, folders: dict[int, Path]
             target = output.folder / "sae" / regime / f"layer_{layer}"
             shutil.copytree(folder / "sae", target, copy_function=_linked)
             output.tree(target)
-        with np.load(folder / "facts.npz", allow_pickle=False) as facts:
-            output.arrays(f"training.{regime}.{layer}", **facts)
+        keep_facts(output, f"{regime}.{layer}", folder)
     curves = {
         layer: read_json(folder / "curve.json")["points"] for layer, folder in folders.items()
     }
     output.table("training_curve", _curve(regime, curves))
+
+
+def keep_facts(output: StageOutput, name: str, folder: Path) -> None:
+    """The numbers of one training, for stages that do not read its dictionary."""
+    with np.load(folder / "facts.npz", allow_pickle=False) as facts:
+        output.arrays(f"training.{name}", **facts)
 
 
 def _linked(source: str, target: str) -> None:

@@ -174,10 +174,10 @@ def base_text_batches(
         yield batch.to(study.config.device)
 
 
-def text_epoch(study: Study, epoch: int) -> Int[np.ndarray, " document"]:
-    """Numbers of all training documents, shuffled anew each epoch."""
+def text_epoch(study: Study, epoch: int, seed_no: int = 0) -> Int[np.ndarray, " document"]:
+    """Numbers of all training documents, shuffled anew each epoch, by one of the run's orders."""
     n_documents = len(open_text(_config(study).text).places["train"])
-    return np.random.default_rng([study.config.seed, epoch]).permutation(n_documents)
+    return np.random.default_rng([study.config.order_seeds[seed_no], epoch]).permutation(n_documents)
 
 
 def _config(study: Study) -> BaseModelConfig:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from math import exp, log
+from typing import NamedTuple
 
 from rich.progress import Progress
 from torch import Tensor
@@ -18,32 +19,42 @@ from feature_atlas.dictionary.shuffle_buffer import mixed_batches
 from feature_atlas.dictionary.training import Adaptation, Training, TrainingPlan
 from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.stages.dictionary.adapt_stream import ActivationStream
-from feature_atlas.etl.stages.dictionary.adaptation_files import write_adaptation
+from feature_atlas.etl.stages.dictionary.adaptation_files import is_kept, write_adaptation
 from feature_atlas.etl.stages.dictionary.read_ahead import one_ahead
 from feature_atlas.etl.stages.dictionary.residual_store import StoredLayer
 from feature_atlas.etl.stages.dictionary.unfinished import Unfinished
 from feature_atlas.etl.study import Study
 
 
-def dictionary_name(regime: str, layer: int) -> str:
-    """What a training's files are called while its stage is not finished."""
-    return f"{regime}.{layer}"
+class Trained(NamedTuple):
+    """Which training of a layer."""
+
+    regime: str
+    seed_no: int = 0
+    """Place of its order of the data in `adapt.seeds`."""
+
+    def name(self, layer: int) -> str:
+        """What its files are called."""
+        return f"{self.regime}{f'.seed_{self.seed_no}' if self.seed_no else ''}.{layer}"
 
 
 def train_dictionary(
-    source: ActivationStream, stored: StoredLayer, regime: str, unfinished: Unfinished
+    source: ActivationStream, stored: StoredLayer, trained: Trained, unfinished: Unfinished
 ) -> None:
     """From its kept state, if there is one, to the files that it leaves."""
-    name, layer, study = dictionary_name(regime, stored.layer), stored.layer, source.study
-    result = _trained(source, stored, regime, unfinished)
-    unfinished.finish(name, lambda folder: write_adaptation(folder, study, regime, layer, result))
+    layer, study, keep = stored.layer, source.study, is_kept(source.study, *trained)
+    result = _result(source, stored, trained, unfinished)
+    unfinished.finish(
+        trained.name(layer),
+        lambda folder: write_adaptation(folder, study, trained.regime, layer, result, keep=keep),
+    )
 
 
-def _trained(
-    source: ActivationStream, stored: StoredLayer, regime: str, unfinished: Unfinished
+def _result(
+    source: ActivationStream, stored: StoredLayer, trained: Trained, unfinished: Unfinished
 ) -> Adaptation:
-    study, name = source.study, dictionary_name(regime, stored.layer)
-    training = _untrained(study, stored, regime)
+    study, name = source.study, trained.name(stored.layer)
+    training = _untrained(study, stored, trained)
     kept = unfinished.load_state(name)
     if kept is not None:
         training.restore(kept)
@@ -59,22 +70,28 @@ def _trained(
                 unfinished.save_state(name, now.state())
                 kept_at = time.monotonic()
 
-        return training.run(_batches(source, stored, training), after_step)
+        batches = _batches(source, stored, training, trained.seed_no)
+        return training.run(batches, after_step)
 
 
-def _untrained(study: Study, stored: StoredLayer, regime: str) -> Training:
-    plan, roles, layer = _plan(study, stored.layer), REGIME_ROLES[regime], stored.layer
+def _untrained(study: Study, stored: StoredLayer, trained: Trained) -> Training:
+    regime, layer = trained.regime, stored.layer
+    plan, roles = _plan(study, layer, trained.seed_no), REGIME_ROLES[regime]
     of = study.inputs["sae_set"]
     study.make_room(training_bytes(plan.batch_size, of["d_model"], of["d_sae"]))
     residual, of_role = stored.held_out()
     judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], _start_seed(study, layer))
-    return Training(f"regime {regime}, layer {layer}", roles, start, judged, plan)
+    again = f", seed {study.config.adapt.seeds[trained.seed_no]}" if trained.seed_no else ""
+    return Training(f"regime {regime}, layer {layer}{again}", roles, start, judged, plan)
 
 
-def _batches(source: ActivationStream, stored: StoredLayer, training: Training) -> Iterator[Tensor]:
+def _batches(
+    source: ActivationStream, stored: StoredLayer, training: Training, seed_no: int
+) -> Iterator[Tensor]:
     """Those that are still to come; their order is known from the start."""
-    plan, passes = training.plan, stored.passes(source.order(), training.roles)
+    order = source.order(seed_no, kept=stored.index.numbers.tolist())
+    plan, passes = training.plan, stored.passes(order, training.roles)
     numbers = mixed_batches(passes, plan.buffer_size, plan.batch_size, plan.seed)
     return one_ahead(stored.rows(chosen) for chosen in islice(numbers, training.n_steps, None))
 
@@ -90,7 +107,7 @@ def _start_seed(study: Study, layer: int) -> int:
     return int(stable_hash(["random regime", study.config.seed, layer])[:8], 16)
 
 
-def _plan(study: Study, layer: int) -> TrainingPlan:
+def _plan(study: Study, layer: int, seed_no: int = 0) -> TrainingPlan:
     config = study.config.adapt
     return TrainingPlan(
         n_tokens=config.n_tokens,
@@ -99,7 +116,7 @@ def _plan(study: Study, layer: int) -> TrainingPlan:
         n_evaluations=config.n_evaluations,
         n_held_out=config.n_held_out,
         buffer_size=config.buffer_size,
-        seed=study.config.seed,
+        seed=study.config.order_seeds[seed_no],
         device=study.config.device,
         products=config.products,
         thresholds=config.thresholds,

@@ -134,6 +134,33 @@ def latent_scaling(world: World) -> Columns:
     }
 
 
+def seed_stability(world: World) -> Columns:
+    """Three seeds: one in four adapted features is adapted in the first alone."""
+    cosine = (0.2 + world.feature % 7 / 10).astype(np.float32)
+    n_adapted = np.where(world.feature % 4 == 1, 1, 3) * world.is_adapted
+    return {
+        **world.keys(),
+        "n_seeds": np.full(world.n, 3, np.int16),
+        "cosine_mean": cosine,
+        "cosine_sd": np.full(world.n, 0.01, np.float32),
+        "cosine_low": cosine - np.float32(0.01),
+        "cosine_high": cosine + np.float32(0.01),
+        "n_seeds_adapted": n_adapted,
+        "n_seeds_turned_by_vision": np.where(world.feature % 4 == 3, 0, n_adapted),
+    }
+
+
+def seed_set(_: World) -> Columns:
+    """Of two sets, what three seeds find again; the second set is empty."""
+    return {
+        "feature_set": ["adapted"] * 3 + ["spatial survivors"] * 3,
+        "n_seeds": np.array([1, 2, 3] * 2, np.int16),
+        "n_features": np.array([40, 30, 30, 0, 0, 0]),
+        "share": pa.array([1, 0.75, 0.75, None, None, None], pa.float32()),
+        "share_by_chance": np.array([1, 0.4375, 0.0625] * 2, np.float32),
+    }
+
+
 def nearest_feature(world: World) -> Columns:
     """The features that come next in the layer, each less near."""
     near = (world.feature[:, None] + np.arange(1, 9)) % world.d_sae

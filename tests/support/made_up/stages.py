@@ -28,6 +28,10 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
             "candidate": skills.candidate(world),
             "neutral_prompt": skills.neutral_prompt(world),
         },
+        "seed_stability": {
+            "seed_stability": features.seed_stability(world),
+            "seed_set": features.seed_set(world),
+        },
         "example": {"example": features.example(world)},
         "patch_activation": {"patch_activation": features.patch_activation(world)},
         "auto_interp": {"auto_interp": meaning.auto_interp(world)},

@@ -98,7 +98,14 @@ def trained_on(planted: Planted, regime: str, seed: int) -> Adaptation:
     """The adaptation of one regime."""
     picture = TRAINING_PICTURE[regime]
     stream, unseen = PlantedStream(planted, seed), PlantedStream(planted, seed + 1)
-    plan = TrainingPlan(
+    judging = unseen.tokens(unseen.questions(100), picture)
+    plan = training_plan(seed)
+    return trained(regime, planted.base, stream.training(picture), judging, plan)
+
+
+def training_plan(seed: int) -> TrainingPlan:
+    """The same for every regime; the seed mixes its tokens."""
+    return TrainingPlan(
         n_tokens=N_TRAINING,
         batch_size=256,
         learning_rate=2e-3,
@@ -107,8 +114,6 @@ def trained_on(planted: Planted, regime: str, seed: int) -> Adaptation:
         buffer_size=4096,
         seed=seed,
     )
-    judging = unseen.tokens(unseen.questions(100), picture)
-    return trained(regime, planted.base, stream.training(picture), judging, plan)
 
 
 def _rotation(base: Sae, adaptation: Adaptation) -> Rotation:

@@ -129,6 +129,25 @@ def test_dictionaries_that_no_later_stage_reads_leave_numbers_alone(
         adapted_sae(lean, "image", 4)
 
 
+def test_another_seed_changes_the_order_alone_and_nothing_of_the_first(
+    config: RunConfig, study: Study, tmp_path
+):
+    adapt = config.adapt.model_copy(update={"regimes": ("text", "full"), "seeds": (0, 4)})
+    twice = opened(config.model_copy(update={"adapt": adapt}), tmp_path)
+
+    for stream in ("prompts", "pictures"):
+        run_adapt(twice.run, stream)
+
+    first, again = (training_facts(twice, "text", 4, seed_no) for seed_no in (0, 1))
+    whole = training_facts(study, "text", 4)
+    assert all(np.array_equal(first[name], whole[name]) for name in whole)
+    assert not np.array_equal(first["losses"], again["losses"])
+    assert np.array_equal(first["base_norm"], again["base_norm"])
+    assert np.corrcoef(first["cosine"], again["cosine"])[0, 1] > 0.9
+    assert not list(twice.run.glob("adapt-pictures/*seed*")), "of the controls alone"
+    assert [f.name for f in twice.run.glob("adapt-prompts/sae/*/*")].count("layer_4") == 1
+
+
 @pytest.mark.parametrize("regime", ["text", "random", "refit"])
 def test_how_far_features_turned_is_said_of_the_dictionary_that_was_written(study: Study, regime):
     facts, base = training_facts(study, regime, 4), study.base[4].w_dec.double()

@@ -51,6 +51,21 @@ def test_a_training_goes_over_it_again_in_another_order(study: Study, stream: st
     assert sorted(first) == sorted(second) == list(range(len(source)))
 
 
+@pytest.mark.parametrize("stream", ["prompts", "base-text"])
+def test_another_seed_goes_over_what_there_is_in_an_order_of_its_own(study: Study, stream: str):
+    adapt = study.config.adapt.model_copy(update={"seeds": (0, 7)})
+    twice = Study(study.run)
+    twice.config = study.config.model_copy(update={"adapt": adapt})
+    source = ActivationStream(twice, stream)
+    kept = next(source.passes()).numbers  # of the model's only pass
+
+    first, again = (list(islice(source.order(seed_no, kept), 2)) for seed_no in (0, 1))
+
+    assert first[0] == kept, "the first order is as it was"
+    assert sorted(again[0]) == sorted(again[1]) == sorted(kept)
+    assert kept != again[0] != again[1]
+
+
 def test_the_language_control_sees_the_same_questions_without_the_picture(study: Study):
     with_image = next(ActivationStream(study, "prompts").passes())
     without = next(ActivationStream(study, "questions").passes())
