@@ -88,6 +88,10 @@ OTHERWISE = {
         ("drift.value_before", "drift.value_after", "drift.change"), "that of its measure"
     ),
     **dict.fromkeys(
+        (f"chance_score.{of}{what}" for of in ("", "random_")
+         for what in ("mean", "low", "high", "p5", "p95")), "that of its score",
+    ),
+    **dict.fromkeys(
         (f"ablation_control.{what}" for what in ("mean", "min", "max", "low", "high")), FRACTION
     ),
     **dict.fromkeys(

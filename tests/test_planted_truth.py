@@ -7,6 +7,7 @@ tables behind these tests, and how they depend on the angle.
 import numpy as np
 import pytest
 from planted.atlas import Measured, measure, rotations
+from planted.chance import beside_chance
 from planted.features import (
     N_PLANTED,
     SPATIAL_WORDS,
@@ -25,11 +26,14 @@ from feature_atlas.dictionary.sae import encode
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 from feature_atlas.features.latent_scaling import is_shrunk
 from feature_atlas.features.selection import beyond_null, turned_by_vision
+from feature_atlas.statistics.beside_chance import summary
 
 pytestmark = pytest.mark.slow
 
 REPEATED_SEEDS = (7, 8)
 """Worlds whose trainings are repeated, two for their time; `planted.world` prints five."""
+ALWAYS_YES = 2 / 3
+"""F1 of a description that fits everything."""
 N_TURNED = sum(N_PLANTED[kind] for kind in TURNED_BY_VISION)
 
 
@@ -133,6 +137,23 @@ def test_what_vision_turned_is_turned_in_every_seed_and_what_chance_turned_is_no
     by_chance = found_again(repeated_worlds, "adapted", Kind.ORDINARY, Kind.NOISY)
     assert by_chance[1] > 20
     assert by_chance[0] < 0.8 * by_chance[1], "the bottom quarter is filled anew, in part"
+
+
+@pytest.mark.parametrize("seed", REPEATED_SEEDS)
+def test_labels_shift_and_removal_of_a_dictionary_that_knows_nothing_are_those_of_chance(seed: int):
+    trained, random = beside_chance(plant(seed), seed)
+
+    assert random.judged.l0 == pytest.approx(trained.judged.l0, rel=0.05)
+    for name, is_better in (("f1", 1), ("odds_ratio", 1), ("ablation", -1)):
+        ours, theirs = (summary(getattr(scores, name)) for scores in (trained, random))
+        assert is_better * ours.mean > is_better * (theirs.high if is_better > 0 else theirs.low)
+        assert is_better * ours.mean > is_better * (theirs.p95 if is_better > 0 else theirs.p5)
+    assert summary(trained.f1).low > 0.9
+    assert summary(random.f1).high < ALWAYS_YES
+    assert summary(trained.ablation).high < -0.4
+    assert summary(random.ablation).low > -0.02
+    # how many are recruited says nothing: random directions hear a little of everything
+    assert summary(random.recruited).low > summary(trained.recruited).high
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.dictionary.by_chance import show_by_chance
 from feature_atlas.dashboards.dictionary.layer_curves import (
     adapted_bars,
     adapted_cosines,
@@ -166,3 +167,4 @@ show_turning(run.run_id, means, regimes, known)
 show_seeds(run.run_id)
 show_reconstruction(curves, regimes)
 show_energies(run.run_id)
+show_by_chance(run.run_id)

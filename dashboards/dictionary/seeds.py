@@ -33,7 +33,7 @@ def show_seeds(run_id: int) -> None:
 
 def reproduction(sets: pd.DataFrame) -> go.Figure:
     """Shares found again in at least 2, 3, ... seeds, beside those of blind draws."""
-    figure, n_all = go.Figure(), sets.n_seeds.max()
+    figure, n_all = go.Figure(), int(sets.n_seeds.max())
     sizes = sets[sets.n_seeds == 1].set_index("feature_set").n_features
     for place, n_seeds in enumerate(range(2, n_all + 1)):
         rows = sets[sets.n_seeds == n_seeds]
@@ -58,7 +58,11 @@ def reproduction(sets: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}, by chance: %{x:.1%}<extra></extra>",
         )
     figure.update_layout(
-        xaxis={"title": "share of the first seed's set", "tickformat": ".0%", "range": [-0.02, 1.05]},
+        xaxis={
+            "title": "share of the first seed's set",
+            "tickformat": ".0%",
+            "range": [-0.02, 1.05],
+        },
         yaxis={"autorange": "reversed", "title": None},
         height=110 + 42 * sets.feature_set.nunique(),
     )

@@ -10,6 +10,7 @@
     feature_causes   what drives it, what breaks without it
     attention_maps   where heads look
     seeds            what turned again in another order of the data
+    chance           what every score is by chance
     paper_figures    what the paper's figures show
     run_heads        which heads drive the features of a run, and one head in all of them
     skill_shifts     which features one skill recruits
@@ -40,6 +41,7 @@ from feature_atlas.dashboards.queries.attention_maps import (
     localisation,
     overlays,
 )
+from feature_atlas.dashboards.queries.chance import chance_scores
 from feature_atlas.dashboards.queries.claims import claims
 from feature_atlas.dashboards.queries.database import (
     MAX_ROWS,
@@ -201,6 +203,7 @@ __all__ = [
     "attribution_agreement",
     "base_labels",
     "bench_removals",
+    "chance_scores",
     "change_spread",
     "claims",
     "comments",

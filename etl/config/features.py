@@ -13,18 +13,23 @@ class AdaptConfig(Section):
     """Dictionary adaptation (4.1)."""
 
     regimes: tuple[
-        Literal["text", "image", "full", "random", "refit", "language", "instruct"], ...
+        Literal[
+            "text", "image", "full", "random", "refit", "language", "instruct", "frozen_random"
+        ],
+        ...,
     ] = Field(
         ("text", "image", "full", "random", "refit", "language"),
         description="the paper's four and the controls on text alone; refit, the null, needs "
-        "`base_model`, and instruct needs `instruct`",
+        "`base_model`, and instruct needs `instruct`. frozen_random is not trained: random "
+        "directions go through the stages from the harvest to the descriptions, the endpoint "
+        "included, once more, so that every score has its row by chance (`chance_score`)",
     )
     seeds: tuple[Seed, ...] = Field(
         (0,),
         min_length=1,
-        description="orders of the data, each added to the run's seed, in which the regime text and "
-        "its controls, refit and language, train from the same start: three trainings for each. "
-        "Later stages read the first; of the others `seed_stability` says what turned again",
+        description="orders of the data, each added to the run's seed, in which the regime text "
+        "and its controls, refit and language, train from the same start: three trainings for "
+        "each. Later stages read the first; of the others `seed_stability` says what turned again",
     )
     n_tokens: int = Field(1_000_000, gt=0, description="training tokens per regime")
     batch_size: int = Field(4096, gt=0, description="tokens per step")
@@ -51,7 +56,7 @@ class AdaptConfig(Section):
     keep: Literal["read", "all"] = Field(
         "read",
         description="read: the dictionaries that later stages read, those of the regime text; the "
-        "others leave cosines, norms and curves. all: every regime's. Of further seeds none is kept",
+        "others leave cosines, norms and curves. all: every regime's; of further seeds none is",
     )
     scratch_gb: float = Field(
         200,

@@ -36,6 +36,8 @@ N_CANDIDATES = 200
 """Candidates of each skill that are asked neutral prompts: not known before."""
 ASKED = 0.7
 """Share of a candidate's top samples that a verdict needs, about."""
+BY_CHANCE = ("harvest", "neutral_prompt", "ablation")
+"""Stages that random dictionaries go through once more, of those that take time."""
 N_ROLES = 6
 """Sets of tokens that held-out quality is measured on."""
 N_RELATIONS = 60
@@ -101,7 +103,7 @@ class Arithmetic:
 def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
     """Every stage that takes time, in the order of the run."""
     of = Arithmetic(config, sizes)
-    return [
+    found = [
         *_checks(of),
         *_adaptation(of),
         *_directions(of),
@@ -109,6 +111,11 @@ def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
         *_removals(of),
         *_heads(of),
     ]
+    if "frozen_random" in config.adapt.regimes:
+        again = [work for work in found if work.stage in BY_CHANCE]
+        sums = (sum(getattr(work, kind) for work in again) for kind in Work._fields[1:])
+        found.append(Work("chance_score", *sums))
+    return found
 
 
 def _checks(of: Arithmetic) -> Iterator[Work]:

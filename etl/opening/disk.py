@@ -28,7 +28,7 @@ class Written(NamedTuple):
     """One for each layer and regime that keeps its own."""
     scratch: int
     """Residuals that dictionaries train from and a training under way, or the harvest's unfinished
-    sums, whichever is more; deleted with the stage."""
+    sums, whichever is more, deleted with the stage; or the run by chance."""
     pictures: int
     """Their features, until the run is published; what finds no room is computed again."""
     harvest: int
@@ -52,9 +52,15 @@ def written(config: RunConfig, sizes: Sizes) -> Written:
     rows = (ROW_BYTES + DATABASE_BYTES) * sizes.n_features + PICTURE_BYTES * sizes.n_pictures
     training = max(plan.layer_bytes * plan.layers_at_once for plan in plans)
     harvest = harvest_bytes(config) * sizes.n_features
+    one_regime = sizes.n_layers * sizes.dictionary_bytes * weight // 4
+    by_chance = one_regime + (1 + UNFINISHED) * harvest + ROW_BYTES * sizes.n_features
     return Written(
-        dictionaries=len(kept) * sizes.n_layers * sizes.dictionary_bytes * weight // 4,
-        scratch=max(training + 3 * sizes.dictionary_bytes, UNFINISHED * harvest),
+        dictionaries=len(kept) * one_regime,
+        scratch=max(
+            training + 3 * sizes.dictionary_bytes,
+            UNFINISHED * harvest,
+            by_chance if "frozen_random" in config.adapt.regimes else 0,
+        ),
         pictures=int(
             min(
                 config.picture_cache_gb * 1e9,

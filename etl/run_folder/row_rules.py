@@ -137,6 +137,12 @@ RULES: dict[str, dict[str, Rule]] = {
         "text": _together("base_beta_text", "vlm_beta_text"),
         "image": _together("base_beta_image", "vlm_beta_image"),
     },
+    "chance_score": {
+        "interval": _part(("low", "high")),
+        "percentiles": _part(("p5", "p95")),
+        "random_interval": _part(("random_low", "random_high")),
+        "random_percentiles": _part(("random_p5", "random_p95")),
+    },
     "seed_stability": {
         "adapted": _part(("n_seeds_adapted", "n_seeds")),
         "vision": _part(("n_seeds_turned_by_vision", "n_seeds_adapted")),

@@ -71,8 +71,8 @@ class FeatureRecord(Base):
         "p of no turn beyond the refit null after Benjamini-Hochberg", low=0, high=1
     )
     cosine_sd: Mapped[float | None] = measured(
-        "how far the order of the data alone moves its cosine: standard deviation over seeds; none: "
-        "one seed (seed_stability)",
+        "how far the order of the data alone moves its cosine: standard deviation over seeds; "
+        "none: one seed (seed_stability)",
         low=0,
         high=2,
     )

@@ -33,8 +33,8 @@ class SeedStability(Base):
     )
     cosine_mean: Mapped[float] = measured("text cosine, mean over seeds", low=-1, high=1)
     cosine_sd: Mapped[float] = measured(
-        "standard deviation of the text cosine over seeds (n - 1): what the order of the data alone "
-        "moves it",
+        "standard deviation of the text cosine over seeds (n - 1): how far the order of the data "
+        "alone moves it",
         low=0,
         high=2,
     )

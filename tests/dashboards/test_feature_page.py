@@ -122,7 +122,10 @@ def test_turn_and_preference_stand_beside_their_nulls(full_atlas, open_page, wri
     assert scaling[["tokens", "scale", "interval"]].values.tolist() == [["text", 1, "[0.90, 1.10]"]]
     expected = written("visual_energy", layer=1, feature=0).modality_preference[0]
     said = f"{expected:+.2f} [{expected - 1:+.2f}, {expected + 1:+.2f}]"
-    assert any(f"against no image: {said}" in caption.value for caption in app.caption)
+    captions = " ".join(caption.value for caption in app.caption)
+    assert f"against no image: {said}" in captions
+    assert "In 3 orders of the data: cosine 0.200, standard deviation 0.01 (0.190 to 0" in captions
+    assert "adapted in 3, turned by vision in 3" in captions
 
 
 def test_it_says_whether_strong_heads_look_at_what_is_asked(full_atlas, open_page) -> None:

@@ -53,17 +53,22 @@ def test_everything_of_the_layers_is_shown(full_atlas, open_page) -> None:
     app = open_page(PAGE)
 
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 7
-    ends = app.dataframe[-2].value.set_index("regime")
+    assert len(app.get("plotly_chart")) == 8
+    ends = app.dataframe[-3].value.set_index("regime")
     assert ends.start["text"] == pytest.approx(0.9)
     assert ends.end["text"] == pytest.approx(0.225)  # halved every thousand tokens, twice
+    chance = app.dataframe[-1].value.set_index("score")
+    assert chance.loc["F1", ["here", "chance", "verdict"]].tolist() == [
+        "0.8 [0.7, 0.9]", "0.5 [0.4, 0.6]", "beyond chance"
+    ]  # fmt: skip
+    assert chance.verdict.iloc[1] == "not comparable", "no random feature came so far"
 
 
 def test_the_address_chooses_regimes_layer_and_tokens(full_atlas, open_page) -> None:
     app = open_page(PAGE, run=1, regime="image", spread="full", layer_of_curve="1")
 
     assert not app.exception
-    means, spread, curves = (app.dataframe[place].value for place in (2, 3, 4))
+    means, spread, curves = (app.dataframe[place].value for place in (2, 3, 5))
     assert set(means.regime) == {"image"}
     assert spread["median"].tolist() == pytest.approx(
         queries.cosine_quantiles(1, "full")["median"].tolist()

@@ -34,7 +34,13 @@ def small(config: RunConfig) -> RunConfig:
         update={
             "name": "test-run",
             "adapt": config.adapt.model_copy(
-                update={"n_tokens": 12_288, "n_evaluations": 3, "n_held_out": 500, "seeds": (0, 1)}
+                update={
+                    "regimes": (*config.adapt.regimes, "frozen_random"),
+                    "n_tokens": 12_288,
+                    "n_evaluations": 3,
+                    "n_held_out": 500,
+                    "seeds": (0, 1),
+                }
             ),
             "latent_scaling": config.latent_scaling.model_copy(update={"n_questions": 16}),
             "neutral": config.neutral.model_copy(update={"n_samples": 3, "n_reply_tokens": 12}),

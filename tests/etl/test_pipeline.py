@@ -18,7 +18,7 @@ from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.build import Share, build_and_publish, build_share, publish_built
 from feature_atlas.etl.commands.summary import print_summary
 from feature_atlas.etl.inputs.pictures import open_image
-from feature_atlas.etl.run_folder.artifacts import read_json, read_table
+from feature_atlas.etl.run_folder.artifacts import read_json, read_rows, read_table
 from feature_atlas.etl.run_folder.patience import NotDone
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
@@ -46,6 +46,7 @@ FILLED = (
         "candidate",
         "neutral_prompt",
         "auto_interp",
+        "chance_score",
         "feature_record",
     ),
     *("measurement", "published_result", "forward_check", "gate_check"),
@@ -108,6 +109,13 @@ def test_firing_rates_add_up_to_the_features_that_fire_on_a_token(tiny_run):
     )
 
     assert 0.5 * k < per_layer <= k + 1e-3
+
+
+def test_random_directions_went_through_the_same_stages(tiny_run):
+    of = {r["score"]: r for r in read_rows(tiny_run.folder, "chance_score", "chance_score")}
+    assert of["l0"]["random_mean"] == pytest.approx(of["l0"]["mean"], rel=0.02)
+    assert of["fvu"]["mean"] < of["fvu"]["random_mean"]
+    assert of["F1"]["n_random"] > 0
 
 
 def test_an_examples_strongest_token_carries_its_activation(tiny_run):

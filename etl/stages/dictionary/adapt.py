@@ -50,10 +50,10 @@ orders too."""
 
 
 def trained_regimes(study: Study) -> list[str]:
-    """The regimes of the run: the configured ones, without refit where no base model is given."""
-    regimes = study.config.adapt.regimes
-    has_null = study.config.base_model is not None
-    return [regime for regime in regimes if has_null or regime != "refit"]
+    """The regimes of the run: the configured ones, without refit where no base model is given, and
+    without frozen_random, of which nothing trains."""
+    lacking = {"frozen_random"} if study.config.base_model else {"frozen_random", "refit"}
+    return [regime for regime in study.config.adapt.regimes if regime not in lacking]
 
 
 def adapt_streams(study: Study) -> list[str]:

@@ -2,7 +2,7 @@
 
 Samples are split by image, so that no picture both trains and judges. What trains is numbered; a
 training goes over it in epochs, each shuffled anew by a seed of its own. The model sees it once,
-in the order of the first epoch of the first seed; other seeds take the same tokens in another order.
+in the order of the first epoch of the first seed; other seeds take the same tokens in another.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

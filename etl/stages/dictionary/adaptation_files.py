@@ -80,7 +80,7 @@ def gather_adaptation(output: StageOutput, regime: str, folders: dict[int, Path]
     for layer, folder in folders.items():
         if (folder / "sae").is_dir():
             target = output.folder / "sae" / regime / f"layer_{layer}"
-            shutil.copytree(folder / "sae", target, copy_function=_linked)
+            shutil.copytree(folder / "sae", target, copy_function=linked)
             output.tree(target)
         keep_facts(output, f"{regime}.{layer}", folder)
     curves = {
@@ -95,7 +95,7 @@ def keep_facts(output: StageOutput, name: str, folder: Path) -> None:
         output.arrays(f"training.{name}", **facts)
 
 
-def _linked(source: str, target: str) -> None:
+def linked(source: str, target: str) -> None:
     """A second name for the file, or a copy where the disk knows no such thing."""
     try:
         os.link(source, target)

@@ -177,7 +177,9 @@ def base_text_batches(
 def text_epoch(study: Study, epoch: int, seed_no: int = 0) -> Int[np.ndarray, " document"]:
     """Numbers of all training documents, shuffled anew each epoch, by one of the run's orders."""
     n_documents = len(open_text(_config(study).text).places["train"])
-    return np.random.default_rng([study.config.order_seeds[seed_no], epoch]).permutation(n_documents)
+    return np.random.default_rng([study.config.order_seeds[seed_no], epoch]).permutation(
+        n_documents
+    )
 
 
 def _config(study: Study) -> BaseModelConfig:

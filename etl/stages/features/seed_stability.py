@@ -92,9 +92,7 @@ def _judged(study: Study, seed_no: int, energy: np.ndarray) -> Seed:
     is_beyond_language = turned_further(
         text, rotation["language"], rotation["refit"], confidence=config.language_confidence
     )
-    return Seed(
-        text.cosine, adapted, turned_by_vision(adapted, is_beyond_null, is_beyond_language)
-    )
+    return Seed(text.cosine, adapted, turned_by_vision(adapted, is_beyond_null, is_beyond_language))
 
 
 def _rotation(study: Study, regime: str, seed_no: int) -> Rotation:

@@ -57,8 +57,9 @@ def test_the_papers_dictionaries_and_residuals_are_those_done_by_hand(papers):
     # plain text, the most: 8 layers of 3.02M tokens of 8,192 bytes; and a training's 3.2 GB
     assert found.scratch / 1e9 == pytest.approx(8 * 3.02e6 * 8192e-9 + 3.2, rel=0.01)
     assert found.pictures == 20e9
-    little = papers.adapt.model_copy(update={"scratch_gb": 0.001, "n_tokens": 4096})
-    no_room = written(papers.model_copy(update={"adapt": little}), LLAVA)
+    no_room = written(
+        _with_adapt(papers, scratch_gb=0.001, n_tokens=4096, regimes=("text", "refit")), LLAVA
+    )
     assert no_room.scratch == 2 * found.harvest, (
         "a shard, the sums without it and with it, less one"
     )
@@ -129,6 +130,33 @@ def test_adaptation_runs_the_model_once_for_the_layers_that_fit(papers):
     prompt = 2 * (8.03e9 * 620 + 0.32e9 * 576)
     assert adapted["adapt-prompts"] == pytest.approx(2 * 50_000 * prompt, rel=1e-3)
     assert adapted["adapt-pictures"] == pytest.approx(5 * 5_240 * prompt, rel=1e-3)
+
+
+def test_seeds_train_text_and_its_controls_again_and_run_no_model(papers):
+    one, three = (
+        {work.stage: work for work in work_of(_with_adapt(papers, seeds=seeds), LLAVA)}
+        for seeds in ((0,), (0, 1, 2))
+    )
+
+    for stage in ("adapt-prompts", "adapt-questions", "adapt-base-text"):
+        assert three[stage].tf32 == pytest.approx(3 * one[stage].tf32)
+        assert three[stage].model == one[stage].model
+    assert three["adapt-pictures"] == one["adapt-pictures"]
+
+
+def test_random_directions_cost_what_trained_ones_do_after_their_training(papers):
+    alone = _with_adapt(papers, regimes=("text", "refit"))
+    beside = _with_adapt(papers, regimes=("text", "refit", "frozen_random"))
+
+    (more,) = set(work_of(beside, LLAVA)) - set(work_of(alone, LLAVA))
+    of = {work.stage: work for work in work_of(alone, LLAVA)}
+    again = of["harvest"].model + of["neutral_prompt"].model + of["ablation"].model
+    assert (more.stage, more.model) == ("chance_score", pytest.approx(again))
+    assert written(beside, LLAVA).dictionaries == written(alone, LLAVA).dictionaries
+
+
+def _with_adapt(config: RunConfig, **changes) -> RunConfig:
+    return config.model_copy(update={"adapt": config.adapt.model_copy(update=changes)})
 
 
 def test_the_harvest_of_one_prompt_is_two_operations_a_weight_and_token(papers):

@@ -1,6 +1,7 @@
 """Made-up descriptions of features, and their scores."""
 
 import numpy as np
+import pyarrow as pa
 
 from made_up.world import Columns, World
 
@@ -44,4 +45,24 @@ def auto_interp(world: World) -> Columns:
         "n_same_image": np.full(n, 3),
         "raw_verdicts": [["yes\tno", "é"], []] * len(chosen),
         "n_repaired": np.zeros(n, np.int64),
+    }
+
+
+def chance_score(_: World) -> Columns:
+    """Two scores: one beyond chance, and a share that no random feature has."""
+    by_chance = {"mean": 0.5, "low": 0.4, "high": 0.6, "p5": 0.1, "p95": 0.75}
+    return {
+        "score": ["F1", "spatial: survives neutral prompts"],
+        "n": np.array([12, 20]),
+        "mean": np.array([0.8, 0.5], np.float32),
+        "low": np.array([0.7, 0.3], np.float32),
+        "high": np.array([0.9, 0.7], np.float32),
+        "p5": pa.array([0.6, None], pa.float32()),
+        "p95": pa.array([1.0, None], pa.float32()),
+        "n_random": np.array([12, 0]),
+        **{
+            f"random_{name}": pa.array([value, None], pa.float32())
+            for name, value in by_chance.items()
+        },
+        "is_beyond_chance": pa.array([True, None]),
     }

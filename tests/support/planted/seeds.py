@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from made_up.training import trained
 
 from feature_atlas.dictionary.shuffle_buffer import n_tokens_for
 from feature_atlas.features.decoder_cosine import decoder_cosine
 from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
 from feature_atlas.features.selection import adapted_set, beyond_null, turned_by_vision
 from feature_atlas.vlm.harvest import Tokens
-from made_up.training import trained
 from planted.atlas import N_TRAINING, TRAINING_PICTURE, training_plan
 from planted.features import Planted
 from planted.labels import Labelled
@@ -32,7 +32,7 @@ class Repeated(NamedTuple):
 
 
 def repeat(planted: Planted, seed: int, n_seeds: int = N_SEEDS) -> Repeated:
-    """Train the three regimes in several orders, and judge each as the pipeline judges the first."""
+    """Train the three regimes in several orders, and judge each as the pipeline does the first."""
     rotations = [_rotations(planted, seed, order) for order in range(n_seeds)]
     energy = np.ones((1, len(planted.kind)))  # every planted feature that fires sees
     adapted = [adapted_set(r["text"].cosine, energy) for r in rotations]

@@ -1,0 +1,60 @@
+"""Every score beside what a dictionary of random directions gets in the same stages."""
+
+import pandas as pd
+import streamlit as st
+
+from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import number
+
+TEXT = st.column_config.TextColumn
+
+
+def show_by_chance(run_id: int) -> None:
+    """A row per score."""
+    st.subheader(
+        "By chance",
+        help="Random directions in the place of the trained ones, same gate, as many features "
+        "firing, nothing trained, sent through the same stages (regime frozen_random). Beyond "
+        "chance: the two intervals lie apart, whichever is higher. A score that is as by chance "
+        "says nothing of what was trained.",
+    )
+    scores = queries.chance_scores(run_id)
+    if scores.empty:
+        st.info(
+            "Not measured: name `frozen_random` in `adapt.regimes` and build again with "
+            "`feature-atlas build`, to have what every score is by chance."
+        )
+        return
+    st.dataframe(
+        scores.assign(
+            here=_with_interval(scores, "mean", "low", "high"),
+            chance=_with_interval(scores, "random_mean", "random_low", "random_high"),
+            verdict=[_verdict(found) for found in scores.is_beyond_chance],
+        ),
+        hide_index=True,
+        column_order=["score", "here", "n", "chance", "n_random", "random_p95", "verdict"],
+        column_config={
+            "here": TEXT("mean here", help="Of the run's features, with its 95 % interval."),
+            "n": st.column_config.NumberColumn("features", format="localized"),
+            "chance": TEXT("by chance", help="Of random features, with its 95 % interval."),
+            "n_random": st.column_config.NumberColumn("random features", format="localized"),
+            "random_p95": st.column_config.NumberColumn(
+                "95 % of random below", format="%.3g", help="A single feature above beats chance."
+            ),
+            "verdict": TEXT("here is", help="Whether the intervals lie apart."),
+        },
+    )
+
+
+def _with_interval(scores: pd.DataFrame, *columns: str) -> list[str]:
+    """Such as 0.81 [0.79, 0.83]."""
+    return [
+        f"{number(mean, '.3g')} [{number(low, '.3g')}, {number(high, '.3g')}]"
+        for mean, low, high in scores[list(columns)].itertuples(index=False)
+    ]
+
+
+def _verdict(is_beyond: object) -> str:
+    if pd.isna(is_beyond):
+        return "not comparable"
+    return "beyond chance" if is_beyond else "as by chance"
