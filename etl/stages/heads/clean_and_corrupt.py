@@ -40,6 +40,7 @@ class CleanAndCorrupt(NamedTuple):
     """Of their pictures: the clean run."""
     other: ImageFeatures
     """What the corruption puts in their place: the corrupt run."""
+    corruption: Corruption
 
     def clean(self, model: PreTrainedModel) -> DecoderInputs:
         """With their own picture."""
@@ -95,7 +96,7 @@ def clean_and_corrupt(
             here = [chosen[place] for place in places]
             own = image_features(model, batch)
             other = _in_place(study, corruption, here, batch, own)
-            yield CleanAndCorrupt(here, batch, own, other)
+            yield CleanAndCorrupt(here, batch, own, other, corruption)
 
 
 def aim(
@@ -116,6 +117,22 @@ def aim(
         detectors = dictionary.w_enc.T[numbers.clamp_min(0)]
         positions = strongest_positions(residual, positions, detectors)
     return Aim(positions, directions)
+
+
+def turns(
+    prompts: CleanAndCorrupt, residual: Float[Tensor, "both token d_model"], of: Aim
+) -> Float[Tensor, "round batch"]:
+    """What scores and effects are multiplied by; ``residual`` is of the clean and corrupt runs.
+
+    -1 where another answer raises J_f: a feature that says "left" goes down from a yes to a no, and
+    up from a no to a yes, and what carries both would cancel in a mean over samples. So under
+    `opposite` above 0 brings the feature to where its own picture has it. Otherwise 1.
+    """
+    n = len(prompts.numbers)
+    projected = torch.einsum("btd,rbd->rbt", residual[:n] - residual[n:], of.directions)
+    is_raised = (projected * of.positions).sum(-1) < 0
+    ones = torch.ones_like(projected[..., 0])
+    return torch.where(is_raised, -ones, ones) if prompts.corruption == "opposite" else ones
 
 
 def asked(study: Study) -> dict[str, object]:

@@ -24,6 +24,7 @@ from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     aim,
     asked,
     clean_and_corrupt,
+    turns,
 )
 from feature_atlas.etl.stages.heads.corrupted_samples import corrupted_samples, named
 from feature_atlas.etl.stages.heads.estimate_agreement import (
@@ -186,6 +187,8 @@ def _patch_batch(
     number = torch.full((1, n), feature.feature)
     positions, directions = aim(study, layer, number, prompts.batch.roles, residual)
     scores = head_scores(both, positions, layer, directions)
+    turned = turns(prompts, both.heads.residual.detach(), Aim(positions, directions))
+    by = turned[0, :, None, None].double().cpu().numpy()
     ends = both.without_graph()
     del both
     further = {}
@@ -196,7 +199,7 @@ def _patch_batch(
 
     def of_heads(part: torch.Tensor) -> np.ndarray:
         """[method, 1, sample, layer, head] to [sample, method, chosen head]."""
-        return part[:, 0][(..., *at)].transpose(0, 1).double().cpu().numpy()
+        return by * part[:, 0][(..., *at)].transpose(0, 1).double().cpu().numpy()
 
     by_name = {"score": first_order(scores), "fix": through_softmax(scores)}
     by_name |= {rule: of_layer[layer] for rule, of_layer in further.items()}
@@ -212,7 +215,7 @@ def _patch_batch(
             heads=heads,
             parts=SWAPPED[part],
         )[0]
-        both_ways = effect.unflatten(0, (2, n)).transpose(0, 1).double().cpu().numpy()
+        both_ways = by * effect.unflatten(0, (2, n)).transpose(0, 1).double().cpu().numpy()
         estimates = {name: of_heads(getattr(of_all, part)) for name, of_all in by_name.items()}
         if part != "qk":
             del estimates["fix"]  # no softmax lies between

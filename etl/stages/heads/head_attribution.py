@@ -34,6 +34,7 @@ from feature_atlas.etl.stages.heads.clean_and_corrupt import (
     aim,
     asked,
     clean_and_corrupt,
+    turns,
 )
 from feature_atlas.etl.stages.heads.corrupted_samples import (
     corrupted_samples,
@@ -210,12 +211,13 @@ def _batch_scores(
     layers = sorted({feature.layer for features in asked_of for feature in features})
     model = study.vlm.model
     both = run_clean_and_corrupt(model, prompts.both(model), layers)
-    aims, rounds, own = {}, {}, {}
+    aims, rounds, own, turned = {}, {}, {}, {}
     for layer in layers:
         rounds[layer] = _rounds([[f.feature for f in of if f.layer == layer] for of in asked_of])
         residual = both.heads.residuals[layer].detach()[: len(asked_of)]
         aims[layer] = aim(study, layer, rounds[layer], prompts.batch.roles, residual)
         own[layer] = head_scores(both, aims[layer].positions, layer, aims[layer].directions)
+        turned[layer] = turns(prompts, both.heads.residuals[layer].detach(), aims[layer])
     ends = both.without_graph()
     del both
     further = further_scores(study, prompts, aims, ends)
@@ -224,7 +226,8 @@ def _batch_scores(
         scored = Scored(own[layer], {rule: of[layer] for rule, of in further.items()})
         for turn, place in (rounds[layer] >= 0).nonzero().tolist():
             one = (slice(None), slice(turn, turn + 1), slice(place, place + 1))
-            of_one = pytree.tree_map(lambda part, one=one: part[one].cpu(), scored)
+            by = float(turned[layer][turn, place])
+            of_one = pytree.tree_map(lambda part, one=one, by=by: by * part[one].cpu(), scored)
             done.append((Feature(layer, int(rounds[layer][turn, place])), of_one))
     return done
 

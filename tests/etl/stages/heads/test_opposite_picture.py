@@ -154,7 +154,10 @@ def projection(
 
 
 def test_exact_effects_are_those_of_prompts_about_the_other_picture(traced: Traced):
-    """By hooks on the model's own forward, a prompt at a time, nothing of the atlas between."""
+    """By hooks on the model's own forward, a prompt at a time, nothing of the atlas between.
+
+    Turned round where the other answer raises the feature, so that both kinds do not cancel.
+    """
     study, feature = traced.study, FEATURES[0]
     rows = [
         r
@@ -175,7 +178,8 @@ def test_exact_effects_are_those_of_prompts_about_the_other_picture(traced: Trac
             before, _ = projection(study, question, to, feature)
             _, entered = projection(study, question, donor, feature)
             after, _ = projection(study, question, to, feature, {head: entered[head[0]]})
-            effects.append(after - before)
+            own, other = (projection(study, question, shown, feature)[0] for shown in pictures)
+            effects.append((after - before) * (1 if own > other else -1))
         assert row["effect"] == pytest.approx(sum(effects) / len(effects), rel=1e-3, abs=1e-4)
         assert row["n_samples"] == len(effects) == 3
 
