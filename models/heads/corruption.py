@@ -17,7 +17,8 @@ corruption_key = Annotated[
         server_default="mean",
         comment="what took the picture's place: mean, the mean image embedding of each patch; "
         "global_mean, that of all patches; resample, any other sample's picture; opposite, a "
-        "picture of which the answer is another",
+        "picture of which the answer is another: samples in which that raises the feature count "
+        "with the other sign",
         info={"bounds": Bounds(values=CORRUPTIONS)},
     ),
 ]
