@@ -218,6 +218,31 @@ def clustered_difference(
     return Interval(*np.quantile(np.concatenate(parts), (tail, 1 - tail), axis=0))
 
 
+def clustered_ratio(
+    part: ArrayLike,
+    whole: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    n_draws: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Percentile interval of mean(part) / mean(whole), two numbers of each sample.
+
+    None where the interval of mean(whole) holds 0: the ratio may then be anything.
+    """
+    pairs = np.stack([np.asarray(part, np.float64), np.asarray(whole, np.float64)], axis=1)
+    sums, _ = _cluster_sums(pairs, np.asarray(clusters))
+    weights = _resample(len(sums), n_draws, np.random.default_rng(seed))
+    above, below = _drawn_sums(weights, sums).T
+    ends = ((1 - confidence) / 2, (1 + confidence) / 2)
+    low, high = np.quantile(below, ends)
+    if low <= 0 <= high:
+        return None
+    drawn = np.quantile(above[below != 0] / below[below != 0], ends)
+    return float(drawn[0]), float(drawn[1])
+
+
 def _cluster_sums(
     values: Float64[np.ndarray, "sample ..."], clusters: np.ndarray
 ) -> tuple[Float64[np.ndarray, "cluster column"], Float64[np.ndarray, " cluster"]]:
