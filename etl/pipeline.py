@@ -21,7 +21,12 @@ from feature_atlas.etl.run_folder.artifacts import SCRATCH, Stage
 from feature_atlas.etl.run_folder.manifest_writing import write_run_manifest
 from feature_atlas.etl.stages.ablation.ablation import run_ablation
 from feature_atlas.etl.stages.ablation.group_ablation import run_group_ablation
+from feature_atlas.etl.stages.ablation.spatial_code import run_spatial_code
+from feature_atlas.etl.stages.ablation.spatial_code_ablation import run_spatial_code_ablation
 from feature_atlas.etl.stages.ablation.steering import run_steering
+from feature_atlas.etl.stages.ablation.supervised_ablation import run_supervised_ablation
+from feature_atlas.etl.stages.ablation.supervised_direction import run_supervised_direction
+from feature_atlas.etl.stages.ablation.supervised_steering import run_supervised_steering
 from feature_atlas.etl.stages.dictionary.adapt import adapt_streams, run_adapt
 from feature_atlas.etl.stages.dictionary.gate_check import run_gate_check
 from feature_atlas.etl.stages.features.activation_histogram import run_activation_histogram
@@ -87,6 +92,11 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_ablation, run)  # 5.3  what breaks without them
     stage(run_group_ablation, run)  # 5.3  and without several at once
     stage(run_steering, run)  # 5.3  and what adding them does
+    stage(run_supervised_direction, run)  # what labels would have found instead
+    stage(run_supervised_ablation, run)  # and what breaks without that
+    stage(run_supervised_steering, run)  # and what adding that does
+    stage(run_spatial_code, run)  # where the model says that objects are
+    stage(run_spatial_code_ablation, run)  # and whether features are only that
     stage(run_head_attribution, run)  # 5.2  which heads drive them
     stage(run_exact_patch, run)  # 5.2  whether these heads are causes
     stage(run_head_knockout, run)  # 5.2, 5.3  what breaks without these heads

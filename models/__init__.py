@@ -14,7 +14,12 @@ from feature_atlas.models.ablation.ablation import Ablation
 from feature_atlas.models.ablation.ablation_group import AblationGroup
 from feature_atlas.models.ablation.ablation_group_member import AblationGroupMember
 from feature_atlas.models.ablation.ablation_outcome import AblationOutcome
+from feature_atlas.models.ablation.spatial_code import SpatialCode
+from feature_atlas.models.ablation.spatial_code_ablation import SpatialCodeAblation
 from feature_atlas.models.ablation.steering import Steering
+from feature_atlas.models.ablation.supervised_ablation import SupervisedAblation
+from feature_atlas.models.ablation.supervised_direction import SupervisedDirection
+from feature_atlas.models.ablation.supervised_steering import SupervisedSteering
 from feature_atlas.models.base import SCHEMA, Base
 from feature_atlas.models.dictionary.gate_check import GateCheck
 from feature_atlas.models.dictionary.regime import Regime

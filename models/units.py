@@ -16,7 +16,10 @@ COUNT, RAW, NORMALISED = "count", "raw residual units", "normalised units"
 
 UNITS = (
     ("identifier", r"id|.*_id|.*_token_ids|seeds?"),
-    ("index", r"layers?|head|head_layer|feature|.*_feature|features|rank|place|position|.*_no"),
+    (
+        "index",
+        r"(compared_)?layers?|head|head_layer|feature|.*_feature|features|rank|place|position|.*_no",
+    ),
     ("index", r"bin|first_bin|max_token|draw|quantile"),
     (FRACTION, r"(.*_)?delta_p"),
     (
@@ -26,6 +29,7 @@ UNITS = (
     ("log ratio", r"(modality|mean_image)_preference.*"),
     ("odds ratio", r".*odds_ratio.*"),
     (FRACTION, r"f1.*|.*_f1|picture_gain.*|fvu|stated_fvu|(balanced_)?accuracy.*"),
+    (FRACTION, r"delta_(feature|outside|code|both|shuffled_code)(_low|_high)?"),
     (FRACTION, r"yes_rate.*|firing_rate.*|(.*_)?share(_.*)?|image_mass|control_image_mass|weights"),
     (
         FRACTION,
@@ -34,6 +38,8 @@ UNITS = (
     (FRACTION, r"(our_|paper_)?delta_vsr_probability.*|probability_.*|detectable_delta"),
     (POINTS, r"(our|paper)_delta_.*"),
     (FRACTION, r"delta_(accuracy|low|high)|delta_(vsr|vqa|other|control)(_low|_high)?"),
+    (FRACTION, r"delta_less_feature.*|auc_.*|r2_.*"),
+    ("ratio", r"(remaining|outside|shuffled)_(accuracy|margin).*"),
     (
         FRACTION,
         r"worst_delta_accuracy|interaction.*|(random_|direction_)?control_(mean|min|max|low|high)",
@@ -107,6 +113,7 @@ OTHERWISE = {
         "that of its check",
     ),
     "first_heads.heads": "index",
+    "supervised_steering.alpha": "standard deviations",
     **dict.fromkeys((f"head_attribution.k{end}" for end in ("", "_fix")), RAW),
 }  # fmt: skip
 """By relation and column."""

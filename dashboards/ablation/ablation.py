@@ -5,7 +5,9 @@ import streamlit as st
 from feature_atlas.dashboards.ablation.groups import show_groups
 from feature_atlas.dashboards.ablation.interventions import show_interventions
 from feature_atlas.dashboards.ablation.single_removals import show_single_removals
+from feature_atlas.dashboards.ablation.spatial_code import show_spatial_code
 from feature_atlas.dashboards.ablation.steering import show_steering
+from feature_atlas.dashboards.ablation.supervised import show_supervised
 from feature_atlas.dashboards.run_choice import choose_run
 
 PARTS = {
@@ -13,6 +15,8 @@ PARTS = {
     "several together": show_groups,
     "added instead": show_steering,
     "other ways to remove": show_interventions,
+    "found from labels": show_supervised,
+    "code of places": show_spatial_code,
 }
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")

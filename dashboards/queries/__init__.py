@@ -16,6 +16,7 @@
     skill_shifts     which features one skill recruits
     ablations        what breaks without features, here and in the paper
     groups_and_steering  several features removed together, one added, other ways to remove
+    supervised       features beside what labels find, and beside a code of places
     run_health       how runs were made, what they warn of, where a number comes from
     two_runs         every feature before and after
     run_series       features over many runs: when they turned
@@ -170,6 +171,13 @@ from feature_atlas.dashboards.queries.statements import (
     saved_queries,
     schema_columns,
 )
+from feature_atlas.dashboards.queries.supervised import (
+    additions_for,
+    spatial_code_report,
+    spatial_codes,
+    supervised_controls,
+    supervised_report,
+)
 from feature_atlas.dashboards.queries.thresholds import cosine_cuts, selected_by_layer
 from feature_atlas.dashboards.queries.two_runs import (
     change_spread,
@@ -199,6 +207,7 @@ __all__ = [
     "adapted_by_layer",
     "adapted_cosines",
     "adapted_shifts",
+    "additions_for",
     "answered",
     "attribution_agreement",
     "base_labels",
@@ -306,8 +315,12 @@ __all__ = [
     "shift_levels",
     "skill_funnel",
     "skills_of_run",
+    "spatial_code_report",
+    "spatial_codes",
     "steering_summaries",
     "steerings",
+    "supervised_controls",
+    "supervised_report",
     "surprises",
     "trajectories",
     "transitions",

@@ -194,3 +194,31 @@ class SteeringConfig(Section):
         description="strengths, in the feature's mean activation where it fires",
     )
     n_statements: int = Field(200, gt=0, description="test statements per relation")
+
+
+class SupervisedConfig(Section):
+    """Directions that labels find, removed and added as features are (beside 5.3)."""
+
+    max_relations: int = Field(
+        0,
+        ge=0,
+        description="relations of the removed features, those first whose feature costs most on "
+        "train statements; 0: not measured",
+    )
+    n_train: int = Field(
+        300, gt=3, description="train statements of the relation, and as many of others"
+    )
+    n_shuffled: int = Field(5, ge=0, description="controls found from shuffled labels")
+
+
+class SpatialCodeConfig(Section):
+    """How much of a feature is a linear code of where named objects are (beside 5.3)."""
+
+    max_features: int = Field(
+        0,
+        ge=0,
+        description="removed features, those first that cost most on train statements; needs "
+        "data.instances; 0: not measured",
+    )
+    n_statements: int = Field(500, gt=1, description="train statements, and as many of test")
+    n_shuffled: int = Field(3, ge=0, description="controls: codes of shuffled places")

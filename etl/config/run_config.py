@@ -15,7 +15,9 @@ from feature_atlas.etl.config.causes import (
     GroupAblationConfig,
     InterpConfig,
     KnockoutConfig,
+    SpatialCodeConfig,
     SteeringConfig,
+    SupervisedConfig,
 )
 from feature_atlas.etl.config.features import (
     AdaptConfig,
@@ -69,6 +71,8 @@ class RunConfig(Section):
     ablation: AblationConfig = AblationConfig()
     group_ablation: GroupAblationConfig = GroupAblationConfig()
     steering: SteeringConfig = SteeringConfig()
+    supervised: SupervisedConfig = SupervisedConfig()
+    spatial_code: SpatialCodeConfig = SpatialCodeConfig()
     base_model: BaseModelConfig | None = None
     instruct: InstructConfig | None = Field(
         None, description="a third model for the regime instruct; None: there is no such control"

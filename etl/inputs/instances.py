@@ -60,6 +60,11 @@ class Instances(NamedTuple):
 
         In pixels of the sample's picture, upright.
         """
+        found = self.named(sample)
+        return None if found is None else [one.box for one in found]
+
+    def named(self, sample: Sample) -> list[Instance] | None:
+        """The objects that a question names unambiguously, likewise."""
         known = self.known(sample.image)
         if known is None:
             return None
@@ -69,8 +74,13 @@ class Instances(NamedTuple):
         found = named_objects(sample.question, names, self.vocabulary)
         scale_x, scale_y = size.width / known.size.width, size.height / known.size.height
         return None if found is None else [
-            Box(box.left * scale_x, box.top * scale_y, box.right * scale_x, box.bottom * scale_y)
-            for box in (objects[place].box for place in found)
+            one._replace(
+                box=Box(
+                    one.box.left * scale_x, one.box.top * scale_y,
+                    one.box.right * scale_x, one.box.bottom * scale_y,
+                )
+            )
+            for one in (objects[place] for place in found)
         ]  # fmt: skip
 
 

@@ -241,6 +241,28 @@ def _removals(of: Arithmetic) -> Iterator[Work]:
     steering = config.steering
     asked = steering.max_features * (1 + len(steering.alphas)) * steering.n_statements
     yield Work("steering", of.forward(half * asked))
+    yield from _supervised(of)
+
+
+def _supervised(of: Arithmetic) -> Iterator[Work]:
+    """Four directions of a relation: two contrasts by two methods, screened in every layer."""
+    supervised, ablation, half = of.config.supervised, of.config.ablation, 0.5
+    n_relations = min(supervised.max_relations, N_RELATIONS)
+    n_read = 3 * supervised.n_train + 2 * ablation.n_other
+    screened = 4 * of.sizes.n_layers * min(ablation.n_screen, N_RELATION)
+    yield Work("supervised_direction", of.forward(n_relations * (n_read + half * screened)))
+    kinds = 1 + supervised.n_shuffled + ablation.n_direction_controls
+    each = kinds * N_RELATION + ablation.n_other + ablation.n_vqa
+    yield Work("supervised_ablation", of.forward(half * 4 * n_relations * each))
+    steering = of.config.steering
+    asked = 4 * n_relations * (1 + len(steering.alphas)) * steering.n_statements
+    yield Work("supervised_steering", of.forward(half * asked))
+    code = of.config.spatial_code
+    if code.max_features > 0 and of.config.data.instances:
+        yield Work("spatial_code", of.forward(2 * code.n_statements))
+        removals = 1 + 3 * (1 + code.n_shuffled)
+        asked = code.max_features * removals * N_RELATION
+        yield Work("spatial_code_ablation", of.forward(half * asked))
 
 
 def _heads(of: Arithmetic) -> Iterator[Work]:

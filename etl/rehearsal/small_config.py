@@ -70,6 +70,8 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "group_ablation": {"n_statements": 4, "n_vqa": 4, "n_controls": 1, "max_features": 4},
     "steering": {"max_features": 1, "n_statements": 4},
+    "spatial_code": {"max_features": 1, "n_statements": 16, "n_shuffled": 1},
+    "supervised": {"max_relations": 1, "n_train": 8, "n_shuffled": 1},
 }
 """Settings of each section, as large as these at the most where they are numbers of something."""
 

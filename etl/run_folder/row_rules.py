@@ -294,6 +294,23 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     "ablation_group": EFFECT,
     "steering": EFFECT,
+    "spatial_code_ablation": {
+        **EFFECT,
+        "remaining_accuracy_interval": _part(("remaining_accuracy_low", "remaining_accuracy_high")),
+        "remaining_margin_interval": _part(("remaining_margin_low", "remaining_margin_high")),
+    },
+    "supervised_ablation": {
+        "control": Rule(
+            "a control_kind is there if, and only if, control_no is not 0",
+            ("control_no", "control_kind"),
+            lambda number, kind: pc.equal(pc.equal(number, 0), pc.is_null(kind)),
+            knows_missing=True,
+        ),
+        **EFFECT,
+        "interaction_interval": _part(("interaction_low", "interaction_high")),
+        "compared": _part(("delta_less_feature_low", "delta_less_feature_high")),
+    },
+    "supervised_steering": EFFECT,
 }
 
 

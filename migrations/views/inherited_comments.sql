@@ -2,7 +2,7 @@
 -- unless the view's own file says otherwise. Naming the views makes this one of the last files,
 -- after what atlas.table_comments says:
 -- atlas.ablation_control atlas.dose_response atlas.steering_summary atlas.paper_table
--- atlas.published_significance
+-- atlas.published_significance atlas.supervised_report atlas.spatial_code_report
 -- atlas.adapted atlas.adapted_beyond_null atlas.adapted_beyond_null_by_layer
 -- atlas.ablation_answer atlas.best_description atlas.beside_paper atlas.driving_head atlas.funnel
 -- atlas.head_layer_curve atlas.head_map atlas.head_recurrence

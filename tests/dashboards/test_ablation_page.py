@@ -47,6 +47,36 @@ def test_steering_comes_by_strength(run_id, written) -> None:
     assert summaries.is_mirror.all()
 
 
+def test_what_labels_find_stands_beside_the_features(run_id) -> None:
+    report = queries.supervised_report(run_id)
+
+    of_relation = report[report.relation == "right of"]
+    assert of_relation.found_by.value_counts().to_dict() == {
+        "feature": 2, "diff_mean": 2, "probe": 2
+    }  # fmt: skip
+    truth = of_relation[(of_relation.contrast == "truth") & (of_relation.found_by == "diff_mean")]
+    row = truth.iloc[0]
+    assert row[["delta_accuracy", "delta_other", "delta_vqa"]].tolist() == [-0.25, 0, 0]
+    assert row[["control_mean", "control_min", "direction_control_mean"]].tolist() == [0, 0, 0]
+    assert row.yes_margin_slope == pytest.approx(0.25)
+    controls = queries.supervised_controls(run_id, "right of")
+    assert controls.control_kind.tolist() == ["shuffled", "direction"] * 4
+    added = queries.additions_for(run_id, "left of")
+    assert added.found_by.value_counts().to_dict() == {"feature": 6, "diff_mean": 4, "probe": 4}
+
+
+def test_a_features_effect_stands_beside_the_code_of_places(run_id) -> None:
+    report = queries.spatial_code_report(run_id)
+
+    assert report.feature.tolist() == [0, 0, 1, 1]
+    first = report.iloc[0]
+    deltas = first[[f"delta_{what}" for what in ("feature", "outside", "code", "both")]]
+    assert deltas.tolist() == pytest.approx([-0.25, -0.2, -0.1, -0.3])
+    assert first[["remaining_margin", "shuffled_margin"]].tolist() == pytest.approx([0.8, 0.8])
+    assert report.remaining_accuracy.isna().tolist() == [False, False, True, True]
+    assert queries.spatial_codes(run_id).layer.tolist() == [0, 1]
+
+
 def test_other_ways_stand_beside_the_papers(run_id, written) -> None:
     ways = queries.other_interventions(run_id)
 
@@ -69,6 +99,12 @@ def test_other_ways_stand_beside_the_papers(run_id, written) -> None:
         ({"removal": "several together", "group": "layer 1"}, "Dose response", 1),
         ({"removal": "added instead", "steered": "L1 F0"}, "As its direction is added", 1),
         ({"removal": "other ways to remove"}, "Effects by the way of removal", 1),
+        (
+            {"removal": "found from labels", "about": "left of"},
+            "Removed on the same held-out statements",
+            2,
+        ),
+        ({"removal": "code of places"}, "How well an object's place is read from its name", 2),
         ({"removal": "<b>no such</b>"}, "Effects with their intervals", 2),
     ],
 )
@@ -79,9 +115,11 @@ def test_the_address_says_what_was_done(full_atlas, open_page, address, heading,
     assert not app.info
     assert app.subheader[0].value == heading
     assert len(app.get("plotly_chart")) == n_charts
-    for name in ("group", "steered"):
+    for name in ("group", "steered", "about"):
         if name in address:
             assert app.selectbox(key=name).value == address[name]
+    if "about" in address:
+        return
     tables = [table.value for table in app.dataframe if "link" in table.value]
     assert tables[0].link.iloc[0].startswith("feature?run=1&layer=")
 
@@ -93,6 +131,8 @@ def test_the_address_says_what_was_done(full_atlas, open_page, address, heading,
         ("several together", "dose_responses", "`group_ablation`"),
         ("added instead", "steering_summaries", "`steering`"),
         ("other ways to remove", "other_interventions", "`ablation.interventions`"),
+        ("found from labels", "supervised_report", "`supervised.max_relations`"),
+        ("code of places", "spatial_codes", "`spatial_code.max_features`"),
     ],
 )
 def test_what_was_not_done_says_which_stage_does_it(

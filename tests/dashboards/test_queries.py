@@ -31,7 +31,7 @@ def test_measurements_are_in_order_of_time(run_id: int) -> None:
     measurements = queries.measurements(run_id)
 
     assert measurements.stage[0] == "samples"
-    assert measurements.stage.iloc[-1] == "steering"
+    assert measurements.stage.iloc[-1] == "supervised_steering"
     assert (measurements.seconds == 9).all()
 
 

@@ -133,17 +133,17 @@ def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
         "length": np.array([row.length for row in rows]),
         "yes_margin_delta": np.array([row.moved.mean() for row in rows]),
         "yes_margin_delta_removed": np.array([row.moved_removed.mean() for row in rows]),
-        "mirror_correlation": [_correlation(row.moved, row.moved_removed) for row in rows],
+        "mirror_correlation": [mirror_correlation(row.moved, row.moved_removed) for row in rows],
         **effect_columns(seed, effects, [row.removed_norm for row in rows]),
         "q_value": benjamini_hochberg([effect.mcnemar_p for effect in effects]),
         "detectable_delta": detectable_deltas(effects),
     }
 
 
-def _correlation(
+def mirror_correlation(
     one: Float[np.ndarray, " sample"], other: Float[np.ndarray, " sample"]
 ) -> float | None:
-    """Pearson's; None where one of them is constant."""
+    """Pearson's, of the changes by adding and by removing; None where one of them is constant."""
     if min(one.std(), other.std()) < 1e-9:
         return None
     return float(np.clip(np.corrcoef(one, other)[0, 1], -1, 1))

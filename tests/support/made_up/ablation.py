@@ -47,13 +47,13 @@ def ablation(world: World) -> Columns:
                 ("detectable_delta", 0.1),
             )
         },
-        **_effect(world, delta, hurts),
+        **effect(world, delta, hurts),
         "q_value": pa.array([None if c else 0.5 for *_, c, _ in grid], pa.float64()),
     }
 
 
-def _effect(world: World, delta: np.ndarray, hurts: np.ndarray) -> Columns:
-    """What happened to some answers: the columns that three tables share."""
+def effect(world: World, delta: np.ndarray, hurts: np.ndarray) -> Columns:
+    """What happened to some answers: the columns that several tables share."""
     n, before = len(delta), np.full(len(delta), 0.75, np.float32)
     return {
         "seed": np.zeros(n, np.int32),
@@ -90,7 +90,7 @@ def ablation_group(world: World) -> Columns:
         "evaluation": ["vsr_all"] * len(grid),
         "n_features": np.array([d for _, d, _ in grid], np.int32),
         "control_no": np.array([c for *_, c in grid], np.int16),
-        **_effect(world, delta, delta < 0),
+        **effect(world, delta, delta < 0),
         "q_value": pa.array([0.5 if c == 0 else None for *_, c in grid], pa.float64()),
     }
 
@@ -121,7 +121,7 @@ def steering(world: World) -> Columns:
         "yes_margin_delta": alpha / 2,
         "yes_margin_delta_removed": np.full(len(grid), -0.5, np.float32),
         "mirror_correlation": pa.array([None, -0.9, -0.7] * len(world.layers), pa.float32()),
-        **_effect(world, np.zeros(len(grid), np.float32), alpha > 9),
+        **effect(world, np.zeros(len(grid), np.float32), alpha > 9),
         "q_value": np.ones(len(grid)),
     }
 

@@ -1,6 +1,6 @@
 """Every table of a made-up run, by the stage that leaves it."""
 
-from made_up import ablation, dictionary, features, heads, meaning, skills, vlm
+from made_up import ablation, dictionary, features, heads, meaning, skills, supervised, vlm
 from made_up.any_table import missing_tables
 from made_up.world import Columns, World
 
@@ -60,6 +60,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
             "ablation_group_member": ablation.ablation_group_member(world),
         },
         "steering": {"steering": ablation.steering(world)},
+        **supervised.stages(world),
     }
     known = {table for tables in made_up.values() for table in tables}
     return made_up | missing_tables(world, known)

@@ -13,13 +13,20 @@ import feature_atlas.etl.stages.ablation.ablation_screening as screening
 import feature_atlas.etl.stages.ablation.evaluation_sets as evaluation_sets
 import feature_atlas.etl.stages.ablation.group_ablation as group_stage
 import feature_atlas.etl.stages.ablation.interventions as removals
+import feature_atlas.etl.stages.ablation.spatial_code as code_stage
+import feature_atlas.etl.stages.ablation.spatial_code_ablation as code_removals
 import feature_atlas.etl.stages.ablation.steering as steering_stage
+import feature_atlas.etl.stages.ablation.supervised_ablation as supervised_removals
+import feature_atlas.etl.stages.ablation.supervised_direction as supervised
+import feature_atlas.etl.stages.ablation.supervised_steering as supervised_additions
 from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.config.causes import (
     AblationConfig,
     AttributionConfig,
     GroupAblationConfig,
+    SpatialCodeConfig,
     SteeringConfig,
+    SupervisedConfig,
 )
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.whole_files import write_json
@@ -30,6 +37,8 @@ from feature_atlas.etl.study import Study, open_run, open_study
 SURVIVORS = [Feature(3, 11), Feature(1, 5), Feature(3, 40)]
 CANDIDATES = [*SURVIVORS, Feature(3, 77), Feature(1, 9), Feature(1, 10)]
 MEAN_ACTIVATION = 2.5
+RELATION = "left of"
+"""What every feature is about where nothing else is said."""
 
 
 def benches(world: Path) -> dict[str, Path]:
@@ -53,6 +62,8 @@ def configured(world: Path) -> RunConfig:
             ),
             "group_ablation": GroupAblationConfig(n_statements=8, n_vqa=6, n_controls=1),
             "steering": SteeringConfig(max_features=1, alphas=(0.0, 2.0), n_statements=8),
+            "spatial_code": SpatialCodeConfig(max_features=2, n_statements=40, n_shuffled=1),
+            "supervised": SupervisedConfig(max_relations=1, n_train=12, n_shuffled=2),
         }
     )  # fmt: skip
 
@@ -67,11 +78,17 @@ def by_layer(study: Study, _stage: str, _table: str, column: str, **_: object) -
 def removal_study(
     world: Path, home: Path, relation_of: Callable[[Study, Feature], str | None]
 ) -> Study:
-    """All three stages done on a world; ``relation_of`` says what each feature is about."""
+    """All these stages done on a world; ``relation_of`` says what each feature is about."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (removals, screening, group_stage, steering_stage):
+        for module in (
+            *(removals, screening, group_stage, steering_stage),
+            *(supervised, code_removals),
+        ):
             patch.setattr(module, "adapted_sae", lambda study, _regime, layer: study.base[layer])
-        for module in (stage, group_stage, steering_stage):
+        for module in (
+            *(stage, group_stage, steering_stage),
+            *(supervised, supervised_removals, supervised_additions, code_removals),
+        ):
             patch.setattr(module, "adapt_stages", lambda *_: [])
         for module in (stage, group_stage):
             patch.setattr(module, "survivors_of", lambda *_: list(SURVIVORS))
@@ -88,4 +105,9 @@ def removal_study(
         stage.run_ablation(run)
         group_stage.run_group_ablation(run)
         steering_stage.run_steering(run)
+        supervised.run_supervised_direction(run)
+        supervised_removals.run_supervised_ablation(run)
+        supervised_additions.run_supervised_steering(run)
+        code_stage.run_spatial_code(run)
+        code_removals.run_spatial_code_ablation(run)
     return open_study(run)

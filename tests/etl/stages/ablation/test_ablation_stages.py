@@ -1,12 +1,10 @@
 """The stages that remove and add features, on a small study: against plain hooked passes."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
-from made_up.benches import write_gqa, write_whatsup
-from stage_runs.removal_study import CANDIDATES, MEAN_ACTIVATION, SURVIVORS, removal_study
+from stage_runs.plain_margins import plain_margins
+from stage_runs.removal_study import CANDIDATES, MEAN_ACTIVATION, RELATION, SURVIVORS
 
 import feature_atlas.etl.stages.ablation.ablation as stage
 import feature_atlas.etl.stages.ablation.group_ablation as group_stage
@@ -21,39 +19,8 @@ from feature_atlas.etl.stages.vlm.embedded_prompts import embedded_prompts
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.statistics.uncertainty import benjamini_hochberg
-from feature_atlas.toy.world import write_world
-from feature_atlas.vlm.residual_stream import edit_residual, logits
+from feature_atlas.vlm.residual_stream import logits
 from feature_atlas.vlm.token_roles import Role
-
-RELATION = "left of"
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """All three stages done; every feature is about one relation."""
-    world = tmp_path_factory.mktemp("removal-world")
-    write_world(world, seed=9, n_train_images=12, n_val_images=12, n_vsr_images=60)
-    write_whatsup(world / "whatsup")
-    write_gqa(world / "gqa")
-    return removal_study(world, tmp_path_factory.mktemp("removal-home"), lambda *_: RELATION)
-
-
-def plain_margins(study: Study, numbers: list[int], edits: dict[int, Edit]) -> torch.Tensor:
-    """One hooked forward pass over freshly read prompts."""
-    model, answers = study.vlm.model, yes_no_ids(study.vlm.processor.tokenizer)
-    batches, parts = embedded_prompts(study, numbers), []
-    with torch.no_grad():
-        for batch in batches:
-            hooks = [
-                edit_residual(model, layer, partial(edit, text_mask=batch.text_mask))
-                for layer, edit in edits.items()
-            ]
-            for hook in hooks:
-                hook.__enter__()
-            parts.append(yes_no_margin(logits(model, batch.inputs), answers))
-            for hook in hooks:
-                hook.__exit__(None, None, None)
-    return torch.cat(parts)
 
 
 def removal_of(study: Study, feature: Feature) -> dict[int, Edit]:
