@@ -82,6 +82,9 @@ def test_firing_on_neutral_prompts_alone_would_call_lexical_features_image_groun
     assert share_labelled(worlds, "fires_on", *SPATIAL_WORDS) > 0.9
     assert share_labelled(worlds, "grounded", *SPATIAL_WORDS) < 0.1
     assert pooled(worlds, "fires_on").precision < 0.6
+    # those that the language of questions turned pass all of the paper's steps
+    assert share_labelled(worlds, "called_spatial", Kind.LEXICAL_TURNED) > 0.9
+    assert share_labelled(worlds, "grounded", Kind.LEXICAL_TURNED) < 0.05
 
 
 def test_next_to_nothing_is_turned_by_vision_in_a_world_without_turns():
