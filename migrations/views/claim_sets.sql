@@ -1,5 +1,6 @@
 -- numbers of the paper's claims about sets of features (4.2, 4.3, A.4): what controls and other
--- thresholds leave of the adapted set, and what else the candidates fire on
+-- thresholds leave of the adapted set, and what else the candidates fire on; and what dictionaries
+-- that nobody trained get by chance
 CREATE VIEW atlas.claim_sets AS
 SELECT run_id, claim, check_no, hits / nullif(n, 0)::double precision AS value, share.low, share.high
 FROM (
@@ -24,6 +25,12 @@ FROM (
         AND selection.is_adapted
         AND shift.skill_id = (SELECT id FROM atlas.skill WHERE name = 'spatial')
     GROUP BY shift.run_id
+    UNION ALL
+    SELECT run_id, 'vision-turned-them', 4, min(n_features), max(n_features)
+    FROM atlas.seed_set
+    WHERE feature_set = 'adapted'
+    GROUP BY run_id
+    HAVING max(n_seeds) > 1
 ) AS counted
 LEFT JOIN LATERAL atlas.share_interval(hits, n) AS share ON true
 UNION ALL
@@ -41,6 +48,20 @@ FROM (
     GROUP BY run_id, claim, check_no
 ) AS over_survivors
 CROSS JOIN LATERAL atlas.mean_interval(value, deviation, n) AS spread
+UNION ALL
+SELECT run_id, claim, check_no, difference, difference - reach, difference + reach
+FROM atlas.chance_score
+JOIN (
+    VALUES
+        ('spatial: recruited', 'spatial-recruits-some', 4),
+        ('F1', 'descriptions-hold', 4),
+        ('ablation: change of accuracy', 'removal-hurts', 6)
+) AS meant (score, claim, check_no) USING (score)
+CROSS JOIN LATERAL (
+    SELECT
+        mean::double precision - random_mean AS difference,
+        sqrt((high - low) ^ 2 + (random_high - random_low) ^ 2) / 2 AS reach
+) AS apart
 UNION ALL
 SELECT run_id, claim, check_no, value, NULL, NULL
 FROM (

@@ -34,6 +34,8 @@ FROM (VALUES
     ('vision-turned-them', 3, 'language', 0.5, NULL, 'fraction', 'features',
      'share of the adapted that turned further than on the same questions without pictures: '
      'most'),
+    ('vision-turned-them', 4, 'seeds', 0.5, NULL, 'fraction', 'features',
+     'share of the adapted that are adapted in every order of the data: most'),
     ('middle-layers-adapt', 1, 'claim', 0, NULL, 'fraction', 'features',
      'share of features that are adapted, middle third of the layers less deep third'),
     ('middle-layers-adapt', 2, 'part', 0, NULL, 'fraction', 'features',
@@ -53,6 +55,8 @@ FROM (VALUES
      'most'),
     ('spatial-recruits-some', 3, 'language', 0.5, NULL, 'fraction', 'features',
      'share of the candidates that vision turned: most'),
+    ('spatial-recruits-some', 4, 'untrained', 0, NULL, 'fraction', 'features',
+     'share of features that spatial questions recruit, less that of untrained dictionaries'),
     ('neutral-prompts-decide', 1, 'claim', 0, 1, 'fraction', 'features',
      'share of the candidates that survive: some, not all'),
     ('neutral-prompts-decide', 2, 'picture', 0, NULL, 'fraction', 'features',
@@ -71,6 +75,8 @@ FROM (VALUES
      'share of descriptions that tell firing from silence beyond chance: most'),
     ('descriptions-hold', 3, 'picture', 0.5, NULL, 'fraction', 'features',
      'share of descriptions that lose F1 without the pictures: most'),
+    ('descriptions-hold', 4, 'untrained', 0, NULL, 'fraction', 'features',
+     'F1, less that of features of untrained dictionaries'),
     ('one-meaning-in-both', 1, 'claim', 0, NULL, 'fraction', 'features',
      'F1 on VSR of descriptions made from VQAv2 alone, less the shuffled'),
     ('overlays-help', 1, 'claim', 0, NULL, 'fraction', 'features',
@@ -117,6 +123,8 @@ FROM (VALUES
      'probability of the right answer, after less before'),
     ('removal-hurts', 5, 'all', NULL, 0, 'fraction', 'features',
      'accuracy, after less before, all removed features: none chosen by what it cost here'),
+    ('removal-hurts', 6, 'untrained', NULL, 0, 'fraction', 'features',
+     'accuracy, after less before, all removed features, less those of untrained dictionaries'),
     ('general-questions-spared', 1, 'claim', -0.01, 0.01, 'fraction', 'features',
      'accuracy on general yes/no questions, after less before, six removals that hurt most: '
      'within a point'),
@@ -149,7 +157,8 @@ COMMENT ON COLUMN atlas.paper_check.check_no IS '1: the claim itself; 2 and up: 
 COMMENT ON COLUMN atlas.paper_check.kind IS
     'claim, part of it, or paper: its own figure; a control: null (refitting alone), language '
     '(questions without pictures), length, picture, lot (chance), matched, random, direction, '
-    'weakest, silent, specific, swap (exact patching), all (features not chosen by outcome)';
+    'weakest, silent, specific, swap (exact patching), all (features not chosen by outcome), seeds '
+    '(other orders of the data), untrained (dictionaries of frozen random directions)';
 COMMENT ON COLUMN atlas.paper_check.claimed_low IS
     'the number lies above this if the claim is right; NULL: no such end';
 COMMENT ON COLUMN atlas.paper_check.claimed_high IS

@@ -160,6 +160,22 @@ def test_reconstruction_is_compared_layer_by_layer_at_the_end(checks: pd.DataFra
     assert found.value == pytest.approx((last.text - last.full).astype(float).mean(), rel=1e-5)
 
 
+def test_what_other_seeds_and_untrained_dictionaries_say_is_taken_from_their_tables(
+    checks: pd.DataFrame,
+):
+    seeds, untrained = checks.loc[("vision-turned-them", 4)], checks.loc[("descriptions-hold", 4)]
+    interval = binomtest(30, 40).proportion_ci(method="wilson")
+
+    assert seeds[["value", "low", "high"]].tolist() == pytest.approx(
+        [0.75, interval.low, interval.high], abs=1e-6
+    )
+    reach = np.hypot(0.1, 0.1)  # of both intervals
+    assert untrained[["value", "low", "high"]].tolist() == pytest.approx(
+        [0.3, 0.3 - reach, 0.3 + reach]
+    )
+    assert checks.loc[("removal-hurts", 6)].outcome == "not measured"
+
+
 def test_removals_are_averaged_over_the_six_that_hurt_most(
     checks: pd.DataFrame, loaded_engine: Engine
 ):
