@@ -13,6 +13,7 @@ from feature_atlas.dashboards.heads.run_charts import (
     SCOPES,
     SHOWN,
     agreement_chart,
+    by_corruption,
     layer_curve,
     recurrence_map,
     run_map,
@@ -123,6 +124,18 @@ def show_agreement(run_id: int, corruption: str) -> None:
         )
     shown = of_one[(of_one.scope == SCOPES[scope]) & (of_one.part == part)]
     draw(agreement_chart(shown), "agreement")
+    if agreement.corruption.nunique() > 1:
+        st.markdown("**Under each corruption**")
+        of_all = agreement[(agreement.scope == SCOPES[scope]) & (agreement.part == part)]
+        compared = by_corruption(of_all)
+        two_digits = st.column_config.NumberColumn(format="%.2f")
+        st.dataframe(
+            compared,
+            hide_index=True,
+            width="content",
+            column_config=dict.fromkeys(compared.columns[1:], two_digits),
+            key="by_corruption",
+        )
     table_under(agreement)
 
 

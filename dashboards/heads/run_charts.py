@@ -138,6 +138,16 @@ def agreement_chart(agreement: pd.DataFrame) -> go.Figure:
     return figure.update_layout(height=360, legend={"x": 0, "xanchor": "left"})
 
 
+def by_corruption(agreement: pd.DataFrame) -> pd.DataFrame:
+    """A row for each estimate; of each corruption its rank correlation, and the top ten shared."""
+    wide = agreement.pivot(
+        index="estimate", columns="corruption", values=["spearman", "top_overlap"]
+    )
+    names = {"spearman": "rank correlation", "top_overlap": "top ten shared"}
+    wide.columns = [f"{names[value]}, {corruption}" for value, corruption in wide.columns]
+    return wide.reindex(agreement.estimate.unique()).reset_index()
+
+
 def _ends(agreement: pd.DataFrame, column: str) -> dict[str, object] | None:
     """The interval over samples drawn anew, where there is one."""
     if f"{column}_low" not in agreement or agreement[f"{column}_low"].isna().all():

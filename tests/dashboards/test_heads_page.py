@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.heads.run_charts import agreement_chart, recurrence_map
+from feature_atlas.dashboards.heads.run_charts import agreement_chart, by_corruption, recurrence_map
 
 PAGE = "heads/heads.py"
 HOSTILE = '<a href="https://elsewhere.example">left</a> of'
@@ -184,6 +184,21 @@ def test_a_run_without_traces_or_swaps_says_which_stage_leaves_them(
 
     monkeypatch.setattr(queries, "head_totals", lambda *_of: totals.iloc[:0])
     assert "`head_attribution`" in open_page(PAGE).info[0].value
+
+
+def test_estimates_stand_beside_one_another_under_each_corruption() -> None:
+    keys = [("B", "mean"), ("A", "mean"), ("B", "opposite")]
+    rows = pd.DataFrame(
+        [(e, c, i / 4, i / 8) for i, (e, c) in enumerate(keys)],
+        columns=["estimate", "corruption", "spearman", "top_overlap"],
+    )
+
+    found = by_corruption(rows)
+
+    assert found.estimate.tolist() == ["B", "A"]
+    assert found["rank correlation, mean"].tolist() == [0, 0.25]
+    assert found["top ten shared, opposite"].iloc[0] == 0.25
+    assert pd.isna(found["rank correlation, opposite"].iloc[1])
 
 
 def test_relations_are_words_in_a_chart_not_links() -> None:
