@@ -32,6 +32,7 @@ def show_by_chance(run_id: int) -> None:
             verdict=[_verdict(found) for found in scores.is_beyond_chance],
         ),
         hide_index=True,
+        height="content",
         column_order=["score", "here", "n", "chance", "n_random", "random_p95", "verdict"],
         column_config={
             "here": TEXT("mean here", help="Of the run's features, with its 95 % interval."),
