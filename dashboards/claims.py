@@ -45,6 +45,8 @@ def show_claims(run_id: int) -> None:
         hide_index=True,
         column_order=list(COLUMNS),
         column_config=COLUMNS,
+        row_height=60,  # words break into lines where there is room for two
+        height=600,
         placeholder="",
     )
 
