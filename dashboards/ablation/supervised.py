@@ -15,7 +15,7 @@ CONTRASTS = {"relation": "relation or others", "truth": "true or false"}
 COLOURS = {"feature": CAUSAL, "diff_mean": SPATIAL, "probe": OCR}
 
 COLUMNS = {
-    "name": TEXT("removed", width="medium"),
+    "name": TEXT("removed", width=260),
     "layer": NUMBER("layer", width=56),
     "delta": NUMBER("Δ, pp", format="%+.1f", help="Held-out statements of the relation."),
     "interval": TEXT("95 %", help="Bootstrap over images."),
@@ -77,7 +77,7 @@ def show_supervised(run_id: int) -> None:
 def addition_curves(added: pd.DataFrame) -> go.Figure:
     """Margin of yes by how much was added, a line per direction; subtracted to the left."""
     figure = go.Figure()
-    for name, rows in added.groupby("name", sort=False):
+    for symbol, (name, rows) in enumerate(added.groupby("name", sort=False)):
         sign = (rows.alpha > 0).astype(int) - (rows.alpha < 0).astype(int)
         first = rows.iloc[0]
         figure.add_scatter(
@@ -89,7 +89,7 @@ def addition_curves(added: pd.DataFrame) -> go.Figure:
                 "width": 2,
                 "dash": "dot" if first.contrast == "relation" else "solid",
             },
-            marker={"size": 7},
+            marker={"size": 8, "symbol": symbol},
             name=str(name),
             customdata=rows[["alpha", "n_samples"]],
             hovertemplate="strength %{customdata[0]:g}: %{y:+.2f}<br>|Δx|/|x| %{x:.2f}, "
