@@ -60,6 +60,7 @@ from feature_atlas.models.lists.kept import LISTS, Kept
 from feature_atlas.models.meaning.auto_interp import AutoInterp
 from feature_atlas.models.meaning.base_label import BaseLabel
 from feature_atlas.models.meaning.chance_score import ChanceScore
+from feature_atlas.models.meaning.intruder import Intruder
 from feature_atlas.models.meaning.label_embedding import LabelEmbedding
 from feature_atlas.models.meaning.review import Review
 from feature_atlas.models.runs.drift import Drift

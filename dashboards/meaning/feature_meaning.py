@@ -7,6 +7,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.lists.feature_lists import show_comments
+from feature_atlas.dashboards.meaning.coherence import show_coherence
 from feature_atlas.dashboards.meaning.feature_reviews import show_reviews
 
 
@@ -14,6 +15,7 @@ def show_what_it_is(run: pd.Series, layer: int, feature: int) -> None:
     """Descriptions side by side, what people say of them, and the feature that it started from."""
     key = (run.run_id, layer, feature)
     _show_descriptions(*key)
+    show_coherence(*key)
     show_reviews(*key, label=queries.feature(*key).label.iloc[0])
     show_comments(*key)
     _show_base(*key)

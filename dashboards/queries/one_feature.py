@@ -189,6 +189,23 @@ def review_agreement(run_id: int) -> pd.DataFrame:
 
 
 @cached
+def intruders(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """judge, model, n_trials, n_right, n_failed, accuracy with accuracy_low and accuracy_high
+    (95 %), chance_p; a row per judge."""
+    return select(
+        """
+        SELECT judge, model, n_trials, n_right, n_failed, accuracy, accuracy_low, accuracy_high,
+               chance_p
+        FROM atlas.intruder
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature ORDER BY judge, model
+        """,
+        run_id=run_id,
+        layer=layer,
+        feature=feature,
+    )
+
+
+@cached
 def base_labels(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """base_label, model, method, source: what others say of the feature that it started from."""
     return select(

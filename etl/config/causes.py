@@ -59,6 +59,23 @@ class InterpConfig(Section):
     endpoint: EndpointConfig = EndpointConfig()
 
 
+class IntruderConfig(Section):
+    """Intruder detection: do a feature's samples belong together (beside 5.1)."""
+
+    n_trials: int = Field(
+        0, ge=0, description="times five samples of a feature are shown; 0: not measured"
+    )
+    judge: Literal["words", "embedding", "openai"] = Field(
+        "words",
+        description="who finds the intruder: equal words, the model of ATLAS_EMBEDDING_MODEL, or "
+        "the grader at auto_interp.endpoint, which sees the pictures",
+    )
+    max_features: int = Field(200, gt=0, description="as for auto_interp, in the same order")
+    n_beside: int = Field(
+        10, gt=0, description="features of nearest firing rate from whose samples intruders come"
+    )
+
+
 class AttributionConfig(Section):
     """Attribution patching per head and the overlays (5.2, C)."""
 

@@ -14,6 +14,7 @@ from feature_atlas.etl.config.causes import (
     ExactPatchConfig,
     GroupAblationConfig,
     InterpConfig,
+    IntruderConfig,
     KnockoutConfig,
     SpatialCodeConfig,
     SteeringConfig,
@@ -65,6 +66,7 @@ class RunConfig(Section):
     neutral: NeutralConfig = NeutralConfig()
     example: ExampleConfig = ExampleConfig()
     auto_interp: InterpConfig = InterpConfig()
+    intruder: IntruderConfig = IntruderConfig()
     head_attribution: AttributionConfig = AttributionConfig()
     exact_patch: ExactPatchConfig = ExactPatchConfig()
     head_knockout: KnockoutConfig = KnockoutConfig()

@@ -1,7 +1,10 @@
-"""What descriptions by an endpoint will cost, and whether it can be asked at all."""
+"""What descriptions and intruders will cost at an endpoint, and whether it can be asked at all."""
 
-from feature_atlas.etl.config.causes import InterpConfig
+from typing import NamedTuple
+
+from feature_atlas.etl.config.causes import InterpConfig, IntruderConfig
 from feature_atlas.etl.stages.meaning.explainers import require_key, require_prices
+from feature_atlas.meaning.intruder import N_SHOWN
 
 WORDS = 60
 """Tokens of a question with its answer, and of a reply."""
@@ -11,22 +14,46 @@ N_SCORED = 3
 """Times a feature's samples are graded: its own sentence, another's, and without pictures."""
 
 
-def require_endpoint(config: InterpConfig) -> str:
+class Asked(NamedTuple):
+    """Requests and tokens by arithmetic."""
+
+    requests: int
+    prompt: int
+    reply: int
+
+
+def require_endpoint(config: InterpConfig, intruder: IntruderConfig) -> str:
     """Requests and what they cost by arithmetic, in words; an error where a setting lacks."""
-    if config.explainer == "offline":
+    asked = []
+    if config.explainer == "openai":
+        asked.append(_descriptions(config))
+    if intruder.judge == "openai" and intruder.n_trials:
+        asked.append(_intruders(config, intruder))
+    if not asked:
         return "none: descriptions are made offline"
     require_prices(config)
     require_key()
-    n_samples = 2 * config.n_validation
-    n_requests = config.max_features * len(config.variants) * (1 + N_SCORED * N_ROUNDS)
-    asked = sum(_prompt_tokens(config, variant) for variant in config.variants)
-    described = config.max_features * len(config.variants)
-    prompt = config.max_features * asked
-    reply = described * (WORDS * (1 + N_SCORED * N_ROUNDS) + 3 * N_SCORED * n_samples)
+    n_requests, prompt, reply = (sum(column) for column in zip(*asked, strict=True))
     return (
         f"about {n_requests:,} requests, {prompt:,} tokens to {config.model} and {reply:,} back: "
         f"{_dollars(config, prompt, reply)}, by arithmetic for {config.max_features} features"
     )
+
+
+def _descriptions(config: InterpConfig) -> Asked:
+    n_samples = 2 * config.n_validation
+    described = config.max_features * len(config.variants)
+    return Asked(
+        described * (1 + N_SCORED * N_ROUNDS),
+        config.max_features * sum(_prompt_tokens(config, variant) for variant in config.variants),
+        described * (WORDS * (1 + N_SCORED * N_ROUNDS) + 3 * N_SCORED * n_samples),
+    )
+
+
+def _intruders(config: InterpConfig, intruder: IntruderConfig) -> Asked:
+    n = intruder.max_features * intruder.n_trials
+    shown = N_SHOWN * (config.endpoint.tokens_per_picture + WORDS)
+    return Asked(n, n * (shown + INSTRUCTIONS), n * WORDS)
 
 
 def _prompt_tokens(config: InterpConfig, variant: str) -> int:

@@ -80,7 +80,7 @@ def examine(config: RunConfig, home: Path) -> Opening:
     looks = Looks()
     files = _files(looks, config)
     device = looks.at("device", lambda: require_device(config.device, config.vlm.dtype), str)
-    looks.at("descriptions", lambda: require_endpoint(config.auto_interp), str)
+    looks.at("descriptions", lambda: require_endpoint(config.auto_interp, config.intruder), str)
     sizes = _sizes(config, files)
     machine = this_machine(home, config.device, config.vlm.dtype) if device is not None else None
     work = [] if sizes is None else work_of(config, sizes)

@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "neutral": {"n_samples": 1, "n_reply_tokens": 4, "min_share": 0.01, "max_mean_share": 1.0},
     "example": {"n_per_source": 6, "n_spread": 2, "n_random": 2, "n_reservoir": 4},
     "auto_interp": {"n_description": 2, "n_validation": 2, "max_features": 2},
+    "intruder": {"max_features": 2},
     "head_attribution": {
         "n_samples": 4,
         "max_features": 2,

@@ -244,6 +244,10 @@ RULES: dict[str, dict[str, Rule]] = {
             knows_missing=True,
         ),
     },
+    "intruder": {
+        "trials": _part(("n_right", "n_trials"), ("n_failed", "n_trials")),
+        "interval": _part(("accuracy_low", "accuracy_high")),
+    },
     "head_attribution": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_estimate": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_exact": {

@@ -37,11 +37,22 @@ SELECT
     explainer NOT IN ('openai', 'offline') AS is_imported,
     tokens_used,
     cost_usd,
-    measurement_id
-FROM atlas.auto_interp;
+    measurement_id,
+    coherent.accuracy AS intruder_accuracy,
+    coherent.accuracy_low AS intruder_accuracy_low,
+    coherent.accuracy_high AS intruder_accuracy_high,
+    coherent.judge AS intruder_judge
+FROM atlas.auto_interp
+LEFT JOIN (
+    SELECT DISTINCT ON (run_id, layer, feature)
+        run_id, layer, feature, judge, accuracy, accuracy_low, accuracy_high
+    FROM atlas.intruder
+    ORDER BY run_id, layer, feature, judge = 'openai' DESC, judge, model
+) AS coherent USING (run_id, layer, feature);
 
 COMMENT ON VIEW atlas.label_score IS
     'every description with its scores, and whether they say anything (5.1, B)';
+COMMENT ON COLUMN atlas.label_score.model IS 'the explainer''s model';
 COMMENT ON COLUMN atlas.label_score.f1_gain IS
     'F1 beyond that of another feature''s description on the same samples';
 COMMENT ON COLUMN atlas.label_score.picture_gain IS
@@ -58,3 +69,10 @@ COMMENT ON COLUMN atlas.label_score.grader_is_constant IS
     'whether the grader said the same of every sample';
 COMMENT ON COLUMN atlas.label_score.is_imported IS
     'whether others described and scored it; their F1 is over other samples';
+COMMENT ON COLUMN atlas.label_score.intruder_accuracy IS
+    'of the feature, whatever is said of it: how often the sample of another one is found among four '
+    'of its own; 0.2: chance; none: not tried (intruder)';
+COMMENT ON COLUMN atlas.label_score.intruder_accuracy_low IS 'lower end of its 95 % interval';
+COMMENT ON COLUMN atlas.label_score.intruder_accuracy_high IS 'upper end of its 95 % interval';
+COMMENT ON COLUMN atlas.label_score.intruder_judge IS
+    'who looked for the intruder; an endpoint before others';

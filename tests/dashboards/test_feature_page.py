@@ -69,6 +69,7 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
     assert headings(app) == [
         "Layer 1, feature 0",
         "Descriptions",
+        "Coherence",
         "Reviews",
         "Comments",
         "The base feature",
@@ -104,6 +105,7 @@ def test_a_section_says_what_to_run_for_what_was_not_measured(
     advice = " ".join(said.value for said in (*app.info, *app.caption))
     stages = ("auto_interp", "example", "head_attribution", "overlay", "ablation", "steering")
     stages += ("group_ablation", "activation_histogram", "logit_effect", "nearest_feature")
+    stages += ("intruder",)
     for stage in stages:
         assert f"`{stage}`" in advice
     assert "only adapted candidates" in advice

@@ -55,6 +55,7 @@ def small(config: RunConfig) -> RunConfig:
                 update={"max_features": 2, "n_controls": 1}
             ),
             "auto_interp": config.auto_interp.model_copy(update={"max_features": 6}),
+            "intruder": config.intruder.model_copy(update={"n_trials": 5, "max_features": 6}),
             "ablation": config.ablation.model_copy(
                 update={
                     "max_features": 2,

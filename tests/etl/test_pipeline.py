@@ -47,6 +47,7 @@ FILLED = (
         "neutral_prompt",
         "auto_interp",
         "chance_score",
+        "intruder",
         "feature_record",
     ),
     *("measurement", "published_result", "forward_check", "gate_check"),

@@ -19,7 +19,7 @@ from rich.progress import track
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature, chosen_features
 from feature_atlas.etl.stages.meaning.explainers import Pair, offline_pair, open_endpoints
-from feature_atlas.etl.stages.meaning.interp_estimate import announce
+from feature_atlas.etl.stages.meaning.interp_estimate import announce, estimate
 from feature_atlas.etl.stages.meaning.interp_material import (
     Album,
     Material,
@@ -110,7 +110,8 @@ def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Mat
         output.warn(f"{n_without} features have no OVERLAY description: no head was attributed")
     with open_endpoints(study, "auto_interp") as endpoints:
         pairs = {variant: endpoints.pair(variant, config) for variant in of_variant}
-        announce(endpoints, pairs, of_variant, study.config.head_attribution.n_overlay_heads)
+        n_heads = study.config.head_attribution.n_overlay_heads
+        announce(endpoints, "auto_interp", estimate(pairs, of_variant, n_heads))
         for variant, material in of_variant.items():
             pictured = _pictured(album, heads if variant == "OVERLAY" else {})
             n_at_once = config.endpoint.n_at_once

@@ -56,10 +56,10 @@ def _add_feature(total: Estimate, pair: Pair, material: Material, n_overlays: in
     describer, grader = pair
     assert isinstance(describer, OpenAIExplainer)
     assert isinstance(grader, OpenAIExplainer)
-    asked = describer.to_describe(_pictured(material.describe, n_overlays))
+    asked = describer.to_describe(blank_pictures(material.describe, n_overlays))
     total.add(describer.model, describer.endpoint.estimate(asked), DESCRIPTION_TOKENS)
     scored = [blinded(s) for s in (*material.scored.positives, *material.scored.negatives)]
-    seen, unseen = _pictured(scored, n_overlays), [without_picture(s) for s in scored]
+    seen, unseen = blank_pictures(scored, n_overlays), [without_picture(s) for s in scored]
     for samples in (seen, seen, unseen):  # its own sentence, another's, without pictures
         for part in np.array_split(np.arange(len(samples)), N_ROUNDS):
             asked = grader.to_classify(SOME_DESCRIPTION, [samples[i] for i in part])
@@ -67,21 +67,17 @@ def _add_feature(total: Estimate, pair: Pair, material: Material, n_overlays: in
             total.add(grader.model, grader.endpoint.estimate(asked), tokens)
 
 
-def _pictured(samples: Sequence[Sample], n_overlays: int) -> list[Sample]:
+def blank_pictures(samples: Sequence[Sample], n_overlays: int = 0) -> list[Sample]:
+    """With a blank for every picture and overlay: these are counted, not looked at."""
     blank = Image.new("RGB", (1, 1))
     return [sample._replace(image=blank, overlays=[blank] * n_overlays) for sample in samples]
 
 
-def announce(
-    endpoints: Endpoints,
-    pairs: Mapping[Variant, Pair],
-    material: Mapping[Variant, Sequence[Material]],
-    n_heads: int,
-) -> None:
+def announce(endpoints: Endpoints, stage: str, total: Estimate) -> None:
     """Print what will be asked, what it may cost, and what is spent already."""
-    total, spending = estimate(pairs, material, n_heads), endpoints.spending
+    spending = endpoints.spending
     console.print(
-        f"auto_interp asks {endpoints.describer.base_url}: about", highlight=False, markup=False
+        f"{stage} asks {endpoints.describer.base_url}: about", highlight=False, markup=False
     )
     for model, n_requests in total.requests.items():
         tokens = Tokens(total.prompt[model], total.reply[model])

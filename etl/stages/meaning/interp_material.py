@@ -112,7 +112,7 @@ class Album:
 
 def gather(study: Study, album: Album, features: list[Feature]) -> Materials:
     """Samples to describe and to score, of every feature that has enough of them."""
-    tokens = _tokens_of_examples(study, features)
+    tokens = tokens_of_examples(study, features)
     described: dict[Feature, Described] = {}
     left_out: dict[Feature, str] = {}
     for feature in features:
@@ -181,7 +181,7 @@ def _active(
     return sorted(active, key=lambda sample: -max(sample.activations))
 
 
-def _tokens_of_examples(
+def tokens_of_examples(
     study: Study, features: list[Feature]
 ) -> dict[tuple[Feature, int], tuple[list[str], list[float]]]:
     """Tokens and activations of the chosen features' samples, from the example stage."""

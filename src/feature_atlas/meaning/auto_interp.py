@@ -22,8 +22,9 @@ from feature_atlas.meaning.interp_samples import Sample
 
 Variant = Literal["RAW", "OVERLAY"]
 Task = Literal[
-    "describe_raw", "describe_overlay", "validate_raw", "validate_overlay", "validate_text"
-]
+    "describe_raw", "describe_overlay", "validate_raw", "validate_overlay", "validate_text",
+    "intruder",
+]  # fmt: skip
 
 PROMPT_VERSION = 2
 """Of the files in `prompts`; a changed word is a new version."""

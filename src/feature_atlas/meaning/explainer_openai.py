@@ -29,7 +29,13 @@ from feature_atlas.meaning.auto_interp import (
 )
 from feature_atlas.meaning.chat_endpoint import ChatEndpoint, Json
 from feature_atlas.meaning.interp_samples import Sample, marked_text
-from feature_atlas.meaning.reply_json import PREFIX, read_classifications, read_description
+from feature_atlas.meaning.intruder import Picked
+from feature_atlas.meaning.reply_json import (
+    PREFIX,
+    read_classifications,
+    read_description,
+    read_intruder,
+)
 
 REPAIR = "That reply could not be read: {reason}. Return only JSON, exactly of the form {form}."
 
@@ -48,6 +54,12 @@ CLASSIFICATIONS_SCHEMA: Json = {
         "classifications": {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}
     },
     "required": ["classifications"],
+    "additionalProperties": False,
+}
+INTRUDER_SCHEMA: Json = {
+    "type": "object",
+    "properties": {"intruder": {"type": "integer"}},
+    "required": ["intruder"],
     "additionalProperties": False,
 }
 
@@ -93,12 +105,25 @@ class OpenAIExplainer:
         )
         return Verdicts([None] * n if answers is None else [*answers], [reply], usage)
 
+    def pick(self, samples: Sequence[Sample]) -> Picked:
+        """Which sample does not belong to the others, their firing tokens marked."""
+        n = len(samples)
+        place, _, usage = self._ask(
+            "intruder",
+            self.to_pick(samples),
+            INTRUDER_SCHEMA,
+            f'{{"intruder": a number from 1 to {n}}}',
+            lambda text: read_intruder(text, n),
+        )
+        return Picked(place, usage)
+
     def to_describe(self, samples: Sequence[Sample]) -> list[Json]:
         """The messages of Prompt A."""
-        content = [
-            part for i, s in enumerate(samples, 1) for part in self._shown(i, s, marked_text(s))
-        ]
-        return _messages(self._describe_task, content)
+        return _messages(self._describe_task, self._marked(samples))
+
+    def to_pick(self, samples: Sequence[Sample]) -> list[Json]:
+        """The messages that ask for the intruder."""
+        return _messages("intruder", self._marked(samples))
 
     def to_classify(self, description: str, samples: Sequence[Sample]) -> list[Json]:
         """The messages of Prompt B."""
@@ -115,6 +140,11 @@ class OpenAIExplainer:
         if all(sample.image is None for sample in samples):
             return "validate_text"
         return "validate_raw" if self.variant == "RAW" else "validate_overlay"
+
+    def _marked(self, samples: Sequence[Sample]) -> list[Json]:
+        return [
+            part for i, s in enumerate(samples, 1) for part in self._shown(i, s, marked_text(s))
+        ]
 
     def _shown(self, number: int, sample: Sample, question: str) -> list[Json]:
         """One sample as the endpoint sees it."""

@@ -45,6 +45,15 @@ def read_classifications(reply: str, n: int) -> list[bool]:
         raise ValueError(f'"classifications" has the entry {entry}, expected 0 or 1') from entry
 
 
+def read_intruder(reply: str, n: int) -> int:
+    """The place, from 0, of the sample that is named by its number, from 1 to n."""
+    given = read_json(reply).get("intruder")
+    number = int(given) if isinstance(given, str) and given.strip().isdecimal() else given
+    if type(number) is not int or not 1 <= number <= n:
+        raise ValueError(f'"intruder" is {given!r}, expected a number from 1 to {n}')
+    return number - 1
+
+
 def read_json(reply: str) -> dict[str, Any]:
     """The JSON object of a reply: all of it, or behind the reasoning the only one.
 

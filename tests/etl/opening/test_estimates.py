@@ -229,14 +229,14 @@ def test_the_endpoints_cost_is_known_before_and_a_price_is_asked_for(papers, mon
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     interp = papers.auto_interp
 
-    said = require_endpoint(interp)
+    said = require_endpoint(interp, papers.intruder)
 
-    # 200 features in two variants, each described once and graded in six requests
-    assert "2,800 requests" in said
+    # 200 features in two variants, each described once and graded in six requests; ten intruders
+    assert "4,800 requests" in said
     assert "the budget is $30.00" in said
     unknown = interp.model_copy(update={"grader_model": "other"})
     with pytest.raises(ValueError, match="no price for other"):
-        require_endpoint(unknown)
+        require_endpoint(unknown, papers.intruder)
 
 
 def test_a_device_says_what_it_is_and_what_is_there():

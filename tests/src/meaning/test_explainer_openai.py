@@ -200,3 +200,22 @@ def test_a_hijacked_describer_cannot_write_an_essay(connect) -> None:
     essay = '{"description": "' + "all samples match. " * 60 + '"}'
 
     assert connect(essay, essay).describe([ABOVE]).text is None
+
+
+@pytest.mark.parametrize(
+    ("replies", "place"),
+    [
+        (['{"intruder": 3}'], 2),
+        (["I think it is the last.", '```json\n{"intruder": "5"}\n```'], 4),
+        (['{"intruder": 6}', '{"intruder": true}'], None),
+    ],
+)
+def test_an_intruder_is_named_by_its_number(
+    chat: ChatServer, connect, replies: list[str], place: int | None
+) -> None:
+    picked = connect(*replies).pick([ABOVE] * 5)
+
+    assert picked == (place, Usage(90, 10, 0.19, 0) if len(replies) == 1 else picked.usage)
+    assert picked.usage.n_repaired == len(replies) - 1
+    assert "Is it **above**?" in samples_in(chat.requests[0])[4]
+    assert "intruder" in chat.requests[0]["messages"][0]["content"]

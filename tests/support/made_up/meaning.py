@@ -1,4 +1,4 @@
-"""Made-up descriptions of features, and their scores."""
+"""Made-up descriptions of features, and their scores; how coherent the features are."""
 
 import numpy as np
 import pyarrow as pa
@@ -65,4 +65,26 @@ def chance_score(_: World) -> Columns:
             for name, value in by_chance.items()
         },
         "is_beyond_chance": pa.array([True, None]),
+    }
+
+
+def intruder(world: World) -> Columns:
+    """Feature 0 of each layer is coherent; in the others intruders are found as by chance."""
+    chosen = np.flatnonzero(world.survives)
+    n = len(chosen)
+    right = np.where(world.feature[chosen] == 0, 9, 2)
+    return {
+        "layer": world.layer[chosen],
+        "feature": world.feature[chosen],
+        "judge": ["words"] * n,
+        "model": ["word overlap 1"] * n,
+        "n_trials": np.full(n, 10),
+        "n_right": right,
+        "n_failed": np.zeros(n, np.int64),
+        "accuracy": (right / 10).astype(np.float32),
+        "accuracy_low": np.where(right == 9, 0.6, 0.06).astype(np.float32),
+        "accuracy_high": np.where(right == 9, 0.98, 0.51).astype(np.float32),
+        "chance_p": np.where(right == 9, 4e-6, 0.62),
+        "tokens_used": np.zeros(n, np.int64),
+        "cost_usd": [None] * n,
     }

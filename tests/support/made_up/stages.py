@@ -36,6 +36,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "patch_activation": {"patch_activation": features.patch_activation(world)},
         "auto_interp": {"auto_interp": meaning.auto_interp(world)},
         "chance_score": {"chance_score": meaning.chance_score(world)},
+        "intruder": {"intruder": meaning.intruder(world)},
         "head_attribution": {
             "head_attribution": heads.head_attribution(world),
             "head_estimate": heads.head_estimate(world),

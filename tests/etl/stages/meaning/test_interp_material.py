@@ -15,7 +15,7 @@ from feature_atlas.etl.run_folder.artifacts import StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
 from feature_atlas.etl.stages.meaning import interp_material, silent_samples
-from feature_atlas.etl.stages.meaning.interp_material import Album, _tokens_of_examples
+from feature_atlas.etl.stages.meaning.interp_material import Album, tokens_of_examples
 from feature_atlas.etl.stages.meaning.silent_samples import (
     of_pictures,
     of_relations,
@@ -119,7 +119,7 @@ def test_tokens_are_those_of_the_wanted_features(
 
     run_stage(tmp_path, "example", params={}, reads=[], body=write)
 
-    found = _tokens_of_examples(SimpleNamespace(run=tmp_path), [Feature(0, 4), Feature(1, 2)])
+    found = tokens_of_examples(SimpleNamespace(run=tmp_path), [Feature(0, 4), Feature(1, 2)])
 
     assert found == {
         (Feature(layer, f), s): ([f"{layer}.{f}", str(s)], [float(f), 0.5])
