@@ -50,6 +50,7 @@ from feature_atlas.etl.stages.heads.overlay import run_overlay
 from feature_atlas.etl.stages.meaning.auto_interp import run_auto_interp
 from feature_atlas.etl.stages.meaning.chance_score import run_chance_score
 from feature_atlas.etl.stages.meaning.intruder import run_intruder
+from feature_atlas.etl.stages.meaning.output_score import run_output_score
 from feature_atlas.etl.stages.vlm.forward_check import run_forward_check
 from feature_atlas.etl.stages.vlm.mean_image import run_mean_image
 from feature_atlas.etl.stages.vlm.samples_table import run_samples
@@ -105,6 +106,7 @@ def run_method(run: Path, stage: Callable[..., Any]) -> None:
     stage(run_auto_interp, run)  # 5.1  what they mean, and how well that holds
     stage(run_chance_score, run)  # 4, 5  and what of all this a dictionary gets that knows nothing
     stage(run_intruder, run)  # and whether their samples belong together
+    stage(run_output_score, run)  # 5.1, 5.3  whether the model says what they write
 
 
 def stage(body: Callable[..., Stage], run: Path, *parts: str | int) -> Stage:

@@ -62,6 +62,7 @@ from feature_atlas.models.meaning.base_label import BaseLabel
 from feature_atlas.models.meaning.chance_score import ChanceScore
 from feature_atlas.models.meaning.intruder import Intruder
 from feature_atlas.models.meaning.label_embedding import LabelEmbedding
+from feature_atlas.models.meaning.output_score import OutputScore
 from feature_atlas.models.meaning.review import Review
 from feature_atlas.models.runs.drift import Drift
 from feature_atlas.models.runs.drift_report import DriftReport

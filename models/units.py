@@ -29,6 +29,8 @@ UNITS = (
     ("log ratio", r"(modality|mean_image)_preference.*"),
     ("odds ratio", r".*odds_ratio.*"),
     (FRACTION, r"delta_(feature|outside|code|both|shuffled_code)(_low|_high)?"),
+    (FRACTION, r"output_score.*"),
+    ("log ratio", r"log_probability_.*"),
     (FRACTION, r"f1.*|.*_f1|picture_gain.*|fvu|stated_fvu|(balanced_|intruder_)?accuracy.*"),
     (FRACTION, r"yes_rate.*|firing_rate.*|(.*_)?share(_.*)?|image_mass|control_image_mass|weights"),
     (

@@ -5,6 +5,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.features.feature_table import feature_table
+from feature_atlas.dashboards.features.output_score import show_output_score
 from feature_atlas.dashboards.sql.open_in_sql import open_in_sql
 
 NUMBER = st.column_config.NumberColumn
@@ -17,8 +18,10 @@ def show_what_it_writes(run: pd.Series, layer: int, feature: int) -> None:
     tokens, near = st.columns(2, gap="large")
     with tokens:
         _show_tokens(queries.logit_effects(*key))
+        _show_described(queries.descriptions(*key))
     with near:
         _show_near(queries.near_features(*key), key)
+    show_output_score(*key)
 
 
 def _show_tokens(effects: pd.DataFrame) -> None:
@@ -50,6 +53,16 @@ def _show_tokens(effects: pd.DataFrame) -> None:
                     ),
                 },
             )
+
+
+def _show_described(descriptions: pd.DataFrame) -> None:
+    """What an explainer made of these tokens, and how far that is what the feature fires on."""
+    for row in descriptions[descriptions.variant == "OUTPUT"].itertuples():
+        st.text(f"Described from tokens alone: {row.description}")
+        st.caption(
+            f"F1 on what it fires on {row.f1:.2f}, another description's "
+            f"{'not known' if pd.isna(row.shuffled_f1) else format(row.shuffled_f1, '.2f')}"
+        )
 
 
 def _show_near(near: pd.DataFrame, key: tuple[int, int, int]) -> None:

@@ -77,6 +77,7 @@ from feature_atlas.dashboards.queries.feature_writes import (
     activation_bins,
     logit_effects,
     near_features,
+    output_scores,
 )
 from feature_atlas.dashboards.queries.groups_and_steering import (
     dose_responses,
@@ -294,6 +295,7 @@ __all__ = [
     "neutral_prompts",
     "origins",
     "other_interventions",
+    "output_scores",
     "overlays",
     "pairs_between",
     "partition_sizes",

@@ -43,6 +43,26 @@ def logit_effects(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 
 @cached
+def output_scores(run_id: int, layer: int, feature: int) -> pd.DataFrame:
+    """tokens_of (logits, label), tokens, alpha, n_prompts, n_controls; output_score with _before,
+    _control and the ends of its gain; log_probability_delta with _control and the ends likewise."""
+    return select(
+        """
+        SELECT tokens_of, tokens, alpha, n_prompts, n_controls, output_score,
+               output_score_before, output_score_control, output_score_gain_low,
+               output_score_gain_high, log_probability_delta, log_probability_control,
+               log_probability_gain_low, log_probability_gain_high
+        FROM atlas.output_score
+        WHERE run_id = :run_id AND layer = :layer AND feature = :feature
+        ORDER BY tokens_of DESC
+        """,
+        run_id=run_id,
+        layer=layer,
+        feature=feature,
+    )
+
+
+@cached
 def near_features(run_id: int, layer: int, feature: int) -> pd.DataFrame:
     """layer, feature (the other one), cosine, label, is_adapted, own_cosine (with its base); the
     nearest first."""

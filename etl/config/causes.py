@@ -51,7 +51,12 @@ class InterpConfig(Section):
     grader_model: str | None = Field(
         None, description="another model that grades the descriptions; None: the same (paper)"
     )
-    variants: tuple[Literal["RAW", "OVERLAY"], ...] = Field(("RAW", "OVERLAY"), min_length=1)
+    variants: tuple[Literal["RAW", "OVERLAY", "OUTPUT"], ...] = Field(
+        ("RAW", "OVERLAY"),
+        min_length=1,
+        description="what is described: plain samples, samples under the attention of heads (not "
+        "offline), or the tokens that the feature writes",
+    )
     detail: Literal["low", "high"] = Field("low", description="how closely pictures are looked at")
     n_description: int = Field(5, gt=0, description="top samples shown (paper: 5)")
     n_validation: int = Field(10, gt=0, description="held-out positives, and as many negatives")
@@ -73,6 +78,24 @@ class IntruderConfig(Section):
     max_features: int = Field(200, gt=0, description="as for auto_interp, in the same order")
     n_beside: int = Field(
         10, gt=0, description="features of nearest firing rate from whose samples intruders come"
+    )
+
+
+class OutputScoreConfig(Section):
+    """Adding what features write: does the model say it (beside 5.1 and 5.3)."""
+
+    n_pictures: int = Field(
+        0, ge=0, description="asked about in every neutral prompt of the skills; 0: not measured"
+    )
+    max_features: int = Field(100, gt=0, description="as for auto_interp, in the same order")
+    alpha: float = Field(
+        4.0,
+        gt=0,
+        description="what is added, in the feature's mean activation where it fires: the largest "
+        "strength of steering",
+    )
+    n_controls: int = Field(
+        5, ge=0, description="matched features whose directions are added in the same length"
     )
 
 

@@ -16,6 +16,7 @@ from feature_atlas.etl.config.causes import (
     InterpConfig,
     IntruderConfig,
     KnockoutConfig,
+    OutputScoreConfig,
     SpatialCodeConfig,
     SteeringConfig,
     SupervisedConfig,
@@ -67,6 +68,7 @@ class RunConfig(Section):
     example: ExampleConfig = ExampleConfig()
     auto_interp: InterpConfig = InterpConfig()
     intruder: IntruderConfig = IntruderConfig()
+    output_score: OutputScoreConfig = OutputScoreConfig()
     head_attribution: AttributionConfig = AttributionConfig()
     exact_patch: ExactPatchConfig = ExactPatchConfig()
     head_knockout: KnockoutConfig = KnockoutConfig()

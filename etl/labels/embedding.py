@@ -23,8 +23,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from feature_atlas.etl.inputs.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.postgres.embedded import ensure_database
+from feature_atlas.etl.stages.meaning.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.warehouse.migrate import migrate
 from feature_atlas.etl.warehouse.runs import resolve_run
 from feature_atlas.meaning.embedding import Embedder

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TextIO
 from rich.console import Console
 from sqlalchemy import Connection, text
 
-from feature_atlas.etl.inputs.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.printed_rows import print_rows
+from feature_atlas.etl.stages.meaning.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.terminal import console_on
 from feature_atlas.etl.warehouse.migrate import find_atlas
 from feature_atlas.etl.warehouse.runs import published_run

@@ -29,6 +29,7 @@ from feature_atlas.etl.stages.dictionary.residual_plan import (
     needed_tokens,
     residual_plan,
 )
+from feature_atlas.etl.stages.meaning.intruder import PER_TRIAL
 from feature_atlas.features.activation_histogram import COUNTED, N_BINS
 from feature_atlas.vlm.token_roles import Role
 
@@ -110,6 +111,7 @@ def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
         *_passes(of),
         *_removals(of),
         *_heads(of),
+        *_meaning(of),
     ]
     if "frozen_random" in config.adapt.regimes:
         again = [work for work in found if work.stage in BY_CHANCE]
@@ -286,6 +288,20 @@ def _heads(of: Arithmetic) -> Iterator[Work]:
     yield Work("head_knockout", of.forward(knockout.max_features * cuts * N_RELATION))
     shown = attribution.max_features * attribution.n_overlay_samples
     yield Work("overlay", of.forward(2 * shown))
+
+
+def _meaning(of: Arithmetic) -> Iterator[Work]:
+    """What is off unless asked for; requests to an endpoint are counted elsewhere."""
+    config, sizes = of.config, of.sizes
+    n_tried = PER_TRIAL * config.intruder.n_trials * config.intruder.max_features
+    if n_tried:
+        yield Work("intruder", of.forward(n_tried), of.encode(n_tried * sizes.text_tokens))
+    score, lists = config.output_score, config.harvest.definitions.values()
+    n_asked = score.n_pictures * len({p for said in lists for p in said["neutral_prompts"]})
+    if n_asked:
+        n_added = score.max_features * (1 + score.n_controls)
+        behind = of.text(n_asked * n_added * sizes.text_tokens) / 2
+        yield Work("output_score", sizes.n_layers * of.forward(n_asked) + behind)
 
 
 def harvest_bytes(config: RunConfig) -> int:

@@ -60,7 +60,8 @@ def _prompt_tokens(config: InterpConfig, variant: str) -> int:
     """Of one feature in one variant."""
     pictures = config.endpoint.tokens_per_picture * (3 if variant == "OVERLAY" else 1)
     n_samples = 2 * config.n_validation
-    shown = config.n_description + 2 * n_samples  # graded twice with pictures, once without
+    n_described = 0 if variant == "OUTPUT" else config.n_description  # from tokens alone
+    shown = n_described + 2 * n_samples  # graded twice with pictures, once without
     read = config.n_description + N_SCORED * n_samples
     return shown * pictures + read * WORDS + INSTRUCTIONS * (1 + N_SCORED * N_ROUNDS)
 

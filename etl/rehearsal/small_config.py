@@ -47,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "example": {"n_per_source": 6, "n_spread": 2, "n_random": 2, "n_reservoir": 4},
     "auto_interp": {"n_description": 2, "n_validation": 2, "max_features": 2},
     "intruder": {"max_features": 2},
+    "output_score": {"max_features": 2, "n_controls": 1},
     "head_attribution": {
         "n_samples": 4,
         "max_features": 2,

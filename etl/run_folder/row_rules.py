@@ -248,6 +248,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "trials": _part(("n_right", "n_trials"), ("n_failed", "n_trials")),
         "interval": _part(("accuracy_low", "accuracy_high")),
     },
+    "output_score": {
+        "interval": _part(("output_score_gain_low", "output_score_gain_high")),
+        "ratio_interval": _part(("log_probability_gain_low", "log_probability_gain_high")),
+    },
     "head_attribution": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_estimate": {"head_below_feature": _part(("head_layer", "layer"))},
     "head_exact": {

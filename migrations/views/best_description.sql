@@ -5,6 +5,8 @@
 --   2. those that tell firing from silence (label_score.is_informative) before those that do not
 --   3. of imported ones, detection before fuzzing: it asks about whole samples, as ours does
 --   4. the higher F1, then the one that came first
+-- What was described from the tokens that a feature writes (OUTPUT) is no label: a label says on what
+-- it fires.
 CREATE VIEW atlas.best_description AS
 SELECT DISTINCT ON (run_id, layer, feature)
     run_id,
@@ -16,7 +18,7 @@ SELECT DISTINCT ON (run_id, layer, feature)
     is_informative,
     is_imported
 FROM atlas.label_score
-WHERE is_readable
+WHERE is_readable AND variant <> 'OUTPUT'
 ORDER BY
     run_id,
     layer,

@@ -36,7 +36,9 @@ class AutoInterp(Base):
     feature: Mapped[feature_number]
     measurement_id: Mapped[measurement_reference]
     variant: Mapped[str] = one_of(
-        "RAW", "OVERLAY", comment="RAW: plain images; OVERLAY: with the heads' attention drawn on"
+        *("RAW", "OVERLAY", "OUTPUT"),
+        comment="what was described. RAW: samples; OVERLAY: samples with the heads' attention "
+        "drawn on; OUTPUT: no sample, but the tokens that it makes likelier and less likely",
     )
     explainer: Mapped[str] = one_of(
         "openai",

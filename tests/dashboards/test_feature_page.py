@@ -75,6 +75,7 @@ def test_open_sections_hold_everything_that_is_known(full_atlas, open_page) -> N
         "The base feature",
         "Tokens",
         "Nearest features",
+        "Said when added",
         "Turning",
         "Seeing",
         "Firing on a skill",
@@ -105,13 +106,31 @@ def test_a_section_says_what_to_run_for_what_was_not_measured(
     advice = " ".join(said.value for said in (*app.info, *app.caption))
     stages = ("auto_interp", "example", "head_attribution", "overlay", "ablation", "steering")
     stages += ("group_ablation", "activation_histogram", "logit_effect", "nearest_feature")
-    stages += ("intruder",)
+    stages += ("intruder", "output_score")
     for stage in stages:
         assert f"`{stage}`" in advice
     assert "only adapted candidates" in advice
     assert "not described yet" in html(app)
     for said in ("Its heads were not traced.", "It was not removed."):
         assert said in html(app)
+
+
+def test_coherence_and_what_is_said_stand_beside_chance(full_atlas, open_page) -> None:
+    app = open_page(PAGE, layer=1, feature=0, what="true", writes="true")
+
+    (coherent,) = [table.value for table in app.dataframe if "judged_by" in table.value]
+    shown = coherent[["judged_by", "found", "interval", "says"]].values.tolist()
+    assert shown == [["equal words · word overlap 1", "9 of 10", "[0.60, 0.98]", "coherent"]]
+    (heard,) = [table.value for table in app.dataframe if "looked_for" in table.value]
+    assert heard.looked_for.tolist() == ["the tokens it makes likelier", "the words of its label"]
+    assert heard.words[0] == "<b>left</b>, port"
+    assert heard.output_score_control.tolist() == [0.125, 0.125]
+    assert heard.times.tolist() == pytest.approx([7.389, 7.389], rel=1e-3)
+    assert heard.says.tolist() == ["said more"] * 2
+
+    app = open_page(PAGE, layer=1, feature=1, what="true", writes="true")
+    says = {row for table in app.dataframe if "says" in table.value for row in table.value.says}
+    assert {"no better than chance", "no more than others"} < says
 
 
 def test_turn_and_preference_stand_beside_their_nulls(full_atlas, open_page, written) -> None:

@@ -54,8 +54,13 @@ def small(config: RunConfig) -> RunConfig:
             "head_knockout": config.head_knockout.model_copy(
                 update={"max_features": 2, "n_controls": 1}
             ),
-            "auto_interp": config.auto_interp.model_copy(update={"max_features": 6}),
+            "auto_interp": config.auto_interp.model_copy(
+                update={"max_features": 6, "variants": ("RAW", "OUTPUT")}
+            ),
             "intruder": config.intruder.model_copy(update={"n_trials": 5, "max_features": 6}),
+            "output_score": config.output_score.model_copy(
+                update={"n_pictures": 3, "max_features": 4, "n_controls": 2}
+            ),
             "ablation": config.ablation.model_copy(
                 update={
                     "max_features": 2,

@@ -13,6 +13,7 @@ import torch
 from fact_checksums import run_facts
 from rich.console import Console
 from sqlalchemy import text
+from stage_runs.plain_output_score import plain_output_score
 
 from feature_atlas.dictionary.sae_lens_form import to_training_sae
 from feature_atlas.etl.build import Share, build_and_publish, build_share, publish_built
@@ -30,27 +31,11 @@ LOST = ("steering", "group_ablation", "head_knockout")
 
 FILLED = (
     *("image", "sample", "training_curve", "decoder_cosine", "visual_energy", "firing_shift"),
-    *(
-        "selection",
-        "role_energy",
-        "example",
-        "patch_activation",
-        "activation_histogram",
-        "logit_effect",
-        "nearest_feature",
-        "latent_scaling",
-        "seed_stability",
-        "seed_set",
-        "head_estimate",
-        "head_stability",
-        "candidate",
-        "neutral_prompt",
-        "auto_interp",
-        "chance_score",
-        "intruder",
-        "feature_record",
-    ),
-    *("measurement", "published_result", "forward_check", "gate_check"),
+    *("selection", "role_energy", "example", "patch_activation", "activation_histogram"),
+    *("logit_effect", "nearest_feature", "latent_scaling", "seed_stability", "seed_set"),
+    *("head_estimate", "head_stability", "candidate", "neutral_prompt", "auto_interp"),
+    *("chance_score", "intruder", "output_score", "feature_record", "measurement"),
+    *("published_result", "forward_check", "gate_check"),
 )
 
 
@@ -117,6 +102,14 @@ def test_random_directions_went_through_the_same_stages(tiny_run):
     assert of["l0"]["random_mean"] == pytest.approx(of["l0"]["mean"], rel=0.02)
     assert of["fvu"]["mean"] < of["fvu"]["random_mean"]
     assert of["F1"]["n_random"] > 0
+
+
+def test_what_is_written_is_described_and_said_as_plain_passes_say(tiny_run):
+    study = open_study(tiny_run.folder)
+    for row in read_table(tiny_run.folder, "output_score", "output_score").to_pylist():
+        assert row["output_score"] == pytest.approx(plain_output_score(study, row), abs=1e-4)
+    rows = read_table(tiny_run.folder, "auto_interp", "auto_interp").to_pylist()
+    assert sum(row["description"].startswith('writing "') for row in rows) == len(rows) // 2
 
 
 def test_an_examples_strongest_token_carries_its_activation(tiny_run):

@@ -19,6 +19,7 @@ from feature_atlas.etl.run_folder.artifacts import Stage, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.stages.meaning.auto_interp import _ask_endpoint
 from feature_atlas.etl.stages.meaning.interp_material import Material, Materials
+from feature_atlas.meaning.auto_interp import Written
 from feature_atlas.meaning.interp_samples import Sample, Scored
 
 WORDS = ("above", "below", "left of", "right of", "behind", "near")
@@ -39,7 +40,7 @@ class Album:
 
 
 def material(word: str, number: int) -> Material:
-    """A feature that fires on one word."""
+    """A feature that fires on one word and writes it; the first one writes nothing."""
     other = WORDS[(number + 1) % len(WORDS)]
     first = 1000 * number
     return Material(
@@ -51,6 +52,7 @@ def material(word: str, number: int) -> Material:
             1,
             1,
         ),
+        Written([f" {word}"], [f" {other}"]) if number else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 The offline explainer reads questions and answers only, so it describes the RAW variant; an endpoint
 is also shown where the feature's strongest heads look (OVERLAY), on positives and negatives alike.
+Both can be asked for what a feature writes (OUTPUT): the description is made from tokens alone, and
+scored on the same samples, so it says how far what a feature writes is what it fires on.
 What an endpoint answered is on disk at once (`reply_ledger`): a stage that stopped goes on where it
 was and pays for nothing twice.
 """
@@ -31,6 +33,7 @@ from feature_atlas.etl.study import Study, open_study
 from feature_atlas.meaning.auto_interp import (
     Description,
     Variant,
+    Written,
     prompts_hash,
     shuffled_descriptions,
 )
@@ -69,14 +72,17 @@ def run_auto_interp(run: Path) -> Stage:
             "prompts": [prompts_hash(variant) for variant in _variants(study)],
             "prices": {name: list(price) for name, price in config.endpoint.prices.items()},
         },
-        reads=["example", "overlay", "ablation", "neutral_prompt"],
+        reads=["example", "overlay", "ablation", "neutral_prompt", "logit_effect"],
         body=lambda output: _write(output, study),
     )
 
 
 def _variants(study: Study) -> tuple[Variant, ...]:
+    """Offline there are no overlays."""
     config = study.config.auto_interp
-    return ("RAW",) if config.explainer == "offline" else config.variants
+    if config.explainer == "openai":
+        return config.variants
+    return tuple(variant for variant in config.variants if variant != "OVERLAY") or ("RAW",)
 
 
 def _write(output: StageOutput, study: Study) -> None:
@@ -92,8 +98,9 @@ def _write(output: StageOutput, study: Study) -> None:
             f"{first.layer} feature {first.feature}: {reason}"
         )
     if study.config.auto_interp.explainer == "offline":
-        pair = offline_pair(gathered.background)
-        _write_variant(output, study, gathered.material, pair, _no_pictures, n_at_once=1)
+        for variant in _variants(study):
+            pair, material = offline_pair(gathered.background, variant), _of(variant, gathered, {})
+            _write_variant(output, study, material, pair, _no_pictures, n_at_once=1)
     else:
         _ask_endpoint(output, study, album, gathered)
 
@@ -102,8 +109,7 @@ def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Mat
     """Every variant, after an estimate of what all of them cost."""
     config, heads = study.config.auto_interp, top_heads(study)
     of_variant: dict[Variant, list[Material]] = {
-        variant: [m for m in gathered.material if variant == "RAW" or heads.get(m.feature)]
-        for variant in _variants(study)
+        variant: _of(variant, gathered, heads) for variant in _variants(study)
     }
     n_without = len(gathered.material) - len(of_variant.get("OVERLAY", gathered.material))
     if n_without:
@@ -118,6 +124,15 @@ def _ask_endpoint(output: StageOutput, study: Study, album: Album, gathered: Mat
             _write_variant(output, study, material, pairs[variant], pictured, n_at_once=n_at_once)
         for endpoint in (endpoints.describer, endpoints.grader):
             output.warn_of(endpoint.remarks())
+
+
+def _of(
+    variant: Variant, gathered: Materials, heads: Mapping[Feature, Sequence[Head]]
+) -> list[Material]:
+    """The features of which there is what a variant shows."""
+    if variant == "OVERLAY":
+        return [one for one in gathered.material if heads.get(one.feature)]
+    return [one for one in gathered.material if variant == "RAW" or one.written]
 
 
 def _pictured(album: Album, heads: Mapping[Feature, Sequence[Head]]) -> Pictured:
@@ -141,15 +156,17 @@ def _write_variant(
     if not material:
         return
     seed = study.config.seed
-    name = f"{pair.describer.name} {pair.describer.variant}"
-    shown = ((m, pictured(m.describe, m)) for m in material)
-    described = list(
-        track(
-            in_order(lambda one: pair.describer.describe(one[1]), shown, n_at_once),
-            f"{name} descriptions",
-            total=len(material),
-        )
-    )
+    variant = pair.describer.variant
+    name = f"{pair.describer.name} {variant}"
+    shown = ((variant == "OUTPUT" and m.written) or pictured(m.describe, m) for m in material)
+
+    def describe(what: Written | list[Sample]) -> Description:
+        if isinstance(what, Written):
+            return pair.describer.describe_output(what)
+        return pair.describer.describe(what)
+
+    n = len(material)
+    described = list(track(in_order(describe, shown, n_at_once), f"{name} descriptions", n))
     others = shuffled_descriptions([said.text for said in described], seed=seed)
 
     def grade(task: tuple[Description, str | None, list[Sample], list[Sample]]) -> Graded:

@@ -43,9 +43,9 @@ class Endpoints(NamedTuple):
         )
 
 
-def offline_pair(background: list[Sample]) -> Pair:
+def offline_pair(background: list[Sample], variant: Variant) -> Pair:
     """Without a language model: the same rules describe and grade."""
-    explainer = OfflineExplainer(background)
+    explainer = OfflineExplainer(background, variant=variant)
     return Pair(explainer, explainer)
 
 

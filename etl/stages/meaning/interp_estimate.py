@@ -56,7 +56,11 @@ def _add_feature(total: Estimate, pair: Pair, material: Material, n_overlays: in
     describer, grader = pair
     assert isinstance(describer, OpenAIExplainer)
     assert isinstance(grader, OpenAIExplainer)
-    asked = describer.to_describe(blank_pictures(material.describe, n_overlays))
+    asked = (
+        describer.to_describe_output(material.written)
+        if describer.variant == "OUTPUT" and material.written
+        else describer.to_describe(blank_pictures(material.describe, n_overlays))
+    )
     total.add(describer.model, describer.endpoint.estimate(asked), DESCRIPTION_TOKENS)
     scored = [blinded(s) for s in (*material.scored.positives, *material.scored.negatives)]
     seen, unseen = blank_pictures(scored, n_overlays), [without_picture(s) for s in scored]

@@ -5,7 +5,7 @@ Held at once are questions; a picture is opened, and an overlay computed, when i
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from feature_atlas.etl.stages.meaning.silent_samples import (
 )
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
+from feature_atlas.meaning.auto_interp import Written
 from feature_atlas.meaning.interp_samples import (
     Described,
     Sample,
@@ -38,7 +39,7 @@ from feature_atlas.meaning.interp_samples import (
 from feature_atlas.vlm.head_probe import Head
 
 BATCH = 16_384
-"""Examples read at a time."""
+"""Rows read at a time."""
 
 
 class Material(NamedTuple):
@@ -49,6 +50,8 @@ class Material(NamedTuple):
     """To describe it from."""
     scored: Scored
     """To score the description on."""
+    written: Written | None = None
+    """What it writes; None where that was not asked for, or it writes nothing."""
 
 
 class Materials(NamedTuple):
@@ -125,6 +128,8 @@ def gather(study: Study, album: Album, features: list[Feature]) -> Materials:
             left_out[feature] = str(error)
     background = random_samples(study)
     silent = _silent(study, album, described, background)
+    asked = "OUTPUT" in study.config.auto_interp.variants
+    written = _written(study, list(described)) if asked else {}
     material = []
     for feature, chosen in described.items():
         try:
@@ -132,7 +137,7 @@ def gather(study: Study, album: Album, features: list[Feature]) -> Materials:
         except TooFewSamplesError as error:
             left_out[feature] = str(error)
         else:
-            material.append(Material(feature, chosen.describe, scored))
+            material.append(Material(feature, chosen.describe, scored, written.get(feature)))
     return Materials(material, left_out, [album.shown(number) for number in background])
 
 
@@ -185,21 +190,36 @@ def tokens_of_examples(
     study: Study, features: list[Feature]
 ) -> dict[tuple[Feature, int], tuple[list[str], list[float]]]:
     """Tokens and activations of the chosen features' samples, from the example stage."""
+    rows = rows_of_features(study, "example", features, ["sample", "tokens", "activations"])
+    return {
+        (Feature(row["layer"], row["feature"]), row["sample"]): (row["tokens"], row["activations"])
+        for row in rows
+    }
+
+
+def _written(study: Study, features: list[Feature]) -> dict[Feature, Written]:
+    """The tokens that chosen features make likelier and less likely."""
+    rows = rows_of_features(study, "logit_effect", features, ["top_tokens", "bottom_tokens"])
+    return {
+        Feature(row["layer"], row["feature"]): Written(row["top_tokens"], row["bottom_tokens"])
+        for row in rows
+    }
+
+
+def rows_of_features(
+    study: Study, stage: str, features: list[Feature], columns: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Rows of chosen features in the table that is named as its stage."""
     wanted = [layer * 2**32 + feature for layer, feature in features]
-    found = {}
-    for batch in _examples(study.run):
+    for batch in _batches(study.run, stage, ["layer", "feature", *columns]):
         keys = batch["layer"].to_numpy().astype(np.int64) * 2**32 + batch["feature"].to_numpy()
-        for row in batch.filter(pa.array(np.isin(keys, wanted))).to_pylist():
-            place = Feature(row["layer"], row["feature"]), row["sample"]
-            found[place] = row["tokens"], row["activations"]
-    return found
+        yield from batch.filter(pa.array(np.isin(keys, wanted))).to_pylist()
 
 
-def _examples(run: Path) -> Iterator[pa.RecordBatch]:
-    """The table of all features' samples, which may be larger than memory, some at a time."""
-    columns = ["layer", "feature", "sample", "tokens", "activations"]
-    for file in require_stage(run, "example")["files"]:
-        if file.get("table") == "example":
+def _batches(run: Path, stage: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A table that may be larger than memory, some rows at a time."""
+    for file in require_stage(run, stage)["files"]:
+        if file.get("table") == stage:
             with pq.ParquetFile(run / file["path"]) as stored:
                 yield from stored.iter_batches(BATCH, columns=columns)
 

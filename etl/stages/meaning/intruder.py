@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from rich.progress import track
 
-from feature_atlas.etl.inputs.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.inputs.samples import draw
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature, chosen_features
 from feature_atlas.etl.stages.features.selection import by_layer
 from feature_atlas.etl.stages.meaning.auto_interp import in_order
+from feature_atlas.etl.stages.meaning.embedding_model import NONE_CHOSEN, chosen_embedder
 from feature_atlas.etl.stages.meaning.explainers import open_endpoints
 from feature_atlas.etl.stages.meaning.interp_estimate import Estimate, announce, blank_pictures
 from feature_atlas.etl.stages.meaning.interp_material import Album, tokens_of_examples

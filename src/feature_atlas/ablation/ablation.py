@@ -9,7 +9,7 @@ keys and values of everything before the first text token (`resume`). The pictur
 each edit costs only the text tokens of the layers above L.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -59,9 +59,25 @@ def ablated_margins(
         clean = clean_run(model, inputs, layer, text_mask)
         before = yes_no_margin(resumed_logits(model, clean, clean.residual), answers)
         _require_equal(before, yes_no_margin(unembed(model, clean.top), answers), layer)
-        ablated = [_edit_clean(model, clean, edit, text_mask, answers) for edit in edits]
+        edited = (_edit_clean(model, clean, edit, text_mask) for edit in edits)
+        ablated = [(yes_no_margin(logits, answers), share) for logits, share in edited]
     margins, shares = (torch.stack(column) for column in zip(*ablated, strict=True))
     return AblatedMargins(before, margins, shares / text_mask.sum().clamp_min(1))
+
+
+@torch.no_grad()
+def edited_logits(
+    model: PreTrainedModel,
+    inputs: DecoderInputs,
+    text_mask: Bool[Tensor, "sample token"],
+    layer: int,
+    edits: Sequence[Edit],
+) -> Iterator[Float[Tensor, "sample vocabulary"]]:
+    """Logits at the last token untouched, then with each edit of one layer's text positions."""
+    clean = clean_run(model, inputs, layer, text_mask)
+    yield resumed_logits(model, clean, clean.residual)
+    for edit in edits:
+        yield _edit_clean(model, clean, {layer: edit}, text_mask)[0]
 
 
 def _edit_clean(
@@ -69,9 +85,8 @@ def _edit_clean(
     clean: CleanRun,
     edits: Mapping[int, Edit],
     text_mask: Bool[Tensor, "batch token"],
-    answers: AnswerIds,
-) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
-    """Margins, and |dy| / |y| summed over the text tokens, mean over the edited layers."""
+) -> tuple[Float[Tensor, "batch vocabulary"], Float[Tensor, ""]]:
+    """Logits, and |dy| / |y| summed over the text tokens, mean over the edited layers."""
     shares: list[Tensor] = []
 
     def apply(edit: Edit, mask: Tensor, hidden: Tensor) -> Tensor:
@@ -87,8 +102,8 @@ def _edit_clean(
             if layer > clean.layer:
                 hook = partial(apply, edit, changeable)
                 edited.enter_context(edit_residual(model, layer, hook))
-        margins = yes_no_margin(resumed_logits(model, clean, hidden), answers)
-    return margins, torch.stack(shares).mean(0)
+        logits = resumed_logits(model, clean, hidden)
+    return logits, torch.stack(shares).mean(0)
 
 
 def _share_changed(

@@ -25,7 +25,7 @@ class AnswerIds(NamedTuple):
 
 def yes_no_ids(tokenizer: PreTrainedTokenizerBase, yes: str = "yes", no: str = "no") -> AnswerIds:
     """Every single token that begins either answer, in any case, with or without a space before."""
-    ids = AnswerIds(_surface_ids(tokenizer, yes), _surface_ids(tokenizer, no))
+    ids = AnswerIds(surface_ids(tokenizer, yes), surface_ids(tokenizer, no))
     if not ids.yes or not ids.no or set(ids.yes) & set(ids.no):
         raise ValueError(
             f"answers {yes!r} -> {ids.yes} and {no!r} -> {ids.no}: expected at least one token "
@@ -35,7 +35,8 @@ def yes_no_ids(tokenizer: PreTrainedTokenizerBase, yes: str = "yes", no: str = "
     return ids
 
 
-def _surface_ids(tokenizer: PreTrainedTokenizerBase, word: str) -> list[int]:
+def surface_ids(tokenizer: PreTrainedTokenizerBase, word: str) -> list[int]:
+    """The word as a token of its own, in any case, with or without a space before."""
     cased = (word.lower(), word.capitalize(), word.upper())
     forms = [space + form for form in cased for space in ("", " ")]
     encoded = [tokenizer(form, add_special_tokens=False)["input_ids"] for form in forms]

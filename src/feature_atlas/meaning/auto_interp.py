@@ -3,7 +3,9 @@
 1. ``interp_samples`` chooses top samples to describe, and held-out samples on which the feature
    fires or does not.
 2. An ``Explainer`` completes "this neuron activates for ..." from the first group. It sees the
-   firing tokens marked (RAW), and where the feature's top heads look besides (OVERLAY).
+   firing tokens marked (RAW), and where the feature's top heads look besides (OVERLAY). Or it sees
+   no sample at all, but the tokens that the feature makes likelier and less likely (OUTPUT:
+   output-centric, arXiv 2501.08319).
 3. ``label_score`` has an explainer, the same or another, mark each held-out sample 0 or 1 from the
    sentence alone, and counts.
 
@@ -20,10 +22,10 @@ import numpy as np
 
 from feature_atlas.meaning.interp_samples import Sample
 
-Variant = Literal["RAW", "OVERLAY"]
+Variant = Literal["RAW", "OVERLAY", "OUTPUT"]
 Task = Literal[
-    "describe_raw", "describe_overlay", "validate_raw", "validate_overlay", "validate_text",
-    "intruder",
+    "describe_raw", "describe_overlay", "describe_output",
+    "validate_raw", "validate_overlay", "validate_text", "intruder",
 ]  # fmt: skip
 
 PROMPT_VERSION = 2
@@ -51,6 +53,15 @@ class Usage(NamedTuple):
             None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
             self.n_repaired + other.n_repaired,
         )
+
+
+class Written(NamedTuple):
+    """What a feature writes, without any sample."""
+
+    likelier: Sequence[str]
+    """Tokens that it makes likelier, the most first."""
+    less_likely: Sequence[str]
+    """Tokens that it makes less likely, the most first."""
 
 
 class Description(NamedTuple):
@@ -92,6 +103,10 @@ class Explainer(Protocol):
         """One sentence for the samples on which a feature fires most."""
         ...
 
+    def describe_output(self, written: Written) -> Description:
+        """One sentence for the tokens that a feature makes likelier and less likely."""
+        ...
+
     def classify(self, description: str, samples: Sequence[Sample]) -> Verdicts:
         """Whether each sample matches."""
         ...
@@ -125,4 +140,6 @@ def prompts_hash(variant: Variant) -> str:
     tasks: tuple[Task, ...] = ("describe_raw", "validate_raw", "validate_text")
     if variant == "OVERLAY":
         tasks = ("describe_overlay", "validate_overlay", "validate_text")
+    if variant == "OUTPUT":
+        tasks = ("describe_output", "validate_raw", "validate_text")
     return hashlib.sha256("".join(map(prompt, tasks)).encode()).hexdigest()

@@ -17,6 +17,9 @@
    for in the question and the answer. So the F1 is that of the sentence, and of nothing else. The
    tokens it fires on are said, not judged by: a held-out sample shows no firing.
 
+6. Of what a feature writes the sentence quotes the first words among its likelier tokens: writing
+   "left" or "west". A sample matches that has one of them in its question or its answer.
+
 Of the picture it knows the answer only: features that share words and answers share a sentence.
 """
 
@@ -31,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from feature_atlas.meaning.auto_interp import Description, Variant, Verdicts
+from feature_atlas.meaning.auto_interp import Description, Variant, Verdicts, Written
 from feature_atlas.meaning.interp_samples import Sample, firing
 
 MOST_TERMS = 3
@@ -67,6 +70,8 @@ class Rule(NamedTuple):
     """A sample has one of these; any sample does if there are none."""
     answers: tuple[str, ...]
     """And one of these answers; any answer if there are none."""
+    written: tuple[str, ...] = ()
+    """And one of these words in its question or answer; any words if there are none."""
 
 
 @dataclass
@@ -92,6 +97,16 @@ class OfflineExplainer:
         """The sentence of the best rule, and the tokens fired on."""
         rule = learn_rule(samples, self.background)
         text = sentence(rule, over_represented_tokens(samples, self.background))
+        return Description(text=text, raw_reply=text)
+
+    def describe_output(self, written: Written) -> Description:
+        """The first few words among the tokens that it makes likelier, and that it does not."""
+        likelier, less_likely = _whole_words(written.likelier), _whole_words(written.less_likely)
+        if not likelier:
+            return Description(text=NOTHING, raw_reply=NOTHING)
+        text = f"writing {_quoted(likelier, 'or')}"
+        if less_likely:
+            text += f", less of {_quoted(less_likely, 'and')}"
         return Description(text=text, raw_reply=text)
 
     def classify(self, description: str, samples: Sequence[Sample]) -> Verdicts:
@@ -131,7 +146,9 @@ def answer_of(sample: Sample) -> str:
 def matches(rule: Rule, sample: Sample) -> bool:
     """Whether the sample has one of the terms and one of the answers."""
     has_term = not rule.terms or not terms_of(sample).isdisjoint(rule.terms)
-    return has_term and (not rule.answers or answer_of(sample) in rule.answers)
+    has_answer = not rule.answers or answer_of(sample) in rule.answers
+    words = re.findall(r"\w+", f"{sample.question} {sample.answer}".lower())
+    return has_term and has_answer and (not rule.written or not set(words).isdisjoint(rule.written))
 
 
 # ---------------------------------------------------------------- learning
@@ -263,6 +280,12 @@ def sentence(rule: Rule, fired_tokens: Sequence[str]) -> str:
     return text
 
 
+def _whole_words(tokens: Sequence[str]) -> list[str]:
+    """The first tokens that are words as they stand, each once."""
+    words = (_clean(token) for token in tokens)
+    return list(dict.fromkeys(word for word in words if re.fullmatch(r"\w+", word)))[:MOST_TERMS]
+
+
 def _quoted(texts: Sequence[str], joint: str) -> str:
     return f" {joint} ".join(f'"{text}"' for text in texts)
 
@@ -271,10 +294,12 @@ def read_rule(description: str) -> Rule | None:
     """The rule a sentence states by its quoted terms; None if it quotes none."""
     quoted: dict[str, list[str]] = {}
     clause = re.compile(
-        r'\b(with|starting|answered|firing most on) ("[^"]+"(?: (?:or|and) "[^"]+")*)'
+        r"\b(with|starting|answered|writing|less of|firing most on) "
+        r'("[^"]+"(?: (?:or|and) "[^"]+")*)'
     )
     for kind, texts in clause.findall(description):
         quoted.setdefault(kind, []).extend(re.findall(r'"([^"]+)"', texts))
     terms = [(kind, text) for kind in ("with", "starting") for text in quoted.get(kind, [])]
-    answers = quoted.get("answered", [])
-    return Rule(tuple(terms), tuple(answers)) if terms or answers else None
+    answers, written = quoted.get("answered", []), quoted.get("writing", [])
+    rule = Rule(tuple(terms), tuple(answers), tuple(written))
+    return rule if any(rule) else None

@@ -24,6 +24,7 @@ from feature_atlas.meaning.auto_interp import (
     Usage,
     Variant,
     Verdicts,
+    Written,
     prompt,
     prompts_hash,
 )
@@ -71,7 +72,7 @@ class OpenAIExplainer:
     endpoint: ChatEndpoint
     """Which model, where."""
     variant: Variant = "RAW"
-    """OVERLAY sends each sample's overlays after its picture."""
+    """OVERLAY sends each sample's overlays after its picture; OUTPUT describes tokens alone."""
     detail: Literal["low", "high", "auto"] = "low"
     """How closely the endpoint looks at pictures; low costs least."""
     name: str = "openai"
@@ -87,6 +88,17 @@ class OpenAIExplainer:
         text, reply, usage = self._ask(
             self._describe_task,
             self.to_describe(samples),
+            DESCRIPTION_SCHEMA,
+            DESCRIPTION_FORM,
+            read_description,
+        )
+        return Description(text, reply, usage)
+
+    def describe_output(self, written: Written) -> Description:
+        """One sentence from the tokens that it writes, no sample shown."""
+        text, reply, usage = self._ask(
+            "describe_output",
+            self.to_describe_output(written),
             DESCRIPTION_SCHEMA,
             DESCRIPTION_FORM,
             read_description,
@@ -121,6 +133,14 @@ class OpenAIExplainer:
         """The messages of Prompt A."""
         return _messages(self._describe_task, self._marked(samples))
 
+    def to_describe_output(self, written: Written) -> list[Json]:
+        """The messages that show tokens alone."""
+        content = [
+            _text("\n".join([f"<{name}>", *map(_one_line, tokens), f"</{name}>"]))
+            for name, tokens in written._asdict().items()
+        ]
+        return _messages("describe_output", content)
+
     def to_pick(self, samples: Sequence[Sample]) -> list[Json]:
         """The messages that ask for the intruder."""
         return _messages("intruder", self._marked(samples))
@@ -134,12 +154,12 @@ class OpenAIExplainer:
 
     @property
     def _describe_task(self) -> Task:
-        return "describe_raw" if self.variant == "RAW" else "describe_overlay"
+        return "describe_overlay" if self.variant == "OVERLAY" else "describe_raw"
 
     def _validate_task(self, samples: Sequence[Sample]) -> Task:
         if all(sample.image is None for sample in samples):
             return "validate_text"
-        return "validate_raw" if self.variant == "RAW" else "validate_overlay"
+        return "validate_overlay" if self.variant == "OVERLAY" else "validate_raw"
 
     def _marked(self, samples: Sequence[Sample]) -> list[Json]:
         return [

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from typer.testing import CliRunner, Result
 
 from feature_atlas.etl.commands.cli import app
-from feature_atlas.etl.inputs.embedding_model import chosen_embedder
+from feature_atlas.etl.stages.meaning.embedding_model import chosen_embedder
 
 
 def run(*command: str) -> Result:

@@ -231,8 +231,8 @@ def test_the_endpoints_cost_is_known_before_and_a_price_is_asked_for(papers, mon
 
     said = require_endpoint(interp, papers.intruder)
 
-    # 200 features in two variants, each described once and graded in six requests; ten intruders
-    assert "4,800 requests" in said
+    # 200 features in three variants, each described once and graded in six requests; ten intruders
+    assert "6,200 requests" in said
     assert "the budget is $30.00" in said
     unknown = interp.model_copy(update={"grader_model": "other"})
     with pytest.raises(ValueError, match="no price for other"):

@@ -95,6 +95,14 @@ def test_an_informative_description_comes_before_a_higher_f1_that_says_nothing(
     assert label(connection) == ("left of", "auto_interp", pytest.approx(0.6), True)
 
 
+def test_what_a_feature_writes_is_no_label(connection: Connection) -> None:
+    describe(connection, "writing left", 0.9, variant="OUTPUT")
+    assert label(connection) == (None, None, None, None)
+
+    describe(connection, "asks for left of", 0.3)
+    assert label(connection)[0] == "asks for left of"
+
+
 def test_runs_from_before_these_scores_keep_their_order(connection: Connection) -> None:
     old = {"f1_gain_low": None, "chance_p": None}
     describe(connection, "worse", 0.6, **old)

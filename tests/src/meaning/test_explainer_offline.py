@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from scipy.stats import chi2_contingency
 
+from feature_atlas.meaning.auto_interp import Written
 from feature_atlas.meaning.explainer_offline import (
     NOTHING,
     OfflineExplainer,
@@ -152,6 +153,20 @@ def test_five_samples_drawn_blindly_mostly_have_nothing_in_common() -> None:
 def test_the_sentence_says_the_whole_rule(rule: Rule) -> None:
     assert read_rule(sentence(rule, ["of", "?"])) == rule
     assert read_rule(sentence(rule, [])) == rule
+
+
+def test_what_a_feature_writes_is_said_by_its_first_words_and_looked_for_in_the_text() -> None:
+    explainer = OfflineExplainer(world(), variant="OUTPUT")
+    written = Written((" Left", "left", "##", " west", "", "le ft", " port", " sinister"), (" no",))
+
+    said = explainer.describe_output(written).text
+
+    assert said == 'writing "left" or "west" or "port", less of "no"'
+    assert read_rule(said) == Rule((), (), ("left", "west", "port"))
+    asked = ("Is it left of it?", "Is it leftover?", "Which way?", "Is it near?")
+    samples = [Sample(q, a) for q, a in zip(asked, ("no", "no", "West", "no"), strict=True)]
+    assert explainer.classify(said, samples).answers == [True, False, True, False]
+    assert explainer.describe_output(Written(("##", "-"), ())).text == NOTHING
 
 
 def test_a_sentence_in_other_words_cannot_be_judged() -> None:

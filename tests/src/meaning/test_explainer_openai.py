@@ -17,7 +17,7 @@ from chat_server import (
 from PIL import Image
 
 from feature_atlas.etl.stages.meaning.reply_ledger import ReplyLedger
-from feature_atlas.meaning.auto_interp import Usage, prompts_hash
+from feature_atlas.meaning.auto_interp import Usage, Written, prompts_hash
 from feature_atlas.meaning.chat_endpoint import ChatEndpoint
 from feature_atlas.meaning.explainer_openai import OpenAIExplainer
 from feature_atlas.meaning.interp_samples import Sample, blinded
@@ -200,6 +200,24 @@ def test_a_hijacked_describer_cannot_write_an_essay(connect) -> None:
     essay = '{"description": "' + "all samples match. " * 60 + '"}'
 
     assert connect(essay, essay).describe([ABOVE]).text is None
+
+
+def test_tokens_alone_are_described_each_on_a_line_that_it_cannot_leave(
+    chat: ChatServer, connect
+) -> None:
+    explainer = connect(GOOD, verdicts([True]), variant="OUTPUT")
+
+    said = explainer.describe_output(Written((" left", "</likelier> say", "\n\n"), (" no",)))
+    explainer.classify(said.text, [ABOVE])
+
+    assert said == ("questions about things above others", GOOD, Usage(90, 10, 0.19))
+    described, judged = chat.requests
+    assert text_in(described) == (
+        "<likelier>\nleft\n&lt;/likelier&gt; say\n\n</likelier>\n<less_likely>\nno\n</less_likely>"
+    )
+    assert not pictures_in(described)
+    assert len(pictures_in(judged)) == 1  # judged as any other, without overlays
+    assert explainer.prompt_hash not in (prompts_hash("RAW"), prompts_hash("OVERLAY"))
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,31 @@ def intruder(world: World) -> Columns:
         "tokens_used": np.zeros(n, np.int64),
         "cost_usd": [None] * n,
     }
+
+
+def output_score(world: World) -> Columns:
+    """Feature 0 of each layer says what it writes, and less so its label; others as by chance."""
+    chosen = np.repeat(np.flatnonzero(world.survives), 2)
+    n, is_said = len(chosen), world.feature[chosen] == 0
+    score = np.where(is_said, np.tile([0.8, 0.5], n // 2), 0.1).astype(np.float32)
+    raised = np.where(is_said, 2.0, 0.0).astype(np.float32)
+    return {
+        "layer": world.layer[chosen],
+        "feature": world.feature[chosen],
+        "tokens_of": ["logits", "label"] * (n // 2),
+        "tokens": [["<b>left</b>", " port"], ["left"]] * (n // 2),
+        "alpha": np.full(n, 4, np.float32),
+        "length": np.full(n, 7.5, np.float32),
+        "n_prompts": np.full(n, 24),
+        "n_controls": np.full(n, 5),
+        "output_score": score,
+        "output_score_before": np.full(n, 0.1, np.float32),
+        "output_score_control": np.full(n, 0.125, np.float32),
+        "output_score_gain_low": score - np.float32(0.2),
+        "output_score_gain_high": score - np.float32(0.05),
+        "log_probability_before": np.full(n, -2.5, np.float32),
+        "log_probability_delta": raised,
+        "log_probability_control": np.full(n, 0.25, np.float32),
+        "log_probability_gain_low": raised - np.float32(0.5),
+        "log_probability_gain_high": raised + np.float32(0.25),
+    }

@@ -37,6 +37,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "auto_interp": {"auto_interp": meaning.auto_interp(world)},
         "chance_score": {"chance_score": meaning.chance_score(world)},
         "intruder": {"intruder": meaning.intruder(world)},
+        "output_score": {"output_score": meaning.output_score(world)},
         "head_attribution": {
             "head_attribution": heads.head_attribution(world),
             "head_estimate": heads.head_estimate(world),
@@ -63,5 +64,4 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "steering": {"steering": ablation.steering(world)},
         **supervised.stages(world),
     }
-    known = {table for tables in made_up.values() for table in tables}
-    return made_up | missing_tables(world, known)
+    return made_up | missing_tables(world, {t for tables in made_up.values() for t in tables})

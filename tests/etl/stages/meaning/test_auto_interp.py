@@ -90,6 +90,27 @@ def test_overlays_are_those_of_the_top_heads_for_silent_samples_too(
     assert warnings == ["2 features have no OVERLAY description: no head was attributed"]
 
 
+def test_what_a_feature_writes_is_described_from_tokens_and_scored_on_its_samples(
+    chat: ChatServer, tmp_path: Path
+) -> None:
+    def reader(request: Request) -> str:
+        if not is_description(request):
+            return good_model(request)
+        assert not samples_in(request)
+        word = text_in(request).splitlines()[1]  # of the likelier tokens
+        return json.dumps({"description": f"questions with {word}"})
+
+    chat.answer = reader
+    run_interp(tmp_path, chat.url, variants=("OUTPUT",), endpoint={"prices": {"stub": (1.0, 1.0)}})
+
+    found = rows(tmp_path)
+    assert [row["feature"] for row in found] == [1, 2, 3, 4, 5]  # the first writes nothing
+    assert {row["variant"] for row in found} == {"OUTPUT"}
+    for row in found:
+        assert row["description"] == f"questions with {WORDS[row['feature']]}"
+        assert (row["f1"], row["tokens_used"]) == (1.0, 7 * 100)
+
+
 def test_what_was_asked_for_and_how_the_model_thought_is_kept_with_the_rows(
     chat: ChatServer, tmp_path: Path
 ) -> None:

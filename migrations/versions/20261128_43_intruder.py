@@ -6,8 +6,8 @@ from alembic import op
 # one column, one line
 # fmt: off
 
-revision = "20261128_42_intruder"
-down_revision = "20261128_41_chance"
+revision = "20261128_43_intruder"
+down_revision = "20261128_42_supervised"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_atlas.etl.inputs.embedding_model import chosen_embedder
+from feature_atlas.etl.stages.meaning.embedding_model import chosen_embedder
 from feature_atlas.models.meaning.embedding_choice import embedding_choice
 
 
