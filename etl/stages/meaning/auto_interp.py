@@ -63,6 +63,7 @@ def run_auto_interp(run: Path) -> Stage:
     """One row per described feature and variant."""
     study = open_study(run)
     config = study.config.auto_interp
+    written = ["logit_effect"] if "OUTPUT" in _variants(study) else []
     return run_stage(
         run,
         "auto_interp",
@@ -72,7 +73,7 @@ def run_auto_interp(run: Path) -> Stage:
             "prompts": [prompts_hash(variant) for variant in _variants(study)],
             "prices": {name: list(price) for name, price in config.endpoint.prices.items()},
         },
-        reads=["example", "overlay", "ablation", "neutral_prompt", "logit_effect"],
+        reads=["example", "overlay", "ablation", "neutral_prompt", *written],
         body=lambda output: _write(output, study),
     )
 

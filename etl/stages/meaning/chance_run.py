@@ -77,6 +77,6 @@ def _by_chance(config: RunConfig) -> RunConfig:
     """Of a run with one regime: what stands in its place is drawn."""
     adapt = config.adapt.model_copy(update={"regimes": ("text",), "seeds": config.adapt.seeds[:1]})
     ablation = config.ablation.model_copy(update=ALONE)
-    return config.model_copy(
-        update={"adapt": adapt, "ablation": ablation, "base_model": None, "instruct": None}
-    )
+    interp = config.auto_interp.model_copy(update={"variants": ("RAW",)})
+    changed = {"adapt": adapt, "ablation": ablation, "auto_interp": interp}
+    return config.model_copy(update={**changed, "base_model": None, "instruct": None})
