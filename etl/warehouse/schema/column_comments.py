@@ -1,4 +1,4 @@
-"""Comments of columns, of which `migrate` puts the newest in place: no revision has to say them.
+"""Comments, of which `migrate` puts the newest in place: no revision has to say them.
 
 Those of tables are the models' own. A view's column inherits one or has one in the view's file,
 and gets the unit of its name behind it.
@@ -12,14 +12,20 @@ from feature_atlas.models.units import OTHERWISE, UNITS
 
 
 def table_comments() -> str:
-    """SQL that says of every table's column what its model says."""
-    return "\n".join(
+    """SQL that says of every table and each of its columns what the model says."""
+    tables = [*Base.metadata.sorted_tables, *Kept.metadata.sorted_tables]
+    of_tables = (
+        f"COMMENT ON TABLE {table.fullname} IS {sql_text(table.comment)};"
+        for table in tables
+        if table.comment is not None
+    )
+    of_columns = (
         f"COMMENT ON COLUMN {table.fullname}.{column.name} IS {sql_text(column.comment)};"
-        for metadata in (Base.metadata, Kept.metadata)
-        for table in metadata.sorted_tables
+        for table in tables
         for column in table.columns
         if column.comment is not None
     )
+    return "\n".join((*of_tables, *of_columns))
 
 
 def view_units(views: Iterable[str]) -> str:
