@@ -56,6 +56,7 @@ def study(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             n = len(head)
             score = np.random.default_rng(feature).normal(size=n)
             keys = {"layer": [layer] * n, "feature": [feature] * n, "method": ["B"] * n}
+            keys["corruption"] = ["mean"] * n
             write_part(
                 output,
                 "head_attribution",

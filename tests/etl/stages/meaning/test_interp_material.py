@@ -13,7 +13,7 @@ from feature_atlas.etl.config.run_config import RunConfig, hashed_config
 from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.run_folder.artifacts import StageOutput, run_stage
 from feature_atlas.etl.stages.features.feature_choice import Feature
-from feature_atlas.etl.stages.features.harvest import BASE, STATEMENTS
+from feature_atlas.etl.stages.features.skills import BASE, STATEMENTS
 from feature_atlas.etl.stages.meaning import interp_material, silent_samples
 from feature_atlas.etl.stages.meaning.interp_material import Album, tokens_of_examples
 from feature_atlas.etl.stages.meaning.silent_samples import (
