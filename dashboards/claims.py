@@ -45,7 +45,7 @@ def show_claims(run_id: int) -> None:
         hide_index=True,
         column_order=list(COLUMNS),
         column_config=COLUMNS,
-        row_height=60,  # words break into lines where there is room for two
+        row_height=66,  # words break into lines in rows of more than 4 rem
         height=600,
         placeholder="",
     )
