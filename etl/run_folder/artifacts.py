@@ -19,11 +19,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.progress import track
 
 from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.run_folder.claims import LEASE, Claim, claimed, owner_of
@@ -44,6 +45,8 @@ from feature_atlas.etl.run_folder.shards import (
 from feature_atlas.etl.run_folder.stopwatch import Stopwatch
 from feature_atlas.etl.run_folder.table_rows import REGIMES, Known
 from feature_atlas.etl.run_folder.whole_files import write_json
+
+Row = TypeVar("Row")
 
 FORMAT = 1
 """Version of the run folder's layout and of the stages' meaning; part of every key."""
@@ -84,6 +87,19 @@ class StageOutput(Warnings):
         ``part`` is a word for each of several lists that follow from one another.
         """
         return self._work(compute, shards, part).results()
+
+    def rows_in_shards(
+        self,
+        compute: Compute[Shard, tuple[list[Row], list[str]]],
+        shards: Sequence[Shard],
+        doing: str,
+    ) -> list[Row]:
+        """All rows of a function that gives those of a shard, and warnings, which are kept."""
+        rows: list[Row] = []
+        for found, warnings in track(self.in_shards(compute, shards), doing, total=len(shards)):
+            self.warn_of(warnings)
+            rows.extend(found)
+        return rows
 
     def folded(
         self,

@@ -19,7 +19,6 @@ from rich.progress import track
 from feature_atlas.ablation.ablation import AblatedMargins
 from feature_atlas.ablation.ablation_effect import (
     Interaction,
-    ablation_effects,
     answer_changes,
     interactions,
 )
@@ -32,6 +31,7 @@ from feature_atlas.etl.stages.ablation.ablation_rows import (
     outcome_columns,
 )
 from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, screen, write_costs
+from feature_atlas.etl.stages.ablation.answer_effects import answer_effects
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
@@ -176,12 +176,9 @@ def _score_set(
 def _rows(study: Study, layer: int, scored: Scored, others: list[Scored]) -> list[Row]:
     """Rows of one evaluation."""
     evaluation, margins = scored.evaluation, scored.margins
-    label, images = labels_of(study, evaluation), images_of(study, evaluation)
+    label = labels_of(study, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
-    effects = ablation_effects(
-        label, before, after, images,
-        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
-    )  # fmt: skip
+    effects = answer_effects(study, evaluation, before, after)
     blind = None if evaluation.name == "vsr_paper" else blind_margins(study, evaluation)
     specific = _interactions(study, scored, others)
     rows = []

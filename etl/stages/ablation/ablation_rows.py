@@ -1,6 +1,5 @@
-"""Rows of tables `ablation` and `ablation_outcome`, and the columns of any effect on answers."""
+"""Rows of tables `ablation` and `ablation_outcome`."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +9,15 @@ from torch import Tensor
 
 from feature_atlas.ablation.ablation_effect import AblationEffect, Interaction
 from feature_atlas.ablation.control import control_p_value
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    detectable_deltas,
+    effect_columns,
+    interaction_columns,
+    q_values,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import EvaluationSet
 from feature_atlas.etl.stages.ablation.interventions import Intervention
 from feature_atlas.etl.stages.ablation.yes_no_margins import BlindMargins
-from feature_atlas.statistics.paired_power import detectable_delta
-from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 
 class Answers(NamedTuple):
@@ -45,7 +48,8 @@ class Row(NamedTuple):
 
 def ablation_columns(seed: int, rows: list[Row]) -> dict[str, Any]:
     """All rows of the table."""
-    interactions = [row.interaction for row in rows]
+    effects = [row.effect for row in rows]
+    is_control = [row.removal.control_no > 0 for row in rows]
     return {
         "layer": np.array([row.layer for row in rows], np.int16),
         "feature": np.array([row.removal.feature for row in rows], np.int32),
@@ -56,40 +60,22 @@ def ablation_columns(seed: int, rows: list[Row]) -> dict[str, Any]:
         "control_kind": [row.removal.control_kind for row in rows],
         "control_feature": [row.removal.control_feature for row in rows],
         "control_p": _control_p_values(rows),
-        "interaction": [i and i.difference for i in interactions],
-        "interaction_low": [i and i.low for i in interactions],
-        "interaction_high": [i and i.high for i in interactions],
+        **interaction_columns([row.interaction for row in rows], "interaction"),
         "accuracy_mean_image": [_accuracy(row, "mean_image") for row in rows],
         "accuracy_no_image": [_accuracy(row, "no_image") for row in rows],
-        **effect_columns(seed, [row.effect for row in rows], [row.removed_norm for row in rows]),
-        "q_value": _q_values(rows),
+        **effect_columns(seed, effects, [row.removed_norm for row in rows]),
+        "q_value": q_values(
+            effects,
+            [
+                None if control else (row.evaluation.name, row.removal.intervention)
+                for row, control in zip(rows, is_control, strict=True)
+            ],
+        ),
         "detectable_delta": [
-            _detectable(row.effect) if row.removal.control_no == 0 else None for row in rows
+            None if control else delta
+            for delta, control in zip(detectable_deltas(effects), is_control, strict=True)
         ],
     }
-
-
-def effect_columns(
-    seed: int, effects: Sequence[AblationEffect], removed_norms: Sequence[float]
-) -> dict[str, Any]:
-    """The columns that every table of effects on answers has."""
-    return {
-        "seed": np.full(len(effects), seed, np.int32),
-        **{
-            name: np.array([getattr(effect, name) for effect in effects])
-            for name in AblationEffect._fields
-        },
-        "removed_norm": np.array(removed_norms, np.float64),
-    }
-
-
-def detectable_deltas(effects: Sequence[AblationEffect]) -> list[float | None]:
-    """What each set of answers could have shown."""
-    return [_detectable(effect) for effect in effects]
-
-
-def _detectable(effect: AblationEffect) -> float | None:
-    return detectable_delta(effect.n_samples, effect.right_to_wrong + effect.wrong_to_right)
 
 
 def outcome_columns(row: Row) -> dict[str, Any]:
@@ -123,20 +109,6 @@ def _accuracy(row: Row, blind: str) -> float | None:
         return None
     margins = _float32(getattr(row.answers.blind, blind))
     return float(((margins > 0) == row.answers.label).mean())
-
-
-def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over the features of each evaluation and intervention."""
-    q_values: list[float | None] = [None] * len(rows)
-    families: dict[tuple[str, str], list[int]] = {}
-    for i, row in enumerate(rows):
-        if row.removal.control_no == 0:
-            families.setdefault((row.evaluation.name, row.removal.intervention), []).append(i)
-    for members in families.values():
-        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in members])
-        for i, q in zip(members, adjusted, strict=True):
-            q_values[i] = float(q)
-    return q_values
 
 
 def _control_p_values(rows: list[Row]) -> list[float | None]:

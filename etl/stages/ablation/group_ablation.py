@@ -10,23 +10,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect
 from feature_atlas.ablation.intervention import Edit, span_removal
 from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
 from feature_atlas.etl.stages.ablation.ablation import SKILL
-from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    answer_effects,
+    detectable_deltas,
+    effect_columns,
+    q_values,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
     all_relations,
     can_be_scored,
-    images_of,
-    labels_of,
     other_relations,
     statements_of,
     yes_no_questions,
@@ -37,7 +39,6 @@ from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature, by_layer_of, survivors_of
 from feature_atlas.etl.stages.features.top_samples import relation_of
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 Matched = dict[Feature, Feature]
 """A matched feature by the member that it stands for."""
@@ -89,12 +90,7 @@ def run_group_ablation(run: Path) -> Stage:
 def _write(output: StageOutput, study: Study) -> None:
     survivors = by_cost(survivors_of(study, SKILL), read_costs(study))
     groups = _with_controls(study, survivors)
-    rows: list[Row] = []
-    for of_group, warnings in track(
-        output.in_shards(score_group, groups), "groups of features", total=len(groups)
-    ):
-        output.warn_of(warnings)
-        rows.extend(of_group)
+    rows = output.rows_in_shards(score_group, groups, "groups of features")
     if rows:
         output.table("ablation_group", _columns(study.config.seed, rows))
         scored = {(row.group.kind, row.group.name) for row in rows}
@@ -194,14 +190,8 @@ def _score(
     margins = margins_of_groups(
         study, [_edits(directions, chosen) for *_, chosen in plan], evaluation
     )
-    effects = ablation_effects(
-        labels_of(study, evaluation),
-        margins.before.double().numpy(),
-        margins.after.double().numpy(),
-        images_of(study, evaluation),
-        seed=study.config.seed,
-        n_draws=study.config.ablation.n_bootstrap,
-    )
+    before, after = margins.before.double().numpy(), margins.after.double().numpy()
+    effects = answer_effects(study, evaluation, before, after)
     return [
         Row(group, evaluation, n, number, effect, share)
         for (n, number, _), effect, share in zip(
@@ -226,20 +216,12 @@ def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
         "n_features": np.array([row.n_features for row in rows], np.int32),
         "control_no": np.array([row.control_no for row in rows], np.int16),
         **effect_columns(seed, effects, [row.removed_norm for row in rows]),
-        "q_value": _q_values(rows),
+        # over all groups and doses of an evaluation; matched sets have none
+        "q_value": q_values(
+            effects, [row.evaluation.name if row.control_no == 0 else None for row in rows]
+        ),
         "detectable_delta": detectable_deltas(effects),
     }
-
-
-def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over all groups and doses of an evaluation; matched sets have none."""
-    q_values: list[float | None] = [None] * len(rows)
-    for name in {row.evaluation.name for row in rows}:
-        family = [i for i, r in enumerate(rows) if r.evaluation.name == name and r.control_no == 0]
-        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in family])
-        for i, q in zip(family, adjusted, strict=True):
-            q_values[i] = float(q)
-    return q_values
 
 
 def _members(groups: list[Group]) -> dict[str, Any]:

@@ -12,12 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from rich.progress import track
 
 from feature_atlas.ablation.ablation_effect import (
     AblationEffect,
     AnswerChanges,
-    ablation_effects,
     answer_changes,
 )
 from feature_atlas.ablation.intervention import Edit, directional, span_removal
@@ -30,8 +28,13 @@ from feature_atlas.etl.run_folder.artifacts import (
     read_rows,
     run_stage,
 )
-from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    answer_effects,
+    detectable_deltas,
+    effect_columns,
+    q_values,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
@@ -46,7 +49,6 @@ from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.statistics.uncertainty import benjamini_hochberg
 
 
 class Asked(NamedTuple):
@@ -97,12 +99,7 @@ def run_spatial_code_ablation(run: Path) -> Stage:
 
 
 def _write(output: StageOutput, study: Study) -> None:
-    asked, rows = _chosen(study), list[Row]()
-    for of_feature, warnings in track(
-        output.in_shards(score, asked), "features without codes of places", total=len(asked)
-    ):
-        output.warn_of(warnings)
-        rows.extend(of_feature)
+    rows = output.rows_in_shards(score, _chosen(study), "features without codes of places")
     if rows:
         output.table("spatial_code_ablation", _columns(study.config.seed, rows))
 
@@ -133,10 +130,7 @@ def score(run: Path, asked: Asked) -> tuple[list[Row], list[str]]:
     margins = margins_of(study, asked.layer, [edit for _, edit in plan], evaluation)
     label = labels_of(study, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
-    effects = ablation_effects(
-        label, before, after, images_of(study, evaluation),
-        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
-    )  # fmt: skip
+    effects = answer_effects(study, evaluation, before, after)
     changes, shares = answer_changes(label, before, after), margins.removed_norm.tolist()
     removals = [removal for removal, _ in plan]
     rows = [
@@ -197,7 +191,7 @@ def _remaining(
 
 
 def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
-    effects = [row.effect for row in rows]
+    effects, removals = [row.effect for row in rows], [row.removal for row in rows]
     return {
         "layer": np.array([row.asked.layer for row in rows], np.int16),
         "feature": np.array([row.asked.feature for row in rows], np.int32),
@@ -213,17 +207,6 @@ def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
             for end, field in (("", "share"), ("_low", "low"), ("_high", "high"))
         },
         **effect_columns(seed, effects, [row.removed_norm for row in rows]),
-        "q_value": _q_values(rows),
+        "q_value": q_values(effects, [r.removed if r.control_no == 0 else None for r in removals]),
         "detectable_delta": detectable_deltas(effects),
     }
-
-
-def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over the features of each kind of removal; controls have none."""
-    q_values: list[float | None] = [None] * len(rows)
-    for removed in {row.removal.removed for row in rows}:
-        family = [i for i, row in enumerate(rows) if row.removal[:2] == (removed, 0)]
-        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in family])
-        for i, q in zip(family, adjusted, strict=True):
-            q_values[i] = float(q)
-    return q_values

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from rich.progress import track
 
-from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect
 from feature_atlas.ablation.intervention import addition, directional
 from feature_atlas.dictionary.sae import unit_directions
 from feature_atlas.etl.run_folder.artifacts import (
@@ -21,14 +20,16 @@ from feature_atlas.etl.run_folder.artifacts import (
     read_rows,
     run_stage,
 )
-from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
 from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    answer_effects,
+    detectable_deltas,
+    effect_columns,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
     can_be_scored,
-    images_of,
-    labels_of,
     relation_sets,
 )
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
@@ -71,12 +72,7 @@ def _write(output: StageOutput, study: Study) -> None:
     features = dict.fromkeys(Feature(r["layer"], r["feature"]) for r in ablated)
     chosen = by_cost(list(features), read_costs(study))[: study.config.steering.max_features]
     by_layers = [Feature(layer, f) for layer, of in by_layer_of(chosen).items() for f in of]
-    rows: list[Row] = []
-    for of_feature, warnings in track(
-        output.in_shards(steer, by_layers), "steering", total=len(by_layers)
-    ):
-        output.warn_of(warnings)
-        rows.extend(of_feature)
+    rows = output.rows_in_shards(steer, by_layers, "steering")
     if rows:
         output.table("steering", _columns(study.config.seed, rows))
 
@@ -105,10 +101,7 @@ def _steer(said: Warnings, study: Study, feature: Feature, evaluation: Evaluatio
     edits = [directional(direction), *(addition(direction, alpha * unit) for alpha in alphas)]
     margins = margins_of(study, feature.layer, edits, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
-    effects = ablation_effects(
-        labels_of(study, evaluation), before, after, images_of(study, evaluation),
-        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
-    )  # fmt: skip
+    effects = answer_effects(study, evaluation, before, after)
     moved, shares = after - before, margins.removed_norm.tolist()
     return [
         Row(feature, evaluation, alpha, alpha * unit, effects[i], moved[i], moved[0], shares[i])

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
 from feature_atlas.ablation.ablation_effect import (
     AblationEffect,
     Interaction,
-    ablation_effects,
     answer_changes,
     interactions,
 )
@@ -28,7 +26,13 @@ from feature_atlas.etl.run_folder.artifacts import (
     read_rows,
     run_stage,
 )
-from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    answer_effects,
+    detectable_deltas,
+    effect_columns,
+    interaction_columns,
+    q_values,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
@@ -49,7 +53,7 @@ from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages
 from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.statistics.uncertainty import benjamini_hochberg, clustered_bootstrap
+from feature_atlas.statistics.uncertainty import clustered_bootstrap
 
 
 class Removal(NamedTuple):
@@ -115,12 +119,7 @@ def run_supervised_ablation(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     places = list(range(len(read_directions(study))))
-    rows: list[Row] = []
-    for of_direction, warnings in track(
-        output.in_shards(score, places), "directions removed", total=len(places)
-    ):
-        output.warn_of(warnings)
-        rows.extend(of_direction)
+    rows = output.rows_in_shards(score, places, "directions removed")
     if rows:
         output.table("supervised_ablation", _columns(study.config.seed, rows))
 
@@ -170,10 +169,7 @@ def _scored(
     margins = margins_of(study, layer, [edit for _, edit in removals], evaluation)
     label = labels_of(study, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
-    effects = ablation_effects(
-        label, before, after, images_of(study, evaluation),
-        seed=study.config.seed, n_draws=study.config.ablation.n_bootstrap,
-    )  # fmt: skip
+    effects = answer_effects(study, evaluation, before, after)
     return Scored(
         evaluation,
         [removal for removal, _ in removals],
@@ -244,8 +240,7 @@ def feature_margins(
 
 def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
     effects = [row.effect for row in rows]
-    specific, compared = [row.interaction for row in rows], [row.compared for row in rows]
-    against = [one and one.difference for one in compared]
+    compared, is_control = [r.compared for r in rows], [r.removal.control_no > 0 for r in rows]
     return {
         **{name: [row.of[name] for row in rows] for name in ("relation", "contrast", "method")},
         "layer": np.array([row.of["layer"] for row in rows], np.int16),
@@ -253,33 +248,20 @@ def _columns(seed: int, rows: list[Row]) -> dict[str, Any]:
         "control_no": np.array([row.removal.control_no for row in rows], np.int16),
         "control_kind": [row.removal.control_kind for row in rows],
         "control_p": [row.control_p for row in rows],
-        "interaction": [one and one.difference for one in specific],
-        "interaction_low": [one and one.low for one in specific],
-        "interaction_high": [one and one.high for one in specific],
+        **interaction_columns([row.interaction for row in rows], "interaction"),
         "compared_layer": [one and one.feature.layer for one in compared],
         "compared_feature": [one and one.feature.feature for one in compared],
-        "delta_less_feature": [one and one.difference for one in against],
-        "delta_less_feature_low": [one and one.low for one in against],
-        "delta_less_feature_high": [one and one.high for one in against],
+        **interaction_columns([one and one.difference for one in compared], "delta_less_feature"),
         **effect_columns(seed, effects, [row.removed_norm for row in rows]),
-        "q_value": _q_values(rows),
+        "q_value": q_values(
+            effects,
+            [
+                None if control else row.evaluation.name
+                for row, control in zip(rows, is_control, strict=True)
+            ],
+        ),
         "detectable_delta": [
-            delta if row.removal.control_no == 0 else None
-            for row, delta in zip(rows, detectable_deltas(effects), strict=True)
+            None if control else delta
+            for delta, control in zip(detectable_deltas(effects), is_control, strict=True)
         ],
     }
-
-
-def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over all directions of an evaluation; controls have none."""
-    q_values: list[float | None] = [None] * len(rows)
-    for name in {row.evaluation.name for row in rows}:
-        family = [
-            i
-            for i, row in enumerate(rows)
-            if row.evaluation.name == name and row.removal.control_no == 0
-        ]
-        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in family])
-        for i, q in zip(family, adjusted, strict=True):
-            q_values[i] = float(q)
-    return q_values

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from rich.progress import track
 
 from feature_atlas.ablation.ablation_effect import answer_changes
 from feature_atlas.ablation.intervention import directional
@@ -97,12 +96,7 @@ def run_supervised_direction(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     relations = list(strongest_features(study))
-    found: list[Direction] = []
-    for of_relation, warnings in track(
-        output.in_shards(find, relations), "directions from labels", total=len(relations)
-    ):
-        output.warn_of(warnings)
-        found.extend(of_relation)
+    found = output.rows_in_shards(find, relations, "directions from labels")
     if found:
         output.table("supervised_direction", _columns(found))
         output.arrays(

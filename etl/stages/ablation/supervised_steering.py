@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
-from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect
 from feature_atlas.ablation.intervention import addition, directional
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
-from feature_atlas.etl.stages.ablation.ablation_rows import detectable_deltas, effect_columns
+from feature_atlas.etl.stages.ablation.answer_effects import (
+    answer_effects,
+    detectable_deltas,
+    effect_columns,
+)
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     can_be_scored,
-    images_of,
-    labels_of,
     statements_of,
 )
 from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
@@ -65,12 +66,7 @@ def run_supervised_steering(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     places = list(range(len(read_directions(study))))
-    rows: list[Row] = []
-    for of_direction, warnings in track(
-        output.in_shards(steer, places), "directions added", total=len(places)
-    ):
-        output.warn_of(warnings)
-        rows.extend(of_direction)
+    rows = output.rows_in_shards(steer, places, "directions added")
     if rows:
         output.table("supervised_steering", _columns(study.config.seed, rows))
 
@@ -88,10 +84,7 @@ def steer(run: Path, place: int) -> tuple[list[Row], list[str]]:
     edits = [directional(direction), *(addition(direction, length) for length in lengths)]
     margins = margins_of(study, layer, edits, evaluation)
     before, after = margins.before.double().numpy(), margins.after.double().numpy()
-    effects = ablation_effects(
-        labels_of(study, evaluation), before, after, images_of(study, evaluation),
-        seed=config.seed, n_draws=config.ablation.n_bootstrap,
-    )  # fmt: skip
+    effects = answer_effects(study, evaluation, before, after)
     moved, shares = after - before, margins.removed_norm.tolist()
     rows = [
         Row(

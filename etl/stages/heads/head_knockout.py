@@ -9,20 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
-from feature_atlas.ablation.ablation_effect import AblationEffect, ablation_effects
+from feature_atlas.ablation.ablation_effect import AblationEffect
 from feature_atlas.ablation.yes_no import yes_no_ids
 from feature_atlas.dictionary.sae import Encoder, unit_directions
 from feature_atlas.etl.config.causes import Corruption
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, Warnings, run_stage
+from feature_atlas.etl.stages.ablation.answer_effects import answer_effects, q_values
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
     can_be_scored,
     images_of,
-    labels_of,
     relation_sets,
 )
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
@@ -46,7 +45,7 @@ from feature_atlas.heads.head_knockout import (
     read_out_without,
 )
 from feature_atlas.heads.objective_positions import role_positions
-from feature_atlas.statistics.uncertainty import Interval, benjamini_hochberg, clustered_bootstrap
+from feature_atlas.statistics.uncertainty import Interval, clustered_bootstrap
 from feature_atlas.vlm.head_probe import Head, record_heads
 from feature_atlas.vlm.token_roles import Role
 
@@ -117,11 +116,7 @@ def _write(output: StageOutput, study: Study) -> None:
         for corruption in study.config.head_attribution.corruption
         for feature in _features(study, corruption)
     ]
-    rows: list[Row] = []
-    found = output.in_shards(knock_out, parts)
-    for rows_of_feature, warnings in track(found, "head knock-out", total=len(parts)):
-        output.warn_of(warnings)
-        rows.extend(rows_of_feature)
+    rows = output.rows_in_shards(knock_out, parts, "head knock-out")
     if rows:
         output.table("head_knockout", _columns(study, rows))
     _warn_of_controls(output, rows)
@@ -225,17 +220,17 @@ def _rows(
     runs: dict[Cut | str, Readout],
 ) -> list[Row]:
     before, corrupt = runs[UNTOUCHED], runs[CORRUPT]
-    images = images_of(study, evaluation)
-    draws = {"seed": study.config.seed, "n_draws": study.config.ablation.n_bootstrap}
-    effects = ablation_effects(
-        labels_of(study, evaluation),
+    effects = answer_effects(
+        study,
+        evaluation,
         before.margin.float().numpy(),
         torch.stack([runs[cut].margin for cut in cuts]).float().numpy(),
-        images,
-        **draws,
     )
     changes = torch.stack([runs[cut].projection - before.projection for cut in cuts], dim=1)
-    ends = clustered_bootstrap(changes.double().numpy(), images, **draws)
+    ends = clustered_bootstrap(
+        changes.double().numpy(), images_of(study, evaluation),
+        n_draws=study.config.ablation.n_bootstrap, seed=study.config.seed,
+    )  # fmt: skip
     return [
         Row(
             *asked_of,
@@ -295,20 +290,9 @@ def _columns(study: Study, rows: list[Row]) -> dict[str, object]:
         "projection_delta_high": np.array([float(row.projection.high) for row in rows]),
         "seed": np.full(n, study.config.seed, np.int32),
         **effects,
-        "q_value": _q_values(rows),
+        # over a part's features under one corruption; controls have none
+        "q_value": q_values(
+            [row.effect for row in rows],
+            [(row.cut.part, row.corruption) if row.cut.control_no == 0 else None for row in rows],
+        ),
     }
-
-
-def _q_values(rows: list[Row]) -> list[float | None]:
-    """Benjamini-Hochberg over a part's features under one corruption; controls have none."""
-    q_values: list[float | None] = [None] * len(rows)
-    for part, corruption in {(row.cut.part, row.corruption) for row in rows}:
-        own = [
-            i
-            for i, row in enumerate(rows)
-            if (*row.cut[:2], row.corruption) == (part, 0, corruption)
-        ]
-        adjusted = benjamini_hochberg([rows[i].effect.mcnemar_p for i in own])
-        for i, q in zip(own, adjusted, strict=True):
-            q_values[i] = float(q)
-    return q_values
