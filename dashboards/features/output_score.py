@@ -1,5 +1,7 @@
 """Whether the model says what one feature writes, once its direction is added (beside 5.1, 5.3)."""
 
+from math import exp
+
 import pandas as pd
 import streamlit as st
 
@@ -63,22 +65,18 @@ def _in_words(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(
         looked_for=[SETS.get(row.tokens_of, row.tokens_of) for row in rows],
         words=[", ".join(token.strip() for token in row.tokens) for row in rows],
-        times=[_times(row.log_probability_delta) for row in rows],
+        times=[exp(row.log_probability_delta) for row in rows],
         interval=[
             ""
             if pd.isna(row.log_probability_gain_low)
-            else f"[{_times(row.log_probability_gain_low):.3g}, "
-            f"{_times(row.log_probability_gain_high):.3g}]"
+            else f"[{exp(row.log_probability_gain_low):.3g}, "
+            f"{exp(row.log_probability_gain_high):.3g}]"
             for row in rows
         ],
         says=[
             _verdict(row.log_probability_gain_low, row.log_probability_gain_high) for row in rows
         ],
     )
-
-
-def _times(log_ratio: float) -> float:
-    return float(2.718281828459045**log_ratio)
 
 
 def _verdict(low: float, high: float) -> str:

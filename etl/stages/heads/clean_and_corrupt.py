@@ -129,10 +129,12 @@ def turns(
     `opposite` above 0 brings the feature to where its own picture has it. Otherwise 1.
     """
     n = len(prompts.numbers)
+    ones = of.directions.new_ones(of.directions.shape[:2])
+    if prompts.corruption != "opposite":
+        return ones
     projected = torch.einsum("btd,rbd->rbt", residual[:n] - residual[n:], of.directions)
     is_raised = (projected * of.positions).sum(-1) < 0
-    ones = torch.ones_like(projected[..., 0])
-    return torch.where(is_raised, -ones, ones) if prompts.corruption == "opposite" else ones
+    return torch.where(is_raised, -ones, ones)
 
 
 def asked(study: Study) -> dict[str, object]:
