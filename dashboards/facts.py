@@ -34,3 +34,11 @@ def gate_in_words(run: pd.Series) -> str:
 def number(value: Any, form: str, unit: str = "") -> str:
     """A number of the data in words; a dash where it was not measured."""
     return "–" if pd.isna(value) else f"{value:{form}}{unit}"
+
+
+def intervals(low: pd.Series, high: pd.Series, form: str, times: float = 1) -> list[str]:
+    """Such as [0.79, 0.83]; nothing where it was not measured."""
+    return [
+        "" if pd.isna(start) else f"[{times * start:{form}}, {times * end:{form}}]"
+        for start, end in zip(low, high, strict=True)
+    ]

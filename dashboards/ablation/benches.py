@@ -4,6 +4,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.features.feature_table import feature_table
 
 NUMBER, TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -38,9 +39,6 @@ def show_benches(run_id: int) -> None:
         before=100 * removals.accuracy_before,
         delta=100 * removals.delta_accuracy,
         vsr=100 * removals.delta_vsr,
-        interval=[
-            f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]"
-            for row in removals.itertuples()
-        ],
+        interval=intervals(removals.delta_low, removals.delta_high, "+.1f", times=100),
     )
     feature_table(points, run_id, COLUMNS, key="benches")

@@ -10,7 +10,7 @@ from feature_atlas.dashboards.ablation.feature_doses import (
     show_steering,
 )
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS, forest
-from feature_atlas.dashboards.facts import number, show_facts
+from feature_atlas.dashboards.facts import intervals, number, show_facts
 from feature_atlas.dashboards.palette import draw
 
 NUMBER = st.column_config.NumberColumn
@@ -102,9 +102,6 @@ def removal_rows(removals: pd.DataFrame) -> pd.DataFrame:
             f"{100 * row.accuracy_before:.1f} → {100 * row.accuracy_after:.1f}"
             for row in removals.itertuples()
         ],
-        interval=[
-            f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]"
-            for row in removals.itertuples()
-        ],
+        interval=intervals(removals.delta_low, removals.delta_high, "+.1f", times=100),
         paired=[f"{row.right_to_wrong} | {row.wrong_to_right}" for row in removals.itertuples()],
     )

@@ -6,6 +6,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.groups import dose_curves
 from feature_atlas.dashboards.ablation.steering import steering_curves
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.palette import NEUTRAL, draw
 from feature_atlas.dashboards.table_under import table_under
 
@@ -23,7 +24,7 @@ def show_interventions(run_id: int, layer: int, feature: int) -> None:
     st.dataframe(
         found.assign(
             delta=100 * found.delta_accuracy,
-            interval=_intervals(found),
+            interval=intervals(found.delta_low, found.delta_high, "+.1f", times=100),
             margin=[
                 f"{row.margin_delta:+.3g}"
                 + ("" if pd.isna(row.margin_low) else f" [{row.margin_low:+.2g}, "
@@ -94,9 +95,3 @@ def show_steering(run_id: int, layer: int, feature: int) -> None:
         return
     draw(steering_curves(steered), "steering")
     table_under(steered)
-
-
-def _intervals(rows: pd.DataFrame) -> list[str]:
-    return [
-        f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]" for row in rows.itertuples()
-    ]

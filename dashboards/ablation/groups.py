@@ -7,6 +7,7 @@ from plotly.subplots import make_subplots
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, draw
 from feature_atlas.dashboards.table_under import table_under
@@ -120,8 +121,5 @@ def _whole_groups(doses: pd.DataFrame) -> pd.DataFrame:
         asked=whole.evaluation.map(EVALUATIONS),
         delta=100 * whole.delta_accuracy,
         control=100 * whole.control_mean,
-        interval=[
-            f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]"
-            for row in whole.itertuples()
-        ],
+        interval=intervals(whole.delta_low, whole.delta_high, "+.1f", times=100),
     )

@@ -6,6 +6,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.forest import EVALUATIONS
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.named_rows import ACCURACY, named_rows
 from feature_atlas.dashboards.palette import CAUSAL, FAINT, OCR, SPATIAL, draw, plain
@@ -61,16 +62,8 @@ def show_interventions(run_id: int) -> None:
     rows = shown.assign(
         way=[WAYS[name][0] for name in shown.intervention],
         delta=100 * shown.delta_accuracy,
-        interval=[
-            f"[{100 * row.delta_low:+.1f}, {100 * row.delta_high:+.1f}]"
-            for row in shown.itertuples()
-        ],
-        controls=[
-            ""
-            if pd.isna(row.control_min)
-            else f"[{100 * row.control_min:+.1f}, {100 * row.control_max:+.1f}]"
-            for row in shown.itertuples()
-        ],
+        interval=intervals(shown.delta_low, shown.delta_high, "+.1f", times=100),
+        controls=intervals(shown.control_min, shown.control_max, "+.1f", times=100),
     )
     feature_table(rows, run_id, COLUMNS, key="ways_table")
 

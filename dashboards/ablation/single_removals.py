@@ -7,7 +7,7 @@ from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.benches import show_benches
 from feature_atlas.dashboards.ablation.beside_paper import beside_paper
 from feature_atlas.dashboards.ablation.forest import forest
-from feature_atlas.dashboards.facts import number, show_facts
+from feature_atlas.dashboards.facts import intervals, number, show_facts
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.palette import draw, plain
 
@@ -134,13 +134,15 @@ def in_percentage_points(summaries: pd.DataFrame) -> pd.DataFrame:
     """Every delta times 100, intervals as text."""
     points = summaries.assign(**{name: 100 * summaries[name] for name in ACCURACY_DELTAS})
     return points.assign(
-        interval_vsr=_span(points.delta_vsr_low, points.delta_vsr_high),
-        interval_vqa=_span(points.delta_vqa_low, points.delta_vqa_high),
-        controls=_span(points.control_min, points.control_max),
+        interval_vsr=intervals(points.delta_vsr_low, points.delta_vsr_high, "+.2f"),
+        interval_vqa=intervals(points.delta_vqa_low, points.delta_vqa_high, "+.2f"),
+        controls=intervals(points.control_min, points.control_max, "+.2f"),
         random_mean=100 * points.random_control_mean,
         direction_mean=100 * points.direction_control_mean,
         specific=100 * points.interaction,
-        interval_specific=_span(100 * points.interaction_low, 100 * points.interaction_high),
+        interval_specific=intervals(
+            points.interaction_low, points.interaction_high, "+.2f", times=100
+        ),
         name=[f"L{x.layer} F{x.feature}{_of_relation(x.relation)}" for x in points.itertuples()],
     )
 
@@ -167,13 +169,6 @@ def show_forest(points: pd.DataFrame, controls: pd.DataFrame) -> None:
         delta=100 * controls.delta_accuracy,
     )
     draw(forest(effects.dropna(subset="delta"), ticks.dropna(subset="name")), "forest")
-
-
-def _span(low: pd.Series, high: pd.Series) -> list[str]:
-    return [
-        "" if pd.isna(start) else f"[{start:+.2f}, {end:+.2f}]"
-        for start, end in zip(low, high, strict=True)
-    ]
 
 
 def _of_relation(relation: object) -> str:

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.named_rows import named_rows
 from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, SPATIAL, draw, plain
@@ -130,13 +131,8 @@ def _in_points(report: pd.DataFrame) -> pd.DataFrame:
     return report.assign(
         **{f"{what}_pp": 100 * report[f"delta_{what}"]
            for what in ("feature", "outside", "code", "both")},
-        interval=_span(report, "remaining_accuracy"),
-        interval_margin=_span(report, "remaining_margin"),
+        interval=intervals(report.remaining_accuracy_low, report.remaining_accuracy_high, ".2f"),
+        interval_margin=intervals(
+            report.remaining_margin_low, report.remaining_margin_high, ".2f"
+        ),
     )  # fmt: skip
-
-
-def _span(report: pd.DataFrame, column: str) -> list[str]:
-    return [
-        "" if pd.isna(low) else f"[{low:.2f}, {high:.2f}]"
-        for low, high in zip(report[f"{column}_low"], report[f"{column}_high"], strict=True)
-    ]

@@ -6,6 +6,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.ablation.forest import forest
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.palette import CAUSAL, FAINT, NEUTRAL, OCR, SPATIAL, draw
 from feature_atlas.dashboards.table_under import table_under
 
@@ -106,9 +107,11 @@ def _named(report: pd.DataFrame) -> pd.DataFrame:
     return report.assign(
         name=_names(report),
         delta=100 * report.delta_accuracy,
-        interval=_span(report.delta_low, report.delta_high),
+        interval=intervals(report.delta_low, report.delta_high, "+.1f", times=100),
         less=100 * report.delta_less_feature,
-        interval_less=_span(report.delta_less_feature_low, report.delta_less_feature_high),
+        interval_less=intervals(
+            report.delta_less_feature_low, report.delta_less_feature_high, "+.1f", times=100
+        ),
         control=100 * report.control_mean,
         direction=100 * report.direction_control_mean,
         specific=100 * report.interaction,
@@ -154,10 +157,3 @@ def _ticks(run_id: int, relation: str) -> pd.DataFrame:
         evaluation="vsr_relation",
         delta=100 * controls.delta_accuracy,
     )
-
-
-def _span(low: pd.Series, high: pd.Series) -> list[str]:
-    return [
-        "" if pd.isna(start) else f"[{100 * start:+.1f}, {100 * end:+.1f}]"
-        for start, end in zip(low, high, strict=True)
-    ]

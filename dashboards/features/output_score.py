@@ -1,11 +1,11 @@
 """Whether the model says what one feature writes, once its direction is added (beside 5.1, 5.3)."""
 
-from math import exp
-
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import intervals
 
 SETS = {"logits": "the tokens it makes likelier", "label": "the words of its label"}
 NUMBER = st.column_config.NumberColumn
@@ -62,17 +62,14 @@ def show_output_score(run_id: int, layer: int, feature: int) -> None:
 
 def _in_words(found: pd.DataFrame) -> pd.DataFrame:
     rows = list(found.itertuples())
+    times = {name: np.exp(found[name].astype(float)) for name in found if name.startswith("log_")}
     return found.assign(
         looked_for=[SETS.get(row.tokens_of, row.tokens_of) for row in rows],
         words=[", ".join(token.strip() for token in row.tokens) for row in rows],
-        times=[exp(row.log_probability_delta) for row in rows],
-        interval=[
-            ""
-            if pd.isna(row.log_probability_gain_low)
-            else f"[{exp(row.log_probability_gain_low):.3g}, "
-            f"{exp(row.log_probability_gain_high):.3g}]"
-            for row in rows
-        ],
+        times=times["log_probability_delta"],
+        interval=intervals(
+            times["log_probability_gain_low"], times["log_probability_gain_high"], ".3g"
+        ),
         says=[
             _verdict(row.log_probability_gain_low, row.log_probability_gain_high) for row in rows
         ],

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import intervals, show_facts
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.features.funnel import funnel_chart
 from feature_atlas.dashboards.features.shift_charts import (
@@ -135,9 +135,7 @@ def show_candidates(run_id: int, candidates: pd.DataFrame) -> None:
         )
         return
     shown = candidates.head(queries.MAX_ROWS)
-    interval = [
-        "" if pd.isna(row.low) else f"[{row.low:.2f}, {row.high:.2f}]" for row in shown.itertuples()
-    ]
+    interval = intervals(shown.low, shown.high, ".2f")
     feature_table(
         shown.assign(delta_pp=100 * shown.delta_p, interval=interval),
         run_id,

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.heads.corruption_choice import choose_corruption
 from feature_atlas.dashboards.heads.feature_overlays import show_custom_prompts, show_overlays
 from feature_atlas.dashboards.heads.head_map import PARTS, head_map, top_heads
@@ -98,7 +99,7 @@ def _show_exact_effects(run_id: int, layer: int, feature: int, corruption: str) 
     st.dataframe(
         effects.assign(
             name=[f"L{row.head_layer}H{row.head}" for row in effects.itertuples()],
-            interval=[f"[{row.low:+.3g}, {row.high:+.3g}]" for row in effects.itertuples()],
+            interval=intervals(effects.low, effects.high, "+.3g"),
         ),
         hide_index=True,
         height=min(36 * (len(effects) + 1), 300),

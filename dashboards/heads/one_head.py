@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.facts import show_facts
+from feature_atlas.dashboards.facts import intervals, show_facts
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.heads.feature_heads import EVIDENCE
 from feature_atlas.dashboards.heads.feature_overlays import show_maps
@@ -84,10 +84,7 @@ def _show_driven(run_id: int, features: pd.DataFrame) -> None:
         f"{EVIDENCE}",
     )
     draw(driven_chart(features), "driven")
-    interval = [
-        "" if pd.isna(x.exact_low) else f"[{x.exact_low:.3g}, {x.exact_high:.3g}]"
-        for x in features.itertuples()
-    ]
+    interval = intervals(features.exact_low, features.exact_high, ".3g")
     feature_table(features.assign(interval=interval), run_id, DRIVEN, key="driven_features")
 
 
@@ -140,8 +137,10 @@ def _show_where_it_looks(run_id: int, head_layer: int, head: int) -> None:
     lifts = queries.head_lifts(run_id, head_layer, head)
     show_facts(
         {
-            f"Lift of {row.who}": f"{row.lift:.2f} {_span(row.low, row.high)}, {row.n_maps:,} maps"
-            for row in lifts.itertuples()
+            f"Lift of {row.who}": f"{row.lift:.2f} {interval}, {row.n_maps:,} maps"
+            for row, interval in zip(
+                lifts.itertuples(), intervals(lifts.low, lifts.high, "+.2f"), strict=True
+            )
         }
     )
     for (layer, feature, _), of_sample in maps.groupby(["layer", "feature", "sample_id"]):
@@ -171,10 +170,10 @@ def _show_knockouts(run_id: int, head_layer: int, head: int, corruption: str) ->
             for x in knocked.itertuples()
         ],
         delta=100 * knocked.delta_accuracy,
-        interval=[_span(100 * x.delta_low, 100 * x.delta_high) for x in knocked.itertuples()],
-        projection_interval=[
-            _span(x.projection_delta_low, x.projection_delta_high) for x in knocked.itertuples()
-        ],
+        interval=intervals(knocked.delta_low, knocked.delta_high, "+.2f", times=100),
+        projection_interval=intervals(
+            knocked.projection_delta_low, knocked.projection_delta_high, "+.2f"
+        ),
     )
     draw(knockout_chart(rows), "knockouts")
     feature_table(rows, run_id, KNOCKED, key="knocked_out")
@@ -219,7 +218,3 @@ def _in_top(rows: pd.DataFrame) -> pd.Series:
 
 def _n_features(rows: pd.DataFrame) -> int:
     return len(rows[["layer", "feature"]].drop_duplicates())
-
-
-def _span(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"[{low:+.2f}, {high:+.2f}]"

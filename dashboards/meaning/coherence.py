@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import intervals
 
 CHANCE = 0.2
 """One of five."""
@@ -57,6 +58,6 @@ def _in_words(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(
         judged_by=[f"{JUDGES.get(row.judge, row.judge)} · {row.model}" for row in rows],
         found=[f"{row.n_right} of {row.n_trials}" for row in rows],
-        interval=[f"[{row.accuracy_low:.2f}, {row.accuracy_high:.2f}]" for row in rows],
+        interval=intervals(found.accuracy_low, found.accuracy_high, ".2f"),
         says=["coherent" if row.accuracy_low > CHANCE else "no better than chance" for row in rows],
     )

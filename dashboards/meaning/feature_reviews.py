@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.facts import intervals
 from feature_atlas.dashboards.meaning.review_form import show_review_form
 
 
@@ -59,10 +60,7 @@ def _show_agreement(agreement: pd.DataFrame) -> None:
     st.dataframe(
         agreement.assign(
             reviewer=agreement.reviewer.fillna("all pairs"),
-            interval=[
-                "" if pd.isna(row.kappa_low) else f"[{row.kappa_low:.2f}, {row.kappa_high:.2f}]"
-                for row in agreement.itertuples()
-            ],
+            interval=intervals(agreement.kappa_low, agreement.kappa_high, ".2f"),
         ),
         hide_index=True,
         column_order=[
