@@ -50,12 +50,13 @@ def _drawn(
     require_apart(data.vqa_folder, vqa["train"], vqa["val"])
     train, test = (read_vsr(data.vsr_folder, split, data.vsr_prompt) for split in ("train", "test"))
     unseen = held_out(train, test)
+    further = _further(data)
     samples = {
         "vqav2-train": draw(vqa["train"], data.n_adapt, data.seed),
         "vqav2-val": draw(vqa["val"], data.n_base, data.seed),
         "vsr-train": draw(train, data.n_vsr, data.seed),
         "vsr-test": draw(unseen, data.n_vsr, data.seed),
-        **_further(data),
+        **further,
     }
     if len({sample.image for sample in samples["vqav2-val"]}) < 2:
         raise ValueError(
@@ -67,7 +68,7 @@ def _drawn(
             f"all {len(test)} statements of {data.vsr_folder / 'test.jsonl'} stand in train.jsonl "
             "as well: expected a split of its own."
         )
-    return samples, _warnings(train, test, unseen)
+    return samples, [*_warnings(train, test, unseen), *_of_benches(further)]
 
 
 def _further(data: DataConfig) -> dict[str, list[Sample]]:
@@ -123,3 +124,12 @@ def _warnings(train: list[Sample], test: list[Sample], unseen: list[Sample]) -> 
                 "stands there"
             )
     return said
+
+
+def _of_benches(further: dict[str, list[Sample]]) -> list[str]:
+    return [
+        f"{len(twice)} questions of {name} are asked of the same picture twice, the first again in "
+        f"{twice[0].external_id}: each counts as often as it stands there"
+        for name, samples in further.items()
+        if (twice := doubled(samples))
+    ]

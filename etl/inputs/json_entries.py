@@ -149,6 +149,11 @@ def read_named(file: Path, expected: str) -> dict[str, Entry]:
     """A file that is one JSON object of objects, by their names."""
     content = read_object(file, expected)
     rows = [Entry(file, f"entry {_shortly(name)}", value) for name, value in content.items()]
+    for name, row in zip(content, rows, strict=True):
+        if fault := fault_of(name):
+            raise row.refuse(f"its name holds {fault}")
+        if not name.strip():
+            raise row.refuse("its name is empty, expected an id")
     return dict(zip(content, _objects(rows), strict=True))
 
 

@@ -42,9 +42,17 @@ def read_whatsup(folder: Path, prompt: str) -> list[Sample]:
     return [
         sample
         for letter, name in FILES.items()
-        for row in read_list(folder / name, f"What'sUp's official {name}")
+        for row in _rows(folder / name)
         for sample in _pair(folder, letter, row, prompt)
     ]
+
+
+def _rows(file: Path) -> list[Entry]:
+    expected = f"What'sUp's official {file.name}"
+    rows = read_list(file, expected)
+    if not rows:
+        raise ValueError(f"{file} has no picture: expected {expected}.")
+    return rows
 
 
 def _pair(folder: Path, letter: str, row: Entry, prompt: str) -> list[Sample]:
@@ -84,6 +92,8 @@ def _relations(row: Entry, captions: list[str]) -> list[str]:
                 f"{', '.join(RELATIONS)}, where the captions differ: expected one"
             )
         found.append(RELATIONS[told.pop()])
+    if len(set(found)) < len(found):
+        raise row.refuse(f"caption_options say {', '.join(found)}: expected each relation once")
     return found
 
 
@@ -98,6 +108,6 @@ def _n_alike(texts: list[list[str]]) -> int:
 def _picture(folder: Path, row: Entry) -> Path:
     """The release's paths begin with the folder that these files lie in, ``data/``."""
     path = PurePosixPath(row.text("image_path"))
-    if path.is_absolute() or ".." in path.parts:
+    if not path.parts or path.is_absolute() or ".." in path.parts:
         raise row.refuse(f"image_path is {str(path)!r}, expected the name of a file of the release")
     return folder / path.relative_to("data") if path.parts[0] == "data" else folder / path

@@ -56,6 +56,13 @@ def a_row(**changes: Any) -> dict[str, Any]:
         (a_row(caption_options=["A mug on a plate"] * 4), "expected 4 different texts"),
         (a_row(caption_options=["A mug on a plate", "b", "c"]), "expected 4 texts"),
         (a_row(image_path="../secret.jpeg"), "expected the name of a file of the release"),
+        (a_row(image_path="."), "expected the name of a file of the release"),
+        (
+            a_row(
+                caption_options=[f"A mug {r} a plate" for r in ("left", "right", "right of", "on")]
+            ),
+            "caption_options say left of, right of, right of, on: expected each relation once",
+        ),
         (
             a_row(caption_options=[f"A mug {r} a plate" for r in ("on", "at", "left", "right")]),
             "'A mug at a plate' has none of the words left, right, on",
@@ -115,6 +122,25 @@ def test_a_file_without_a_spatial_question_says_what_was_expected(tmp_path: Path
 
     with pytest.raises(ValueError, match="no spatial question that is answered yes or no"):
         read_gqa(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("", "'': its name is empty"), ("a\x00b", "its name holds a zero byte"), ("\ud800", "half")],
+)
+def test_a_question_of_gqa_without_a_sound_id_is_named(name: str, message: str, tmp_path: Path):
+    write_gqa(tmp_path, {"001": GQA["001"], name: GQA["002"]})
+
+    with pytest.raises(ValueError, match=message):
+        read_gqa(tmp_path)
+
+
+def test_a_set_of_whatsup_without_a_picture_says_what_was_expected(tmp_path: Path):
+    write_whatsup(tmp_path)
+    (tmp_path / "controlled_clevr_dataset.json").write_text("[]", encoding="utf-8")
+
+    with pytest.raises(ValueError, match=r"clevr_dataset\.json has no picture: expected What"):
+        read_whatsup(tmp_path, PROMPT)
 
 
 def test_missing_files_say_what_was_expected(tmp_path: Path):
