@@ -166,6 +166,11 @@ def test_a_run_reads_them_behind_the_others_and_opens_their_pictures(tmp_path: P
     assert list(found.samples) == [*before.samples, "whatsup-controlled", "gqa-val"]
     assert {name: found.samples[name] for name in before.samples} == before.samples
     assert found.sizes[tmp_path / "gqa/images/n411.jpg"] == (64, 64)
+    file = tmp_path / "whatsup/controlled_images_dataset.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps([*rows, rows[0]]), encoding="utf-8")
+    [said] = set(read_data_sets(data).warnings) - set(found.warnings)
+    assert said.startswith("2 questions of whatsup-controlled are asked of the same picture twice")
     (tmp_path / "whatsup/controlled_clevr/mug_behind_plate.jpeg").unlink()
     with pytest.raises(FileNotFoundError, match=r"missing image .*mug_behind_plate\.jpeg"):
         read_data_sets(data)
