@@ -50,29 +50,32 @@ def run_intruder(run: Path) -> Stage:
     """One row per feature that has enough samples; none where `intruder.n_trials` is 0."""
     study = open_study(run)
     config = study.config.intruder
+    embedder = _embedder(study) if config.n_trials else None
     return run_stage(
         run,
         "intruder",
         params={
             **config.model_dump(),
             "seed": study.config.seed,
-            "asked": _who_is_asked(study) if config.n_trials else "nobody",
+            "asked": _who_is_asked(study, embedder) if config.n_trials else "nobody",
         },
         reads=["example", "visual_energy", "ablation", "neutral_prompt"],
-        body=lambda output: _write(output, study),
+        body=lambda output: _write(output, study, embedder),
     )
 
 
-def _who_is_asked(study: Study) -> str:
+def _who_is_asked(study: Study, embedder: Embedder | None) -> str:
     """What decides the answers beside the settings of this stage."""
+    if embedder is not None:
+        return f"{embedder.model} {embedder.revision}"
     interp = study.config.auto_interp
+    return f"{interp.grader_model or interp.model} {interp.detail} {prompt('intruder')}"
+
+
+def _embedder(study: Study) -> Embedder | None:
+    """None: an endpoint is asked."""
     if study.config.intruder.judge == "openai":
-        return f"{interp.grader_model or interp.model} {interp.detail} {prompt('intruder')}"
-    embedder = _embedder(study)
-    return f"{embedder.model} {embedder.revision}"
-
-
-def _embedder(study: Study) -> Embedder:
+        return None
     if study.config.intruder.judge == "words":
         return WordOverlap()
     embedder = chosen_embedder()
@@ -81,17 +84,17 @@ def _embedder(study: Study) -> Embedder:
     return embedder
 
 
-def _write(output: StageOutput, study: Study) -> None:
+def _write(output: StageOutput, study: Study, embedder: Embedder | None) -> None:
     config = study.config.intruder
     features = chosen_features(study, config.max_features) if config.n_trials else []
     album = Album(study)
     trials = _trials(output, study, album, features) if features else {}
     if not trials:
         return
-    if config.judge == "openai":
+    if embedder is None:
         _ask_endpoint(output, study, album, trials)
         return
-    judge = EmbeddingJudge(_embedder(study))
+    judge = EmbeddingJudge(embedder)
     picked = [judge.pick(trial.samples) for trial in track(_all(trials), "intruders")]
     output.table("intruder", _columns(config.judge, judge.model, trials, picked))
 
