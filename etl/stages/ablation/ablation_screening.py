@@ -14,7 +14,7 @@ from rich.progress import track
 from feature_atlas.ablation.ablation_effect import answer_changes
 from feature_atlas.ablation.intervention import directional
 from feature_atlas.dictionary.sae import unit_directions
-from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays
+from feature_atlas.etl.run_folder.artifacts import StageOutput, read_arrays, read_rows
 from feature_atlas.etl.run_folder.shards import batched
 from feature_atlas.etl.stages.ablation.evaluation_sets import labels_of, relation_sets
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
@@ -76,6 +76,16 @@ def by_cost(features: list[Feature], costs: dict[Feature, Cost]) -> list[Feature
     """Those whose removal cost most come first; those that have no relation last."""
     nothing = Cost(-np.inf, -np.inf)
     return sorted(features, key=lambda f: costs.get(f, nothing), reverse=True)
+
+
+def removed_with_relation(study: Study) -> dict[Feature, str]:
+    """Removed features with the relation of their statements, in the order of `by_cost`."""
+    relation = {
+        Feature(row["layer"], row["feature"]): row["relation"]
+        for row in read_rows(study.run, "ablation", "ablation")
+        if row["evaluation"] == "vsr_relation" and row["control_no"] == 0
+    }
+    return {f: relation[f] for f in by_cost(list(relation), read_costs(study))}
 
 
 def write_costs(output: StageOutput, costs: dict[Feature, Cost]) -> None:

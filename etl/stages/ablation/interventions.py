@@ -1,7 +1,7 @@
 """What is removed for a feature of a layer: itself in several ways, and its controls (5.3, D)."""
 
 from collections.abc import Collection
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,16 @@ N_PROJECTION = 256
 """Base questions over which projections are averaged: for controls, and for the mean."""
 
 
+@lru_cache(maxsize=1)
+def base_residual(study: Study, layer: int) -> Float[Tensor, "token d_model"]:
+    """A layer's output on text tokens of some base questions."""
+    parts = [
+        harvest(study.vlm.model, batch, [layer]).only(TEXT_ROLES).residuals[layer]
+        for batch, _ in study.prompts(study.samples[BASE][:N_PROJECTION])
+    ]
+    return torch.cat(parts).float()
+
+
 class Intervention(NamedTuple):
     """One edit made for a feature."""
 
@@ -52,15 +62,10 @@ class LayerInterventions:
         self.sae: Sae = adapted_sae(study, "text", layer)
         self.directions = unit_directions(self.sae)
 
-    @cached_property
+    @property
     def residual(self) -> Float[Tensor, "token d_model"]:
         """The layer's output on text tokens of some base questions."""
-        study = self.study
-        parts = [
-            harvest(study.vlm.model, batch, [self.layer]).only(TEXT_ROLES).residuals[self.layer]
-            for batch, _ in study.prompts(study.samples[BASE][:N_PROJECTION])
-        ]
-        return torch.cat(parts).float()
+        return base_residual(self.study, self.layer)
 
     @cached_property
     def projection(self) -> Float[np.ndarray, " feature"]:

@@ -25,10 +25,9 @@ from feature_atlas.etl.run_folder.artifacts import (
     Stage,
     StageOutput,
     Warnings,
-    read_rows,
     run_stage,
 )
-from feature_atlas.etl.stages.ablation.ablation_screening import by_cost, read_costs
+from feature_atlas.etl.stages.ablation.ablation_screening import removed_with_relation
 from feature_atlas.etl.stages.ablation.answer_effects import (
     answer_effects,
     detectable_deltas,
@@ -47,7 +46,6 @@ from feature_atlas.etl.stages.ablation.spatial_code import read_codes
 from feature_atlas.etl.stages.ablation.supervised_direction import as_direction
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
-from feature_atlas.etl.stages.features.feature_choice import Feature
 from feature_atlas.etl.study import Study, open_study
 
 
@@ -109,12 +107,8 @@ def _chosen(study: Study) -> list[Asked]:
     n = study.config.spatial_code.max_features
     if n == 0 or read_codes(study, study.layers[0]) is None:
         return []
-    relation = {
-        Feature(r["layer"], r["feature"]): r["relation"]
-        for r in read_rows(study.run, "ablation", "ablation")
-        if r["evaluation"] == "vsr_relation" and r["control_no"] == 0
-    }
-    return [Asked(*f, relation[f]) for f in by_cost(list(relation), read_costs(study))[:n]]
+    removed = list(removed_with_relation(study).items())
+    return [Asked(*feature, relation) for feature, relation in removed[:n]]
 
 
 def score(run: Path, asked: Asked) -> tuple[list[Row], list[str]]:

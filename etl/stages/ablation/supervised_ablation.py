@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 from feature_atlas.ablation.ablation_effect import (
     AblationEffect,
@@ -23,7 +24,7 @@ from feature_atlas.etl.run_folder.artifacts import (
     Stage,
     StageOutput,
     Warnings,
-    read_rows,
+    read_table,
     run_stage,
 )
 from feature_atlas.etl.stages.ablation.answer_effects import (
@@ -43,7 +44,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import (
     statements_of,
     yes_no_questions,
 )
-from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
+from feature_atlas.etl.stages.ablation.interventions import base_residual
 from feature_atlas.etl.stages.ablation.supervised_direction import (
     as_direction,
     read_directions,
@@ -147,7 +148,7 @@ def _removals(
     study: Study, layer: int, vector: np.ndarray, shuffled: np.ndarray
 ) -> list[tuple[Removal, Edit]]:
     """The direction, then its controls; of each control as much variance as of the direction."""
-    residual = LayerInterventions(study, layer, []).residual
+    residual = base_residual(study, layer)
     direction, config = as_direction(study, vector), study.config
     at_random = random_directions(
         len(vector), n=config.ablation.n_direction_controls, seed=config.seed
@@ -228,13 +229,15 @@ def feature_margins(
     study: Study, feature: Feature, evaluation: EvaluationSet
 ) -> tuple[np.ndarray, np.ndarray]:
     """Before and after a feature's directional removal, as stage `ablation` found them."""
-    wanted = (feature.layer, feature.feature, evaluation.name, "directional")
-    rows = {
-        r["sample"]: (r["margin_before"], r["margin_after"])
-        for r in read_rows(study.run, "ablation", "ablation_outcome")
-        if (r["layer"], r["feature"], r["evaluation"], r["intervention"]) == wanted
-    }
-    before, after = np.array([rows[number] for number in evaluation.numbers], np.float64).T
+    wanted = {
+        **feature._asdict(), "evaluation": evaluation.name, "intervention": "directional"
+    }  # fmt: skip
+    columns = [*wanted, "sample", "margin_before", "margin_after"]
+    rows = read_table(study.run, "ablation", "ablation_outcome", columns)
+    for name, value in wanted.items():
+        rows = rows.filter(pc.equal(rows[name], value))
+    found = {r["sample"]: (r["margin_before"], r["margin_after"]) for r in rows.to_pylist()}
+    before, after = np.array([found[number] for number in evaluation.numbers], np.float64).T
     return before, after
 
 

@@ -31,7 +31,7 @@ from feature_atlas.etl.run_folder.artifacts import (
     read_rows,
     run_stage,
 )
-from feature_atlas.etl.stages.ablation.ablation_screening import Cost, by_cost, read_costs
+from feature_atlas.etl.stages.ablation.ablation_screening import Cost, removed_with_relation
 from feature_atlas.etl.stages.ablation.evaluation_sets import (
     SCORED,
     EvaluationSet,
@@ -48,7 +48,6 @@ from feature_atlas.etl.study import Study, open_study
 from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.token_roles import TEXT_ROLES
 
-CONTRASTS = ("relation", "truth")
 Residuals = dict[int, Float[np.ndarray, "statement d_model"]]
 """Mean over the text tokens of each statement, by layer."""
 
@@ -112,15 +111,9 @@ def strongest_features(study: Study) -> dict[str, Feature]:
     """The removed feature that costs most on training statements, by its relation."""
     if study.config.supervised.max_relations == 0:
         return {}
-    rows = read_rows(study.run, "ablation", "ablation")
-    relation = {
-        Feature(r["layer"], r["feature"]): r["relation"]
-        for r in rows
-        if r["evaluation"] == "vsr_relation" and r["control_no"] == 0
-    }
     found: dict[str, Feature] = {}
-    for feature in by_cost(list(relation), read_costs(study)):
-        found.setdefault(relation[feature], feature)
+    for feature, relation in removed_with_relation(study).items():
+        found.setdefault(relation, feature)
     return dict(list(found.items())[: study.config.supervised.max_relations])
 
 
@@ -194,12 +187,12 @@ def _at_best_layer(
         for layer in study.layers
     }
     costs = {layer: _costs(study, relation, layer, vectors[layer]) for layer in study.layers}
+    layers = [max(study.layers, key=lambda at: costs[at][place]) for place in range(len(METHODS))]
+    unseen = statement_residuals(study, held_out.numbers, sorted(set(layers)))
     found = []
-    for place, method in enumerate(METHODS):
-        layer = max(study.layers, key=lambda at: costs[at][place])
+    for place, (method, layer) in enumerate(zip(METHODS, layers, strict=True)):
         vector = vectors[layer][place]
         nearest, cosine = _nearest(study, layer, vector)
-        unseen = statement_residuals(study, held_out.numbers, [layer])[layer]
         dice = np.random.default_rng(study.config.seed)
         shuffled = [
             supervised_direction(method, x[layer], dice.permutation(labelled.is_yes))
@@ -210,7 +203,7 @@ def _at_best_layer(
                 relation, labelled.contrast, method, layer,
                 int(labelled.is_yes.sum()), int((~labelled.is_yes).sum()), costs[layer][place],
                 area_under_curve(x[layer] @ vector, labelled.is_yes),
-                area_under_curve(unseen @ vector, held_out.is_yes),
+                area_under_curve(unseen[layer] @ vector, held_out.is_yes),
                 nearest, cosine, vector, shuffled,
             )
         )  # fmt: skip

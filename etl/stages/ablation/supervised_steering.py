@@ -23,7 +23,7 @@ from feature_atlas.etl.stages.ablation.evaluation_sets import (
     can_be_scored,
     statements_of,
 )
-from feature_atlas.etl.stages.ablation.interventions import LayerInterventions
+from feature_atlas.etl.stages.ablation.interventions import base_residual
 from feature_atlas.etl.stages.ablation.steering import mirror_correlation
 from feature_atlas.etl.stages.ablation.supervised_direction import as_direction, read_directions
 from feature_atlas.etl.stages.ablation.yes_no_margins import margins_of
@@ -79,7 +79,7 @@ def steer(run: Path, place: int) -> tuple[list[Row], list[str]]:
     evaluation = statements_of(study, of["relation"], [SCORED]).first(config.steering.n_statements)
     if not can_be_scored(study, said, evaluation):
         return [], said.warnings
-    unit = float((LayerInterventions(study, layer, []).residual @ direction).double().std())
+    unit = float((base_residual(study, layer) @ direction).double().std())
     lengths = [alpha * unit for alpha in config.steering.alphas]
     edits = [directional(direction), *(addition(direction, length) for length in lengths)]
     margins = margins_of(study, layer, edits, evaluation)
