@@ -8,6 +8,7 @@ from feature_atlas.etl.config.run_config import DriftConfig
 from feature_atlas.etl.printed_rows import print_rows
 from feature_atlas.etl.reingest.drift import Drift, compare, headline, layer_rows
 from feature_atlas.etl.terminal import console_on
+from feature_atlas.etl.warehouse.markdown_table import markdown_table
 from feature_atlas.etl.warehouse.runs import resolve_run
 from feature_atlas.models.notation.csv_text import write_csv
 from feature_atlas.models.notation.json_text import json_text
@@ -92,8 +93,7 @@ def _said(value: float | str | None) -> str:
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+    return markdown_table([*map(_cell, rows[0])], (map(_cell, row.values()) for row in rows))
 
 
 def _cell(value: object) -> str:

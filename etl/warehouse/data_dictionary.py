@@ -1,11 +1,12 @@
 """The data dictionary: every view, table and function, from the catalogue itself."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from feature_atlas.etl.warehouse.markdown_table import markdown_table
 from feature_atlas.etl.warehouse.migrate import current_revision
 from feature_atlas.models import LISTS, SCHEMA
 
@@ -63,7 +64,7 @@ def _relations(connection: Connection, kinds: str, schema: str = SCHEMA) -> Iter
 
 def _view(columns: list[Column]) -> str:
     head = ("column", "type", "what it holds")
-    return _grid(head, ((f"`{c.name}`", c.type, _cell(c.comment)) for c in columns))
+    return markdown_table(head, ((f"`{c.name}`", c.type, _cell(c.comment)) for c in columns))
 
 
 def _table(columns: list[Column]) -> str:
@@ -72,11 +73,7 @@ def _table(columns: list[Column]) -> str:
         (f"`{c.name}`", c.type, _key(c), "null" if c.may_be_null else "", _cell(c.comment))
         for c in columns
     )
-    return _grid(head, rows)
-
-
-def _grid(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+    return markdown_table(head, rows)
 
 
 def _functions(connection: Connection) -> Iterator[str]:

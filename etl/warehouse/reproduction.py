@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from feature_atlas.etl.warehouse.markdown_table import markdown_table
 from feature_atlas.etl.warehouse.runs import published_run
 
 VERDICTS = {
@@ -21,6 +22,9 @@ VERDICTS = {
     "not measured": "are not measured",
 }
 """As several claims have them."""
+
+CLAIM_HEAD = ("", "claim", "the paper", "this run", "verdict", "rows")
+CHECK_HEAD = ("", "number", "claimed", "this run", "over", "outcome")
 
 Record = dict[str, Any]
 
@@ -38,13 +42,17 @@ def reproduction(engine: Engine, named: str | None) -> str:
         _counted(claims),
         RULE,
         "## The claims",
-        _grid(("", "claim", "the paper", "this run", "verdict", "rows"), map(_claim, claims)),
+        markdown_table(
+            ("", "claim", "the paper", "this run", "verdict", "rows"), map(_claim, claims)
+        ),
         "## Every number",
         NUMBERS,
-        _grid(("", "number", "claimed", "this run", "over", "outcome"), map(_check, checks)),
+        markdown_table(
+            ("", "number", "claimed", "this run", "over", "outcome"), map(_check, checks)
+        ),
         "## What is called spatial",
         CALLED_SPATIAL,
-        _grid(("features", "how many"), _called(called)),
+        markdown_table(("features", "how many"), _called(called)),
         TRUTH,
     )
     return "\n\n".join(parts) + "\n"
@@ -102,10 +110,6 @@ def _called(counted: Record) -> Iterable[list[str]]:
     for name, words in WORDS.items():
         n = counted[name]
         yield [words, "not measured" if n is None else f"{n:,}"]
-
-
-def _grid(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _cell(value: object) -> str:
@@ -193,11 +197,11 @@ WHERE run_id = :run ORDER BY claim_no, check_no
 
 CALLED = """
 SELECT
-    count(*) FILTER (WHERE is_candidate) AS candidates,
-    count(*) FILTER (WHERE is_candidate AND NOT matched_odds_ratio_low > 1) AS no_longer,
+    count(*) AS candidates,
+    count(*) FILTER (WHERE NOT matched_odds_ratio_low > 1) AS no_longer,
     CASE WHEN count(is_turned_by_vision) > 0
-        THEN count(*) FILTER (WHERE is_candidate AND NOT is_turned_by_vision) END AS language,
-    count(*) FILTER (WHERE is_candidate AND NOT survives) AS silent,
+        THEN count(*) FILTER (WHERE NOT is_turned_by_vision) END AS language,
+    count(*) FILTER (WHERE NOT survives) AS silent,
     count(*) FILTER (WHERE survives) AS survivors,
     CASE WHEN count(is_turned_by_vision) > 0
         THEN count(*) FILTER (WHERE survives AND NOT is_turned_by_vision) END
@@ -209,7 +213,7 @@ SELECT
     count(*) FILTER (WHERE survives AND delta_vsr IS NOT NULL
         AND NOT (delta_vsr < 0 AND coalesce(q_removal, 1) < 0.05)) AS removed_unharmed
 FROM (
-    SELECT shift.run_id, shift.layer, shift.feature, shift.is_candidate, shift.survives,
+    SELECT shift.run_id, shift.layer, shift.feature, shift.survives,
         shift.matched_odds_ratio_low, selection.is_turned_by_vision, tried.n_fired,
         tried.n_fired_shuffled_image, removal.delta_accuracy AS delta_vsr,
         removal.q_value AS q_removal
