@@ -18,12 +18,12 @@ from torch import Tensor
 from feature_atlas.dictionary.frozen_random import frozen_random
 from feature_atlas.dictionary.reconstruction import held_out_parts, reconstruction
 from feature_atlas.dictionary.sae import Sae
-from feature_atlas.etl.config.run_config import stable_hash
 from feature_atlas.etl.inputs.saes import load_sae, save_sae
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, require_stage, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.dictionary.adapt_stream import ActivationStream
 from feature_atlas.etl.stages.dictionary.adaptation_files import turned
+from feature_atlas.etl.stages.dictionary.train_dictionary import start_seed
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.harvest import harvest
 from feature_atlas.vlm.token_roles import TEXT_ROLES
@@ -53,7 +53,7 @@ def _write(output: StageOutput, study: Study) -> None:
         residual = tokens.pop(layer).to(study.config.device)
         trained = adapted_sae(study, "text", layer)
         expected = reconstruction(trained, residual)
-        drawn = frozen_random(trained, residual, expected.l0, _seed(study, layer))
+        drawn = frozen_random(trained, residual, expected.l0, start_seed(study, layer, REGIME))
         folder = output.folder / "sae" / "text" / f"layer_{layer}"
         kept = _kept(study, layer, drawn, folder)
         output.tree(folder)
@@ -93,8 +93,3 @@ def _facts(base: Sae, drawn: Sae) -> dict[str, Any]:
         "losses": np.zeros(0, np.float32),
         **turned(base, drawn),
     }
-
-
-def _seed(study: Study, layer: int) -> int:
-    """A seed that no other draw shares."""
-    return int(stable_hash([REGIME, study.config.seed, layer])[:8], 16)

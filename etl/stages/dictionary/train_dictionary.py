@@ -81,7 +81,7 @@ def _untrained(study: Study, stored: StoredLayer, trained: Trained) -> Training:
     study.make_room(training_bytes(plan.batch_size, of["d_model"], of["d_sae"]))
     residual, of_role = stored.held_out()
     judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
-    start = starting_point(regime, study.base[layer], _start_seed(study, layer))
+    start = starting_point(regime, study.base[layer], start_seed(study, layer, "random regime"))
     again = f", seed {study.config.adapt.seeds[trained.seed_no]}" if trained.seed_no else ""
     return Training(f"regime {regime}, layer {layer}{again}", roles, start, judged, plan)
 
@@ -102,9 +102,9 @@ def training_bytes(batch_size: int, d_model: int, d_sae: int) -> int:
     return 5 * 4 * 2 * d_model * d_sae + 10 * batch_size * d_sae
 
 
-def _start_seed(study: Study, layer: int) -> int:
+def start_seed(study: Study, layer: int, purpose: str) -> int:
     """A seed that no other draw shares: small seeds are what base SAEs were started from."""
-    return int(stable_hash(["random regime", study.config.seed, layer])[:8], 16)
+    return int(stable_hash([purpose, study.config.seed, layer])[:8], 16)
 
 
 def _plan(study: Study, layer: int, seed_no: int = 0) -> TrainingPlan:

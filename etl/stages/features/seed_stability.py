@@ -25,11 +25,16 @@ from feature_atlas.etl.stages.features.feature_choice import (
     candidates_of,
     survivors_of,
 )
-from feature_atlas.etl.stages.features.selection import by_layer
+from feature_atlas.etl.stages.features.selection import (
+    adapted_by,
+    beyond_language_by,
+    beyond_null_by,
+    by_layer,
+)
 from feature_atlas.etl.study import Study, open_study
-from feature_atlas.features.excess_rotation import Rotation, excess_rotation, turned_further
+from feature_atlas.features.excess_rotation import Rotation, excess_rotation
 from feature_atlas.features.seed_stability import Members, cosine_spread, reproduction
-from feature_atlas.features.selection import adapted_set, beyond_null, turned_by_vision
+from feature_atlas.features.selection import turned_by_vision
 
 
 class Seed(NamedTuple):
@@ -77,21 +82,12 @@ def _judged(study: Study, seed_no: int, energy: np.ndarray) -> Seed:
         if regime in trained_regimes(study)
     }
     text = rotation["text"]
-    adapted = adapted_set(
-        text.cosine, energy, epsilon=config.epsilon, cosine_quantile=config.cosine_quantile
-    )
+    adapted = adapted_by(config, text.cosine, energy)
     if rotation.keys() != set(REPEATED):
         return Seed(text.cosine, adapted, None)
     excess = excess_rotation(text, rotation["refit"])
-    is_beyond_null = beyond_null(
-        excess.excess,
-        excess.q_value,
-        max_q=config.max_rotation_q,
-        min_excess=config.min_excess_rotation,
-    )
-    is_beyond_language = turned_further(
-        text, rotation["language"], rotation["refit"], confidence=config.language_confidence
-    )
+    is_beyond_null = beyond_null_by(config, excess.excess, excess.q_value)
+    is_beyond_language = beyond_language_by(config, text, rotation["language"], rotation["refit"])
     return Seed(text.cosine, adapted, turned_by_vision(adapted, is_beyond_null, is_beyond_language))
 
 

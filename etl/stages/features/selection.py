@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from feature_atlas.etl.config.features import SelectionConfig
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, read_table, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import trained_regimes
 from feature_atlas.etl.study import Study, open_study
@@ -43,13 +44,31 @@ def is_adapted(study: Study) -> np.ndarray:
     return by_layer(study, "selection", "selection", "is_adapted")
 
 
-def _write(output: StageOutput, study: Study) -> None:
-    config = study.config.selection
-    cosine = by_layer(study, "decoder_cosine", "decoder_cosine", "cosine", regime="text")
-    energy = by_layer(study, "visual_energy", "visual_energy", "energy_question")
-    adapted = adapted_set(
+def adapted_by(config: SelectionConfig, cosine: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """The adapted set by the run's thresholds."""
+    return adapted_set(
         cosine, energy, epsilon=config.epsilon, cosine_quantile=config.cosine_quantile
     )
+
+
+def beyond_null_by(config: SelectionConfig, excess: np.ndarray, q_value: np.ndarray) -> np.ndarray:
+    """What refitting does not explain, by the run's thresholds."""
+    return beyond_null(
+        excess, q_value, max_q=config.max_rotation_q, min_excess=config.min_excess_rotation
+    )
+
+
+def beyond_language_by(
+    config: SelectionConfig, text: Rotation, language: Rotation, refit: Rotation
+) -> np.ndarray:
+    """What the questions alone do not explain, with the run's confidence."""
+    return turned_further(text, language, refit, confidence=config.language_confidence)
+
+
+def _write(output: StageOutput, study: Study) -> None:
+    cosine = by_layer(study, "decoder_cosine", "decoder_cosine", "cosine", regime="text")
+    energy = by_layer(study, "visual_energy", "visual_energy", "energy_question")
+    adapted = adapted_by(study.config.selection, cosine, energy)
     n_layers, d_sae = cosine.shape
     columns = {
         "layer": np.repeat(np.array(study.layers, np.int16), d_sae),
@@ -67,19 +86,17 @@ def _beside_controls(study: Study, adapted: np.ndarray) -> dict[str, np.ndarray]
     config, regimes = study.config.selection, trained_regimes(study)
     if "refit" not in regimes:
         return {}
-    is_beyond_null = beyond_null(
+    is_beyond_null = beyond_null_by(
+        config,
         *(
             by_layer(study, "decoder_cosine", "decoder_cosine", column, regime="text")
             for column in ("excess_rotation", "rotation_q_value")
         ),
-        max_q=config.max_rotation_q,
-        min_excess=config.min_excess_rotation,
     )
     if "language" not in regimes:
         return {"is_beyond_null": is_beyond_null}
-    beyond_language = turned_further(
-        *(_rotation(study, regime) for regime in ("text", "language", "refit")),
-        confidence=config.language_confidence,
+    beyond_language = beyond_language_by(
+        config, *(_rotation(study, regime) for regime in ("text", "language", "refit"))
     )
     return {
         "is_beyond_null": is_beyond_null,
