@@ -1,7 +1,10 @@
 """What took the picture's place while heads were looked at, where a run has more than one thing."""
 
+import streamlit as st
+
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.addressed import addressed
+from feature_atlas.dashboards.run_choice import quoted
 
 NAMES = {
     "mean": "the mean picture",
@@ -13,10 +16,14 @@ NAMES = {
 
 def choose_corruption(run_id: int) -> str:
     """That of the address, or the first; nothing is shown where there is no choice."""
-    found = queries.corruptions(run_id)
-    if len(found) < 2:
-        return "mean" if found.empty else str(found.corruption.iloc[0])
-    traced = dict(found.itertuples(index=False))
+    traced = dict(queries.corruptions(run_id).itertuples(index=False))
+    asked = st.query_params.get("corruption")
+    if asked and asked not in traced:
+        st.error(
+            f"The address asks for corruption {quoted(asked)}, under which this run traced no head."
+        )
+    if len(traced) < 2:
+        return next(iter(traced), "mean")
     return addressed(
         "The picture gives way to",
         list(traced),

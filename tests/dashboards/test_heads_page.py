@@ -129,6 +129,8 @@ def test_what_the_picture_gave_way_to_is_chosen_where_there_is_a_choice(
 ) -> None:
     assert queries.corruptions(1).values.tolist() == [["mean", 8]]
     assert "gives way" not in str([box.label for box in open_page(PAGE, run=1).selectbox])
+    lacking = open_page(PAGE, run=1, corruption="opposite")
+    assert "corruption `opposite`, under which this run traced no head" in lacking.error[0].value
     totals, asked = queries.head_totals(1), []
     both = pd.DataFrame({"corruption": ["mean", "opposite"], "n_features": [8, 5]})
     monkeypatch.setattr(queries, "corruptions", lambda _run: both)
