@@ -7,9 +7,7 @@ from feature_atlas.models.heads.corruption import CORRUPTIONS
 
 
 @cached
-def head_attributions(
-    run_id: int, layer: int, feature: int, corruption: str = "mean"
-) -> pd.DataFrame:
+def head_attributions(run_id: int, layer: int, feature: int, corruption: str) -> pd.DataFrame:
     """method, head_layer, head, score, qk_fix, q, k, v, z, standard_error, n_samples; evidence of
     view driving_head: causal, not confirmed, or screened; by further rules qk_relp, z_relp, qk_ig,
     z_ig, qk_grad_drop, z_grad_drop (NULL: not configured)."""
@@ -68,7 +66,7 @@ def heads_in_short(run_id: int, layer: int, feature: int) -> pd.DataFrame:
 
 
 @cached
-def exact_effects(run_id: int, layer: int, feature: int, corruption: str = "mean") -> pd.DataFrame:
+def exact_effects(run_id: int, layer: int, feature: int, corruption: str) -> pd.DataFrame:
     """part, method, head_layer, head, drive, low, high, estimate, estimate_fix (all turned so that
     above 0 drives the feature), q_value, is_causal, why, n_samples; a row per swap."""
     return select(
@@ -92,7 +90,7 @@ def exact_effects(run_id: int, layer: int, feature: int, corruption: str = "mean
 
 
 @cached
-def head_knockouts(run_id: int, layer: int, feature: int, corruption: str = "mean") -> pd.DataFrame:
+def head_knockouts(run_id: int, layer: int, feature: int, corruption: str) -> pd.DataFrame:
     """The view head_knockout_summary: a row per part that the heads take from the corrupt run."""
     return select(
         """

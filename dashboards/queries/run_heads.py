@@ -23,7 +23,7 @@ def corruptions(run_id: int) -> pd.DataFrame:
 
 
 @kept
-def head_totals(run_id: int, corruption: str = "mean") -> pd.DataFrame:
+def head_totals(run_id: int, corruption: str) -> pd.DataFrame:
     """method, head_layer, head; n_features traced to it; drive, drive_fix, drive_relp, drive_ig,
     drive_grad_drop, exact_drive (means over features, above 0 drives; NULL: not computed);
     n_in_top_five, n_patched, n_causal features."""
@@ -45,7 +45,7 @@ def head_totals(run_id: int, corruption: str = "mean") -> pd.DataFrame:
 
 
 @kept
-def head_curves(run_id: int, corruption: str = "mean") -> pd.DataFrame:
+def head_curves(run_id: int, corruption: str) -> pd.DataFrame:
     """method, head_layer, n_features, sum_drive, mean_drive, sum_abs_score, mean_abs_score."""
     return select(
         """
@@ -59,9 +59,7 @@ def head_curves(run_id: int, corruption: str = "mean") -> pd.DataFrame:
 
 
 @kept
-def head_recurrence(
-    run_id: int, method: str, n_heads: int, corruption: str = "mean"
-) -> pd.DataFrame:
+def head_recurrence(run_id: int, method: str, n_heads: int, corruption: str) -> pd.DataFrame:
     """grouped_by (all, relation, skill), name, head_layer, head, n_features, n_in_top_five, share;
     of the `n_heads` heads that are among the first five of most features."""
     return select(
@@ -105,9 +103,7 @@ def attribution_agreement(run_id: int) -> pd.DataFrame:
 
 
 @cached
-def features_of_head(
-    run_id: int, head_layer: int, head: int, corruption: str = "mean"
-) -> pd.DataFrame:
+def features_of_head(run_id: int, head_layer: int, head: int, corruption: str) -> pd.DataFrame:
     """At most `MAX_ROWS` rows, a feature and method each, the most driven feature first: layer,
     feature, label, method, drive, standard_error, place, drive_fix, exact_drive, exact_low,
     exact_high, exact_q_value, evidence, mean_drive (over methods)."""
@@ -199,9 +195,7 @@ def head_lifts(run_id: int, head_layer: int, head: int) -> pd.DataFrame:
 
 
 @cached
-def knockouts_of_head(
-    run_id: int, head_layer: int, head: int, corruption: str = "mean"
-) -> pd.DataFrame:
+def knockouts_of_head(run_id: int, head_layer: int, head: int, corruption: str) -> pd.DataFrame:
     """layer, feature, label, part, control_no (0: with this head; its controls), relation, heads,
     n_samples, delta_accuracy, delta_low, delta_high, q_value, projection_before, projection_delta,
     projection_delta_low, projection_delta_high, image_mass: of features whose knock-out took this

@@ -3,7 +3,12 @@
 from sqlalchemy import CheckConstraint, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.ablation.answer_effect import EVALUATIONS, OF_EVALUATION, AnswerEffect
+from feature_atlas.models.ablation.answer_effect import (
+    EVALUATIONS,
+    OF_EVALUATION,
+    AnswerEffect,
+    Interaction,
+)
 from feature_atlas.models.base import Base, feature_key, layer_key, measurement_reference, run_key
 from feature_atlas.models.columns import Bounds, measured, one_of, precise
 
@@ -15,7 +20,7 @@ OF_INTERVENTION = (
 )
 
 
-class Ablation(AnswerEffect, Base):
+class Ablation(AnswerEffect, Interaction, Base):
     """One feature, or one of its controls, removed while one set of questions is answered."""
 
     __tablename__ = "ablation"
@@ -61,15 +66,6 @@ class Ablation(AnswerEffect, Base):
         "smallest value is 1 over their number plus 1",
         low=0,
         high=1,
-    )
-    interaction: Mapped[float | None] = measured(
-        "delta_accuracy here less that on other relations; below 0: specific", low=-2, high=2
-    )
-    interaction_low: Mapped[float | None] = measured(
-        "lower end of its 95 % interval, bootstrap over images", low=-2, high=2
-    )
-    interaction_high: Mapped[float | None] = measured(
-        "upper end of its 95 % interval", low=-2, high=2
     )
     accuracy_mean_image: Mapped[float | None] = measured(
         "share answered rightly, untouched, the mean image embedding instead of the image",

@@ -80,3 +80,17 @@ class AnswerEffect(Answered):
         low=0,
         high=1,
     )
+
+
+class Interaction:
+    """Whether a removal hurts its own relation more than others."""
+
+    interaction: Mapped[float | None] = measured(
+        "delta_accuracy here less that on other relations; below 0: specific", low=-2, high=2
+    )
+    interaction_low: Mapped[float | None] = measured(
+        "lower end of its 95 % interval, bootstrap over images", low=-2, high=2
+    )
+    interaction_high: Mapped[float | None] = measured(
+        "upper end of its 95 % interval", low=-2, high=2
+    )

@@ -3,7 +3,12 @@
 from sqlalchemy import CheckConstraint, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feature_atlas.models.ablation.answer_effect import EVALUATIONS, OF_EVALUATION, AnswerEffect
+from feature_atlas.models.ablation.answer_effect import (
+    EVALUATIONS,
+    OF_EVALUATION,
+    AnswerEffect,
+    Interaction,
+)
 from feature_atlas.models.ablation.supervised_direction import (
     CONTRASTS,
     METHODS,
@@ -15,7 +20,7 @@ from feature_atlas.models.base import Base, layer_number, measurement_reference,
 from feature_atlas.models.columns import Bounds, measured, one_of, precise
 
 
-class SupervisedAblation(AnswerEffect, Base):
+class SupervisedAblation(AnswerEffect, Interaction, Base):
     """One supervised direction, or a control, removed while one set of questions is answered."""
 
     __tablename__ = "supervised_ablation"
@@ -53,15 +58,6 @@ class SupervisedAblation(AnswerEffect, Base):
         "value is 1 over their number plus 1",
         low=0,
         high=1,
-    )
-    interaction: Mapped[float | None] = measured(
-        "delta_accuracy here less that on other relations; below 0: specific", low=-2, high=2
-    )
-    interaction_low: Mapped[float | None] = measured(
-        "lower end of its 95 % interval, bootstrap over images", low=-2, high=2
-    )
-    interaction_high: Mapped[float | None] = measured(
-        "upper end of its 95 % interval", low=-2, high=2
     )
     compared_layer: Mapped[int | None] = mapped_column(
         SmallInteger,

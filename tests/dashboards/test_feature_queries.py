@@ -50,7 +50,7 @@ def test_answers_are_counted_over_all_stored_examples(run_id: int, written) -> N
 
 
 def test_heads_come_with_both_methods(run_id: int) -> None:
-    heads = queries.head_attributions(run_id, 1, 0)
+    heads = queries.head_attributions(run_id, 1, 0, "mean")
 
     assert len(heads) == 2 * 2 * 4  # methods, layers up to its own, heads
     assert heads[heads.method == "A"].score.tolist() == [-4, -3, -2, -1] * 2
@@ -70,7 +70,7 @@ def test_heads_in_short_are_means_of_both_methods(run_id: int, written) -> None:
 
 
 def test_exact_effects_are_turned_so_that_above_0_drives(run_id: int, written) -> None:
-    found = queries.exact_effects(run_id, 1, 0)
+    found = queries.exact_effects(run_id, 1, 0, "mean")
 
     swapped = written("head_exact", layer=1, feature=0)
     sign = swapped.method.map({"A": -1, "B": 1})

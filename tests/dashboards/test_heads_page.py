@@ -23,7 +23,7 @@ def traced(full_atlas: str, written) -> pd.DataFrame:
 
 
 def test_totals_are_over_the_traced_features(run_id, traced) -> None:
-    totals = queries.head_totals(run_id).set_index(["method", "head_layer", "head"])
+    totals = queries.head_totals(run_id, "mean").set_index(["method", "head_layer", "head"])
 
     expected = traced.groupby(["method", "head_layer", "head"])
     assert totals.n_features.to_dict() == expected.size().to_dict()
@@ -35,12 +35,12 @@ def test_totals_are_over_the_traced_features(run_id, traced) -> None:
 
 
 def test_further_rules_stand_beside_the_papers_methods(run_id, written) -> None:
-    totals = queries.head_totals(run_id).set_index(["method", "head_layer", "head"])
+    totals = queries.head_totals(run_id, "mean").set_index(["method", "head_layer", "head"])
 
     relp = written("head_estimate", rule="relp", method="A")
     expected = -relp.groupby(["head_layer", "head"]).qk.mean()
     assert totals.loc["A"].drive_relp.to_dict() == pytest.approx(expected.to_dict())
-    of_one = queries.head_attributions(run_id, *relp[["layer", "feature"]].iloc[0])
+    of_one = queries.head_attributions(run_id, *relp[["layer", "feature"]].iloc[0], "mean")
     assert of_one.qk_relp.abs().tolist() == (of_one["head"] + 1).tolist()
     assert of_one.z_ig.tolist() == pytest.approx(of_one.score.tolist())
 
@@ -61,7 +61,7 @@ def test_estimates_come_with_their_place_their_cost_and_how_stable_they_are(run_
 
 
 def test_a_layers_curve_sums_its_heads(run_id, traced) -> None:
-    curves = queries.head_curves(run_id).set_index(["method", "head_layer"])
+    curves = queries.head_curves(run_id, "mean").set_index(["method", "head_layer"])
 
     of_feature = traced.groupby(["method", "head_layer", "layer", "feature"]).drive.sum()
     expected = of_feature.groupby(["method", "head_layer"]).mean()
@@ -69,7 +69,7 @@ def test_a_layers_curve_sums_its_heads(run_id, traced) -> None:
 
 
 def test_heads_that_recur_come_by_group(run_id, written) -> None:
-    recurring = queries.head_recurrence(run_id, "B", 3)
+    recurring = queries.head_recurrence(run_id, "B", 3, "mean")
 
     assert len(recurring[["head_layer", "head"]].drop_duplicates()) == 3
     of_all = recurring[recurring.grouped_by == "all"]
@@ -80,7 +80,7 @@ def test_heads_that_recur_come_by_group(run_id, written) -> None:
 
 
 def test_a_heads_features_come_with_estimate_and_real_swap(run_id, traced) -> None:
-    features = queries.features_of_head(run_id, 0, 0)
+    features = queries.features_of_head(run_id, 0, 0, "mean")
 
     expected = traced[(traced.head_layer == 0) & (traced["head"] == 0)]
     assert len(features) == len(expected)
@@ -104,13 +104,13 @@ def test_a_heads_overlays_come_with_those_drawn_beside_it(run_id, written) -> No
 
 
 def test_knock_outs_come_with_their_controls(run_id) -> None:
-    knocked = queries.knockouts_of_head(run_id, 0, 1)
+    knocked = queries.knockouts_of_head(run_id, 0, 1, "mean")
 
     assert knocked.control_no.tolist() == [0, 1, 2] * 4  # two features, two parts
     own = knocked[knocked.control_no == 0]
     assert own.delta_accuracy.tolist() == pytest.approx([-0.25] * 4)
     assert own.projection_delta.tolist() == pytest.approx([-1.0] * 4)
-    assert queries.knockouts_of_head(run_id, 0, 2).empty  # taken by controls alone
+    assert queries.knockouts_of_head(run_id, 0, 2, "mean").empty  # taken by controls alone
 
 
 def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_page) -> None:
@@ -131,7 +131,7 @@ def test_what_the_picture_gave_way_to_is_chosen_where_there_is_a_choice(
     assert "gives way" not in str([box.label for box in open_page(PAGE, run=1).selectbox])
     lacking = open_page(PAGE, run=1, corruption="opposite")
     assert "corruption `opposite`, under which this run traced no head" in lacking.error[0].value
-    totals, asked = queries.head_totals(1), []
+    totals, asked = queries.head_totals(1, "mean"), []
     both = pd.DataFrame({"corruption": ["mean", "opposite"], "n_features": [8, 5]})
     monkeypatch.setattr(queries, "corruptions", lambda _run: both)
     monkeypatch.setattr(queries, "head_totals", lambda *of: (asked.append(of), totals)[1])
@@ -174,7 +174,7 @@ def test_a_head_that_is_none_falls_back_on_all(full_atlas, open_page, address) -
 def test_a_run_without_traces_or_swaps_says_which_stage_leaves_them(
     full_atlas, open_page, monkeypatch
 ) -> None:
-    agreement, totals = queries.attribution_agreement(1), queries.head_totals(1)
+    agreement, totals = queries.attribution_agreement(1), queries.head_totals(1, "mean")
     monkeypatch.setattr(queries, "attribution_agreement", lambda _run: agreement.iloc[:0])
     unpatched = totals.assign(exact_drive=None)
     monkeypatch.setattr(queries, "head_totals", lambda *_of: unpatched)
