@@ -53,13 +53,17 @@ def demo(
     seed: Annotated[
         int, typer.Option(help="another seed is another run beside it, to compare with")
     ] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="every stage and control: some half an hour")
+    ] = False,
 ) -> None:
     """Build the atlas of the shipped tiny world, end to end, and show it."""
     with plain_errors():
-        from feature_atlas.etl.commands.demo import run_demo
+        from feature_atlas.etl.commands.demo import run_demo, run_full_demo
         from feature_atlas.etl.commands.serve import serve_dashboard
 
-        run_demo(atlas_home(), console, seed)
+        run = run_full_demo if full else run_demo
+        run(atlas_home(), console, seed)
         if dashboard:
             serve_dashboard(atlas_home(), port=8501)
 

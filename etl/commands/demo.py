@@ -1,29 +1,12 @@
 """The demo: the shipped tiny world through the same pipeline as any other model."""
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from feature_atlas.etl.build import build_and_publish
+from feature_atlas.etl.commands.demo_sizes import FULL_SIZES, SIZES
 from feature_atlas.etl.commands.summary import print_summary
-from feature_atlas.etl.config.causes import (
-    AblationConfig,
-    AttributionConfig,
-    ExactPatchConfig,
-    GroupAblationConfig,
-    InterpConfig,
-    KnockoutConfig,
-    SteeringConfig,
-)
-from feature_atlas.etl.config.features import (
-    AdaptConfig,
-    ExampleConfig,
-    HarvestConfig,
-    NeutralConfig,
-    ScalingConfig,
-    SelectionConfig,
-)
 from feature_atlas.etl.config.inputs import (
     BaseModelConfig,
     DataConfig,
@@ -35,6 +18,7 @@ from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.run_folder.artifacts import read_json
 from feature_atlas.etl.run_folder.whole_files import write_json
 from feature_atlas.toy.base_sae import D_SAE
+from feature_atlas.toy.benches import write_benches
 from feature_atlas.toy.weights import language_model_path, sae_path, training_record, vlm_path
 from feature_atlas.toy.world import write_world
 
@@ -51,34 +35,8 @@ WORLD = {
 INSTANCES = ("vqa/instances_val2014.json", "vsr/instances_train2017.json")
 """Where everything is in the pictures that heads are looked at on."""
 
-SIZES: dict[str, Any] = {
-    "adapt": AdaptConfig(
-        n_tokens=36_864, batch_size=512, learning_rate=7e-4, n_held_out=1024, n_evaluations=5
-    ),
-    "latent_scaling": ScalingConfig(n_questions=100),
-    "harvest": HarvestConfig(skills=("spatial", "ocr"), n_control=1000),
-    "selection": SelectionConfig(min_odds_ratio=2.0),  # a quarter fewer candidates to ask
-    "neutral": NeutralConfig(n_samples=6, n_reply_tokens=24),
-    "example": ExampleConfig(max_pictured=16),
-    "auto_interp": InterpConfig(max_features=40),
-    "head_attribution": AttributionConfig(max_features=16, rules=("relp", "ig", "grad_drop")),
-    "exact_patch": ExactPatchConfig(n_top=5, n_random=3, n_samples=6, n_full_features=3),
-    "head_knockout": KnockoutConfig(max_features=4, n_controls=1),
-    "ablation": AblationConfig(
-        max_features=5,
-        n_screened=6,
-        n_screen=64,
-        n_other=150,
-        n_vqa=150,
-        n_controls=8,
-        n_random_controls=2,
-        n_direction_controls=2,
-        n_compared=2,
-    ),
-    "group_ablation": GroupAblationConfig(n_statements=64, n_vqa=32, n_controls=1, max_features=16),
-    "steering": SteeringConfig(max_features=4, n_statements=100),
-}
-"""Of everything that takes time: for two cores and some minutes."""
+N_BENCH_IMAGES = 150
+"""Pictures of either set of What'sUp, and of GQA: 600 statements and 300 questions."""
 
 
 def run_demo(home: Path, console: Console, seed: int = SEED) -> None:
@@ -86,8 +44,19 @@ def run_demo(home: Path, console: Console, seed: int = SEED) -> None:
 
     Another seed is another run beside it: of the same world, drawn and trained by other dice.
     """
-    slug = build_and_publish(demo_config(draw_world(home, console), seed), home, console)
-    print_summary(slug, console)
+    _build(demo_config(draw_world(home, console), seed), home, console)
+
+
+def run_full_demo(home: Path, console: Console, seed: int = SEED) -> None:
+    """The same with every stage, every control and two more benches."""
+    world = draw_world(home, console)
+    if not (world / "gqa" / "val_balanced_questions.json").is_file():  # what is written last
+        write_benches(world, seed=SEED, n_images=N_BENCH_IMAGES)
+    _build(full_config(world, seed), home, console)
+
+
+def _build(config: RunConfig, home: Path, console: Console) -> None:
+    print_summary(build_and_publish(config, home, console), console)
 
 
 def draw_world(home: Path, console: Console) -> Path:
@@ -140,3 +109,11 @@ def demo_config(world: Path, seed: int = SEED) -> RunConfig:
         ),
         **SIZES,
     )
+
+
+def full_config(world: Path, seed: int = SEED) -> RunConfig:
+    """The demo's run with the sizes of `FULL_SIZES`, on What'sUp and GQA as well."""
+    demo = demo_config(world, seed)
+    benches = {"whatsup_folder": world / "whatsup", "gqa_folder": world / "gqa"}
+    data = demo.data.model_copy(update=benches)
+    return demo.model_copy(update={"name": "tiny-world-full", "data": data, **FULL_SIZES})

@@ -5,6 +5,7 @@ is then put together from those sprites and a little pixel noise, fast enough to
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,6 +30,7 @@ SIZES = (10, 11, 12, 13)
 SHIFTS = (-1, 0, 1)
 N_VARIANTS = len(SIZES) * len(SHIFTS) ** 2
 NOISE_STD = 4.0
+JPEG_QUALITY = 95
 # Drawn large and scaled down: PIL's own edges are jagged.
 OVERSAMPLE = 8
 
@@ -62,6 +64,14 @@ def draw_scene(scene: Scene, noise: np.random.Generator) -> Picture:
         _cell_of(picture, scene.sign.cell)[:] = sign_sprites()[scene.sign.letter][variants[-1]]
     picture += NOISE_STD * noise.standard_normal(picture.shape, dtype=np.float32)
     return picture.clip(0, 255).astype(np.uint8)
+
+
+def save_picture(path: Path, scene: Scene, noise: np.random.Generator) -> None:
+    """Draw a scene into a JPEG file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(draw_scene(scene, noise))
+    # Chroma subsampling would smear colours over the edge of a cell, into the next patch.
+    picture.save(path, quality=JPEG_QUALITY, subsampling=0)
 
 
 @cache

@@ -14,11 +14,10 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from PIL import Image
 
 from feature_atlas.toy import vqa_format, vsr_format
 from feature_atlas.toy.balance import Balance
-from feature_atlas.toy.draw import draw_scene
+from feature_atlas.toy.draw import save_picture
 from feature_atlas.toy.instance_format import write_instances
 from feature_atlas.toy.plain_text import write_plain_text
 from feature_atlas.toy.questions import Question, ask_some
@@ -44,7 +43,6 @@ VSR_KINDS = {"statement": 1.0}
 FIRST_IMAGE_ID = {"train": 1, "val": 100_001, "vsr": 200_001}
 # Of ten VSR images, as in the official random split.
 VSR_SPLIT = ("train",) * 7 + ("dev",) + ("test",) * 2
-JPEG_QUALITY = 95
 
 
 def write_world(
@@ -75,7 +73,7 @@ def _write_vqa(folder: Path, split: str, n_images: int, n_questions: int, seed: 
     balance, asked, pictured = Balance(), [], []
     for image_id in range(FIRST_IMAGE_ID[split], FIRST_IMAGE_ID[split] + n_images):
         scene, name = random_scene(random), vqa_format.image_name(split, image_id)
-        _save_jpeg(folder / f"{split}2014" / name, scene, noise)
+        save_picture(folder / f"{split}2014" / name, scene, noise)
         pictured.append((image_id, name, scene))
         questions = ask_some(scene, VQA_KINDS, n_questions, balance, random)
         asked += [(image_id, number, scene, q) for number, q in enumerate(questions)]
@@ -101,7 +99,7 @@ def _write_vsr(folder: Path, n_images: int, n_statements: int, seed: int) -> Non
     truths, pictured = [], []
     for number in range(n_images):
         scene, image_id = random_scene(random), FIRST_IMAGE_ID["vsr"] + number
-        _save_jpeg(folder / "images" / vsr_format.image_name(image_id), scene, noise)
+        save_picture(folder / "images" / vsr_format.image_name(image_id), scene, noise)
         pictured.append((image_id, vsr_format.image_name(image_id), scene))
         split = VSR_SPLIT[number % len(VSR_SPLIT)]
         for question in ask_some(scene, VSR_KINDS, n_statements, balance, random):
@@ -118,13 +116,6 @@ def _randomness(seed: int, part: str) -> tuple[Random, np.random.Generator]:
     """Independent per part, so that more training images do not change the validation images."""
     number = FIRST_IMAGE_ID[part]
     return Random(f"{seed}/{part}"), np.random.default_rng([seed, number])
-
-
-def _save_jpeg(path: Path, scene: Scene, noise: np.random.Generator) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(draw_scene(scene, noise))
-    # Chroma subsampling would smear colours over the edge of a cell, into the next patch.
-    picture.save(path, quality=JPEG_QUALITY, subsampling=0)
 
 
 def _truth(scene: Scene, question: Question) -> dict:
