@@ -16,16 +16,16 @@ from feature_atlas.toy.relations import holds
 from feature_atlas.toy.scene import COLOURS, N_CELLS, SHAPES, Scene, Thing
 
 SIDES = {"left of": "to the left of", "right of": "to the right of"}
-SETS = {
-    "a": ("controlled_images", ("on", "under")),
-    "b": ("controlled_clevr", ("in front of", "behind")),
-}
+SETS = (
+    ("controlled_images", ("on", "under")),
+    ("controlled_clevr", ("in front of", "behind")),
+)
 """Folder of each set, and what its captions say beside the two sides."""
 
 
 def write_whatsup(folder: Path, n_images: int, random: Random, noise: np.random.Generator) -> None:
     """Both sets, each of so many pictures."""
-    for letter, (name, others) in SETS.items():
+    for name, others in SETS:
         rows = []
         for number in range(n_images):
             a, b, side = _beside_one_another(random)
