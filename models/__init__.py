@@ -46,6 +46,7 @@ from feature_atlas.models.features.visual_energy import VisualEnergy
 from feature_atlas.models.heads.attribution_agreement import AttributionAgreement
 from feature_atlas.models.heads.custom_overlay import CustomOverlay
 from feature_atlas.models.heads.custom_prompt import CustomPrompt
+from feature_atlas.models.heads.feature_agreement import FeatureAgreement
 from feature_atlas.models.heads.head_attribution import HeadAttribution
 from feature_atlas.models.heads.head_estimate import HeadEstimate
 from feature_atlas.models.heads.head_exact import HeadExact

@@ -6,6 +6,7 @@ import streamlit as st
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.heads.corruption_choice import choose_corruption
+from feature_atlas.dashboards.heads.feature_agreement import show_feature_agreement
 from feature_atlas.dashboards.heads.head_table import head_table
 from feature_atlas.dashboards.heads.one_head import show_head
 from feature_atlas.dashboards.heads.run_charts import (
@@ -137,6 +138,7 @@ def show_agreement(run_id: int, corruption: str) -> None:
             key="by_corruption",
         )
     table_under(agreement)
+    show_feature_agreement(run_id, corruption, part)
 
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")

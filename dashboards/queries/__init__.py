@@ -131,6 +131,7 @@ from feature_atlas.dashboards.queries.paper_figures import (
 from feature_atlas.dashboards.queries.run_heads import (
     attribution_agreement,
     corruptions,
+    feature_agreement,
     features_of_head,
     head_curves,
     head_lifts,
@@ -244,6 +245,7 @@ __all__ = [
     "explored_rows",
     "explored_sql",
     "feature",
+    "feature_agreement",
     "feature_bins",
     "feature_list",
     "feature_points",

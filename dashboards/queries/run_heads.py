@@ -103,6 +103,27 @@ def attribution_agreement(run_id: int) -> pd.DataFrame:
 
 
 @cached
+def feature_agreement(run_id: int, corruption: str, part: str) -> pd.DataFrame:
+    """At most `MAX_ROWS` rows, a feature and estimate each, the feature's best estimate first:
+    layer, feature, label, estimate, spearman and top_overlap with their ends,
+    top_overlap_by_chance, sign_agreement, n_passes, n_passes_exact, n_heads, n_samples."""
+    return select(
+        """
+        SELECT layer, feature, label.label, estimate, spearman, spearman_low, spearman_high,
+               top_overlap, top_overlap_low, top_overlap_high, top_overlap_by_chance,
+               sign_agreement, n_passes, n_passes_exact, n_heads, n_samples
+        FROM atlas.feature_agreement
+        LEFT JOIN atlas.feature_label AS label USING (run_id, layer, feature)
+        WHERE run_id = :run_id AND corruption = :corruption AND part = :part
+        ORDER BY layer, feature, spearman DESC NULLS LAST, estimate
+        """,
+        run_id=run_id,
+        corruption=corruption,
+        part=part,
+    )
+
+
+@cached
 def features_of_head(run_id: int, head_layer: int, head: int, corruption: str) -> pd.DataFrame:
     """At most `MAX_ROWS` rows, a feature and method each, the most driven feature first: layer,
     feature, label, method, drive, standard_error, place, drive_fix, exact_drive, exact_low,

@@ -163,6 +163,20 @@ def test_a_head_has_its_page(full_atlas, open_page) -> None:
     assert "`head_knockout`" in said
 
 
+def test_estimates_are_ranked_of_each_feature_with_their_intervals(run_id, open_page) -> None:
+    rows = queries.feature_agreement(run_id, "mean", "qk")
+
+    assert rows.groupby(["layer", "feature"]).estimate.agg(list).map(len).tolist() == [2, 2]
+    assert rows.estimate[1:].tolist() == ["B", "B", "B_fix"]  # the first's B has no correlation
+    assert rows.estimate[0] == "B_fix"
+    assert (rows.spearman_low < rows.spearman_high).all()
+    assert queries.feature_agreement(run_id, "opposite", "qk").empty
+    app = open_page(PAGE)
+    assert not app.exception
+    [best] = [f.value for f in app.dataframe if "link" in f.value and "spearman" in f.value]
+    assert best.estimate.tolist() == ["B_fix", "B"]
+
+
 @pytest.mark.parametrize("address", [{"head_layer": "9", "head": "0"}, {"head": "<b>"}])
 def test_a_head_that_is_none_falls_back_on_all(full_atlas, open_page, address) -> None:
     app = open_page(PAGE, run=1, **address)

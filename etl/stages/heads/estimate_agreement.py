@@ -1,4 +1,7 @@
-"""Rows of table attribution_agreement: every estimate beside the exact swap (paper 5.2, C)."""
+"""Every estimate beside the exact swap, feature by feature and over all (paper 5.2, C).
+
+Rows of tables feature_agreement and attribution_agreement.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,6 +20,7 @@ from feature_atlas.heads.attribution_agreement import (
     agreement_ends,
     agreement_within_features,
     agreement_within_layers,
+    drawn_agreement,
 )
 
 METHODS = ("A", "B")
@@ -29,6 +33,9 @@ SCOPES = {
     "within_layer": agreement_within_layers,
     "within_feature": agreement_within_features,
 }
+
+
+Row = dict[str, object]
 
 
 class Compared(NamedTuple):
@@ -44,19 +51,21 @@ class Compared(NamedTuple):
     """By name: score, fix, and the configured rules."""
 
 
-def agreements(study: Study, features: Sequence[Compared]) -> dict[str, object]:
-    """Every corruption, part, estimate, method and scope, in one order."""
+def agreements(study: Study, features: Sequence[Compared]) -> dict[str, list[Row]]:
+    """Rows by table: every corruption, part, estimate and method, in one order."""
     groups: dict[tuple[Corruption, str], list[Compared]] = {}
     for one in features:
         groups.setdefault((one.corruption, one.part), []).append(one)
-    rows = [
-        row
+    found = [
+        _rows(study, group, name, way)
         for group in groups.values()
         for name in group[0].estimates
         for way in WAYS
-        for row in _rows(study, group, name, way)
     ]
-    return {column: [row[column] for row in rows] for column in rows[0]}
+    return {
+        "attribution_agreement": [row for of_all, _ in found for row in of_all],
+        "feature_agreement": [row for _, of_each in found for row in of_each],
+    }
 
 
 def estimate_name(name: str, way: str) -> str:
@@ -66,43 +75,58 @@ def estimate_name(name: str, way: str) -> str:
 
 def _rows(
     study: Study, features: Sequence[Compared], name: str, way: str
-) -> list[dict[str, object]]:
-    """One estimate in every scope."""
-    chosen = WAYS[way]
+) -> tuple[list[Row], list[Row]]:
+    """One estimate: over all features in every scope, and of each feature."""
+    chosen, config = WAYS[way], study.config.exact_patch
     sampled = [
         SampledPairs(one.estimates[name][:, chosen].mean(1), one.effect[:, chosen].mean(1))
         for one in features
     ]
-    n_heads = [one.exact.shape[1] for one in sampled]
-    pairs = Pairs(
-        np.repeat([one.feature.layer for one in features], n_heads),
-        np.repeat([one.feature.feature for one in features], n_heads),
-        np.concatenate([one.estimate.mean(0) for one in sampled]),
-        np.concatenate([one.exact.mean(0) for one in sampled]),
-    )
-    config = study.config.exact_patch
-    ends = agreement_ends(sampled, n_draws=config.n_bootstrap, seed=study.config.seed)
+    drawn = drawn_agreement(sampled, n_draws=config.n_bootstrap, seed=study.config.seed)
+    each = [_pairs(one.feature, of_one) for one, of_one in zip(features, sampled, strict=True)]
+    passes = [n_passes(study, name, one.feature.layer, chosen) for one in features]
+    passes_exact = [2 + len(chosen) * len(of_one.exact) for of_one in each]
     known = {
         "part": features[0].part,
         "corruption": features[0].corruption,
         "estimate": estimate_name(name, way),
+    }
+    pairs = Pairs(*map(np.concatenate, zip(*each, strict=True)))
+    over_all = known | {
         "n_features": len(features),
         "n_pairs": len(pairs.exact),
         "n_samples": max(len(one.exact) for one in sampled),
-        "n_passes": float(np.mean([_passes(study, one, name, way) for one in features])),
-        "n_passes_exact": float(np.mean([2 + len(chosen) * n for n in n_heads])),
+        "n_passes": float(np.mean(passes)),
+        "n_passes_exact": float(np.mean(passes_exact)),
     }
-    nowhere = dict.fromkeys(ends._fields)
-    return [
+    ends = agreement_ends(drawn.mean(0))._asdict()
+    of_all = [
         {
             "scope": scope,
-            **known,
+            **over_all,
             **compare(pairs)._asdict(),
-            **(ends._asdict() if scope == "within_feature" else nowhere),
+            **(ends if scope == "within_feature" else dict.fromkeys(ends)),
         }
         for scope, compare in SCOPES.items()
     ]
+    of_each = [
+        {
+            **one.feature._asdict(),
+            **known,
+            **agreement(each[i])._asdict(),
+            **agreement_ends(drawn[i])._asdict(),
+            "n_heads": len(each[i].exact),
+            "n_samples": len(sampled[i].exact),
+            "n_passes": passes[i],
+            "n_passes_exact": passes_exact[i],
+        }
+        for i, one in enumerate(features)
+    ]
+    return of_all, of_each
 
 
-def _passes(study: Study, one: Compared, name: str, way: str) -> int:
-    return n_passes(study, name, one.feature.layer, WAYS[way])
+def _pairs(feature: Feature, sampled: SampledPairs) -> Pairs:
+    """Means over the feature's samples."""
+    n = sampled.exact.shape[1]
+    layer, number = np.full(n, feature.layer), np.full(n, feature.feature)
+    return Pairs(layer, number, sampled.estimate.mean(0), sampled.exact.mean(0))

@@ -104,7 +104,8 @@ def _write(output: StageOutput, study: Study) -> None:
             if swaps.is_full:
                 full.append(patched)
     if full:
-        output.table("attribution_agreement", agreements(study, [_turned(p) for p in full]))
+        for table, rows in agreements(study, [_turned(p) for p in full]).items():
+            output.table(table, {name: [row[name] for row in rows] for name in rows[0]})
 
 
 def _swaps(output: StageOutput, study: Study, corruption: Corruption) -> list[Swaps]:

@@ -4,7 +4,7 @@ The paper ranks heads by estimates of first order and shows no comparison. Here 
 run stands beside the exact effect of the same swap on the same samples. Within a layer: of features
 of one layer, whose residuals are of one size, averaged over layers; over all, large layers weigh
 more. Within a feature: among its own heads, which is what a ranking is for, averaged over features,
-with an interval over samples drawn anew.
+with an interval over samples drawn anew; each feature has its own as well.
 """
 
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ class SampledPairs(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Of `agreement_within_features`, over samples drawn anew: 95 % lie between low and high."""
+    """Of agreement over samples drawn anew: 95 % lie between low and high."""
 
     spearman_low: float
     """Lower end."""
@@ -101,19 +101,25 @@ class Ends(NamedTuple):
     """Upper end."""
 
 
-def agreement_ends(
+def drawn_agreement(
     features: Sequence[SampledPairs], *, n_top: int = 10, n_draws: int = 500, seed: int = 0
-) -> Ends:
-    """How far agreement within features hangs on the samples; each feature's are drawn by itself.
+) -> Float64[np.ndarray, "feature 2 draw"]:
+    """Rank correlation and overlap of each feature's heads, its samples drawn anew by itself.
 
     Estimates and effects of one sample stay together.
     """
     random = np.random.default_rng(seed)
-    drawn = [
-        _ranked(one, random.integers(len(one.exact), size=(n_draws, len(one.exact))), n_top)
-        for one in features
-    ]
-    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975), axis=1)
+    return np.stack(
+        [
+            _ranked(one, random.integers(len(one.exact), size=(n_draws, len(one.exact))), n_top)
+            for one in features
+        ]
+    )
+
+
+def agreement_ends(drawn: Float64[np.ndarray, "2 draw"]) -> Ends:
+    """How far agreement hangs on the samples: of one feature, or of the mean over features."""
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=1)
     return Ends(float(low[0]), float(high[0]), float(low[1]), float(high[1]))
 
 

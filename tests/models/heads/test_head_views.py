@@ -74,7 +74,7 @@ def test_corruptions_are_never_counted_together(connection: Connection):
              "attribution_report", "head_knockout_summary")  # fmt: skip
     before = {view: pd.read_sql(f"SELECT * FROM atlas.{view}", connection) for view in views}
     tables = ("head_attribution", "head_estimate", "head_exact", "head_knockout",
-              "head_stability", "attribution_agreement")  # fmt: skip
+              "head_stability", "attribution_agreement", "feature_agreement")  # fmt: skip
     for table in tables:
         connection.exec_driver_sql(f"CREATE TEMP TABLE other AS SELECT * FROM atlas.{table}")
         connection.exec_driver_sql("UPDATE other SET corruption = 'opposite'")

@@ -11,6 +11,7 @@ from feature_atlas.heads.attribution_agreement import (
     agreement_ends,
     agreement_within_features,
     agreement_within_layers,
+    drawn_agreement,
 )
 from feature_atlas.heads.ranking_stability import ranking_stability, wording_stability
 
@@ -101,7 +102,8 @@ def test_within_features_it_is_the_mean_of_each_ones_correlation() -> None:
 def test_ends_are_quantiles_of_scipys_correlations_on_the_same_draws() -> None:
     features = [sampled(0.5, seed=1), sampled(1.0, seed=2)]
 
-    found = agreement_ends(features, n_top=3, n_draws=40, seed=7)
+    found_by_feature = drawn_agreement(features, n_top=3, n_draws=40, seed=7)
+    found = agreement_ends(found_by_feature.mean(0))
 
     random, drawn = np.random.default_rng(7), []
     for one in features:
@@ -112,6 +114,8 @@ def test_ends_are_quantiles_of_scipys_correlations_on_the_same_draws() -> None:
     assert (found.spearman_low, found.spearman_high) == pytest.approx((low, high))
     assert found.top_overlap_low <= found.top_overlap_high
     assert found.spearman_high - found.spearman_low > 0.05
+    of_second = agreement_ends(found_by_feature[1])
+    assert of_second[:2] == pytest.approx(np.quantile(drawn[1], (0.025, 0.975)))
 
 
 def test_a_ranking_is_stable_where_samples_agree_and_not_where_they_are_noise() -> None:

@@ -129,6 +129,32 @@ def attribution_agreement(world: World) -> Columns:
     }
 
 
+def feature_agreement(world: World) -> Columns:
+    """Of feature 0 of each layer: the gradient and the QK fix."""
+    rows = [(layer, estimate) for layer in world.layers for estimate in ("B", "B_fix")]
+    n = len(rows)
+    low, half, high = (np.full(n, value, np.float32) for value in (0.25, 0.5, 0.75))
+    return {
+        "layer": np.array([layer for layer, _ in rows], np.int16),
+        "feature": np.zeros(n, np.int32),
+        "part": ["qk"] * n,
+        "estimate": [estimate for _, estimate in rows],
+        "pearson": pa.array([None, *half[1:]], pa.float32()),
+        "spearman": pa.array([None, *half[1:]], pa.float32()),
+        "spearman_low": low,
+        "spearman_high": high,
+        "sign_agreement": high,
+        "top_overlap": half,
+        "top_overlap_low": low,
+        "top_overlap_high": high,
+        "top_overlap_by_chance": low,
+        "n_passes": np.full(n, 3),
+        "n_passes_exact": np.full(n, 34),
+        "n_heads": np.full(n, 32),
+        "n_samples": np.full(n, 8),
+    }
+
+
 def head_knockout(world: World) -> Columns:
     """Of feature 0 of each layer: its heads cost accuracy, their controls do not."""
     layers = [(layer, part, c) for layer in world.layers for part in ("qk", "z") for c in range(3)]

@@ -46,6 +46,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "exact_patch": {
             "head_exact": heads.head_exact(world),
             "attribution_agreement": heads.attribution_agreement(world),
+            "feature_agreement": heads.feature_agreement(world),
         },
         "head_knockout": {"head_knockout": heads.head_knockout(world)},
         "overlay": {"overlay": heads.overlay(world), "localisation": heads.localisation(world)},

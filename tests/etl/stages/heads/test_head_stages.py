@@ -135,6 +135,15 @@ def test_overlays_are_ranked_by_the_estimate_that_agrees_best(run: Path):
     within = {r["estimate"]: r for r in rows if (r["part"], r["scope"]) == ("qk", SCOPE)}
     assert within[best_estimate(study)]["spearman"] == max(r["spearman"] for r in within.values())
     assert all(r["spearman_low"] <= r["spearman"] + 1e-6 for r in within.values())
+    by_feature = [
+        row
+        for row in read_rows(run, "exact_patch", "feature_agreement")
+        if (row["part"], row["estimate"]) == ("qk", "A_ig")
+    ]
+    assert within["A_ig"]["n_features"] == len(by_feature)
+    for name in ("spearman", "top_overlap", "n_passes"):
+        mean = np.mean([row[name] for row in by_feature])
+        assert within["A_ig"][name] == pytest.approx(mean, abs=1e-6)
     passes = {name: within[name]["n_passes"] for name in ("mean", "A_ig", "B_grad_drop")}
     assert passes == {"mean": 4, "A_ig": 12, "B_grad_drop": 2 + 1 + 2}  # a feature of layer 1
     drive = drives_by(study, "mean_relp")[FEATURES[1]]
@@ -287,7 +296,7 @@ def test_each_stage_leaves_its_tables(run: Path):
         tables |= {entry.get("table") for entry in record["files"]} - {None}
     assert tables == {
         *("head_attribution", "head_estimate", "head_stability"),
-        *("head_exact", "attribution_agreement", "head_knockout"),
+        *("head_exact", "attribution_agreement", "feature_agreement", "head_knockout"),
     }
 
 

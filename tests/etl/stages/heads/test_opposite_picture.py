@@ -187,7 +187,7 @@ def test_exact_effects_are_those_of_prompts_about_the_other_picture(traced: Trac
 def test_every_row_says_its_corruption_and_heads_are_chosen_by_the_first(traced: Traced):
     tables = {
         "head_attribution": ("head_attribution", "head_estimate", "head_stability"),
-        "exact_patch": ("head_exact", "attribution_agreement"),
+        "exact_patch": ("head_exact", "attribution_agreement", "feature_agreement"),
         "head_knockout": ("head_knockout",),
     }
     for name, of_stage in tables.items():
