@@ -8,9 +8,13 @@ import pytest
 from made_up.benches import GQA, WHATSUP_A, gqa_question, whatsup_row, write_gqa, write_whatsup
 
 from feature_atlas.etl.config.inputs import DataConfig
+from feature_atlas.etl.config.skill_files import shipped_skills
 from feature_atlas.etl.inputs.data_sets import read_data_sets
 from feature_atlas.etl.inputs.gqa import read_gqa
 from feature_atlas.etl.inputs.whatsup import OPPOSITES, RELATIONS, read_whatsup
+from feature_atlas.features.skill import matched_rule
+from feature_atlas.toy.benches import write_benches
+from feature_atlas.toy.whatsup_format import SIDES
 from feature_atlas.toy.world import write_world
 
 PROMPT = "Is this statement true? {caption}"
@@ -174,3 +178,41 @@ def test_a_run_reads_them_behind_the_others_and_opens_their_pictures(tmp_path: P
     (tmp_path / "whatsup/controlled_clevr/mug_behind_plate.jpeg").unlink()
     with pytest.raises(FileNotFoundError, match=r"missing image .*mug_behind_plate\.jpeg"):
         read_data_sets(data)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_benches(tmp_path_factory.mktemp("drawn"), seed=5, n_images=12)
+
+
+def test_the_tiny_worlds_own_benches_are_in_the_official_files(drawn: Path, tmp_path: Path):
+    whatsup, gqa = read_whatsup(drawn / "whatsup", PROMPT), read_gqa(drawn / "gqa")
+
+    assert len(whatsup) == 2 * 2 * 12
+    assert {s.relation for s in whatsup} == set(SIDES)
+    assert all(f"to the {s.relation}" in s.question for s in whatsup)
+    assert {s.relation for s in gqa} == {"left of", "right of", "above", "under"}
+    for samples in (whatsup, gqa):
+        n_yes = sum(s.answer == "yes" for s in samples)
+        assert abs(2 * n_yes - len(samples)) <= 4
+        assert all(s.image.is_file() for s in samples)
+    write_benches(tmp_path, seed=5, n_images=12)
+    for file in (f for f in drawn.rglob("*") if f.is_file()):
+        assert file.read_bytes() == (tmp_path / file.relative_to(drawn)).read_bytes()
+
+
+@pytest.mark.parametrize("make", ["official", "drawn"])
+def test_the_skills_that_ship_for_them_take_every_question(make: str, drawn: Path, tmp_path: Path):
+    folder = drawn
+    if make == "official":
+        folder = tmp_path
+        write_whatsup(folder / "whatsup")
+        write_gqa(folder / "gqa")
+    found = {"whatsup": read_whatsup(folder / "whatsup", PROMPT), "gqa": read_gqa(folder / "gqa")}
+
+    for name, samples in found.items():
+        skill = shipped_skills()[name]
+        assert skill.dataset == name
+        for sample in samples:
+            of = {"relation": sample.relation, "external_id": sample.external_id}
+            assert matched_rule(skill, sample.question, sample.question_type, **of) is not None

@@ -32,7 +32,9 @@ def study_of(name: str, folder: Path) -> Study:
         shown = noise.integers(0, 255, (height, width, 3), dtype=np.uint8)
         Image.fromarray(shown).save(folder / f"{answer}.png")
         samples.append(
-            Sample("vsr-train", answer, folder / f"{answer}.png", CAPTION, answer, relation="left of")
+            Sample(
+                "vsr-train", answer, folder / f"{answer}.png", CAPTION, answer, relation="left of"
+            )
         )
     made = family(name)
     study = Study.__new__(Study)
