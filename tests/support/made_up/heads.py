@@ -292,3 +292,25 @@ def _whole_picture(n: int, left: float = 0, right: float = 48, height: float = 4
     """Where n patch grids lie on their pictures."""
     edges = {"left": left, "top": 0, "right": right, "bottom": height}
     return {f"seen_{edge}": np.full(n, value, np.float32) for edge, value in edges.items()}
+
+
+def stages(world: World) -> dict[str, dict[str, Columns]]:
+    """Tables about heads, by the stage that leaves them."""
+    return {
+        "head_attribution": {
+            "head_attribution": head_attribution(world),
+            "head_estimate": head_estimate(world),
+            "head_stability": head_stability(world),
+        },
+        "exact_patch": {
+            "head_exact": head_exact(world),
+            "attribution_agreement": attribution_agreement(world),
+            "feature_agreement": feature_agreement(world),
+        },
+        "head_knockout": {"head_knockout": head_knockout(world)},
+        "overlay": {"overlay": overlay(world), "localisation": localisation(world)},
+        "custom_overlay": {
+            "custom_prompt": custom_prompt(world),
+            "custom_overlay": custom_overlay(world),
+        },
+    }

@@ -38,22 +38,7 @@ def stages(world: World) -> dict[str, dict[str, Columns]]:
         "chance_score": {"chance_score": meaning.chance_score(world)},
         "intruder": {"intruder": meaning.intruder(world)},
         "output_score": {"output_score": meaning.output_score(world)},
-        "head_attribution": {
-            "head_attribution": heads.head_attribution(world),
-            "head_estimate": heads.head_estimate(world),
-            "head_stability": heads.head_stability(world),
-        },
-        "exact_patch": {
-            "head_exact": heads.head_exact(world),
-            "attribution_agreement": heads.attribution_agreement(world),
-            "feature_agreement": heads.feature_agreement(world),
-        },
-        "head_knockout": {"head_knockout": heads.head_knockout(world)},
-        "overlay": {"overlay": heads.overlay(world), "localisation": heads.localisation(world)},
-        "custom_overlay": {
-            "custom_prompt": heads.custom_prompt(world),
-            "custom_overlay": heads.custom_overlay(world),
-        },
+        **heads.stages(world),
         "ablation": {
             "ablation": ablation.ablation(world),
             "ablation_outcome": ablation.ablation_outcome(world),
