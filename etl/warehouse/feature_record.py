@@ -9,7 +9,8 @@ from psycopg import sql
 
 from feature_atlas.etl.run_folder.table_rows import DENSE, REGIMES, table_of
 from feature_atlas.etl.warehouse.registry import Ids
-from feature_atlas.etl.warehouse.staging import Load, in_atlas, index_staged
+from feature_atlas.etl.warehouse.staged_keys import index_record
+from feature_atlas.etl.warehouse.staging import Load, in_atlas
 
 WORDS = {"regime": REGIMES, "skill": ("spatial", "ocr", "vsr")}
 """What the wide row has columns for; other skills are in the narrow tables alone."""
@@ -25,7 +26,7 @@ def build_record(load: Load, ids: Ids) -> int:
         n_rows = load.connection.execute(query).rowcount
     if n_rows != expected:
         raise RuntimeError(f"feature_record has {n_rows} rows, expected {expected}: a bug.")
-    index_staged(load, "feature_record")
+    index_record(load)
     load.progress("record", n_rows, expected)
     return n_rows
 

@@ -23,15 +23,16 @@ import psycopg
 from sqlalchemy import Engine
 
 from feature_atlas.etl.run_folder.manifest import Manifest, read_run_manifest
-from feature_atlas.etl.run_folder.table_rows import DENSE, PARTITIONED, SPARSE, WHAT
+from feature_atlas.etl.run_folder.table_rows import DENSE, SPARSE, WHAT
 from feature_atlas.etl.warehouse.database_errors import plain_database_errors
 from feature_atlas.etl.warehouse.feature_record import build_record
 from feature_atlas.etl.warehouse.loader_lock import loader_lock
 from feature_atlas.etl.warehouse.progress import Progress, silent
 from feature_atlas.etl.warehouse.publish import publish
 from feature_atlas.etl.warehouse.registry import Found, Ids, find_run, open_run, registry_ids
+from feature_atlas.etl.warehouse.staged_keys import index_tables
 from feature_atlas.etl.warehouse.staged_rows import copy_rows
-from feature_atlas.etl.warehouse.staging import Connection, Load, create_staged, index_staged
+from feature_atlas.etl.warehouse.staging import Connection, Load, create_staged
 from feature_atlas.etl.warehouse.staging_cleanup import clean_up_staging, fail_run
 from feature_atlas.etl.warehouse.verification import Checked, verify
 
@@ -69,23 +70,23 @@ def ingest(
             found = find_run(connection, manifest)
             if found is not None and found.state in ("published", "superseded"):
                 return _already_published(folder, manifest, found)
-            return _ingest(folder, manifest, connection, progress)
+            seconds: dict[str, float] = {}
+            with _timed(seconds, "verify"):
+                checked = verify(folder, manifest, progress)
+            with _connected(engine) as beside:
+                run_id = open_run(connection, manifest)
+                load = Load(folder, manifest, connection, progress, run_id, beside)
+                rows = _load_or_undo(load, seconds)
+    log.info("published %s: %s rows", manifest.slug, sum(rows.values()))
+    return IngestReport("published", manifest.slug, run_id, rows, seconds, checked)
 
 
-def _ingest(
-    folder: Path, manifest: Manifest, connection: Connection, progress: Progress
-) -> IngestReport:
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "verify"):
-        checked = verify(folder, manifest, progress)
-    load = Load(folder, manifest, connection, progress, open_run(connection, manifest))
+def _load_or_undo(load: Load, seconds: dict[str, float]) -> dict[str, int]:
     try:
-        rows = _load(load, seconds)
+        return _load(load, seconds)
     except BaseException:
         _give_up(load)
         raise
-    log.info("published %s: %s rows", manifest.slug, sum(rows.values()))
-    return IngestReport("published", manifest.slug, load.run_id, rows, seconds, checked)
 
 
 def _load(load: Load, seconds: dict[str, float]) -> dict[str, int]:
@@ -94,7 +95,7 @@ def _load(load: Load, seconds: dict[str, float]) -> dict[str, int]:
         ids = _prepare(load)
         rows = copy_rows(load, ids)
     with _timed(seconds, "index"):
-        _index(load)
+        index_tables(load)
     with _timed(seconds, "record"):
         rows["feature_record"] = build_record(load, ids)
     with _timed(seconds, "publish"):
@@ -122,12 +123,6 @@ def _prepare(load: Load) -> Ids:
         for table in (*WHAT, *SPARSE, *DENSE, "feature_record"):
             create_staged(load, table)
     return ids
-
-
-def _index(load: Load) -> None:
-    for number, table in enumerate(PARTITIONED):
-        index_staged(load, table)
-        load.progress("index", number + 1, len(PARTITIONED))
 
 
 def _give_up(load: Load) -> None:

@@ -4,8 +4,9 @@ Part of the loader (`load.py`). No Python per row: dense tables are of fixed wid
 become bytes; rows with texts and lists go from Arrow to Postgres' binary format by `pgpq`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -40,7 +41,8 @@ from feature_atlas.etl.run_folder.table_rows import (
 from feature_atlas.etl.warehouse.binary_copy import HEADER, TRAILER, BinaryRows
 from feature_atlas.etl.warehouse.database_errors import row_in_errors
 from feature_atlas.etl.warehouse.registry import Ids
-from feature_atlas.etl.warehouse.staging import Load
+from feature_atlas.etl.warehouse.side_by_side import side_by_side
+from feature_atlas.etl.warehouse.staging import Load, claim, interrupt
 
 Encoded = tuple[int, bytes]
 """How many rows, and bytes for the server."""
@@ -49,19 +51,30 @@ Rows = tuple[list[Column[Any]], Iterator[Encoded]]
 
 
 def copy_rows(load: Load, ids: Ids) -> dict[str, int]:
-    """Every row of the folder; returns how many by table."""
-    rows, total, done = {}, sum(file.rows for file in load.manifest.files), 0
-    for table in (*WHAT, *SPARSE, *DENSE):
-        rows[table] = 0
-        encode = _dense_rows if table in DENSE else _sparse_rows
-        for file in load.manifest.tables.get(table, []):
-            columns, content = encode(load, ids, table, file)
-            with row_in_errors(load.folder / file.path), load.connection.transaction():
-                for n_rows in _copy(load, file, _copy_statement(load, table, columns), content):
-                    rows[table] += n_rows
-                    done += n_rows
-                    load.progress("copy", done, total)
+    """Every row of the folder, some tables side by side; returns how many by table."""
+    tables = load.manifest.tables
+    rows = dict.fromkeys((*WHAT, *SPARSE, *DENSE), 0)
+    total = sum(file.rows for file in load.manifest.files)
+
+    def tell(table: str, n_rows: int) -> None:
+        rows[table] += n_rows
+        load.progress("copy", sum(rows.values()), total)
+
+    def size(table: str) -> int:
+        return sum(file.bytes for file in tables[table])
+
+    largest_first = sorted(set(rows) & set(tables), key=lambda table: (-size(table), table))
+    side_by_side(load.lanes(), partial(_copy_table, ids), largest_first, tell, interrupt)
     return rows
+
+
+def _copy_table(ids: Ids, load: Load, table: str) -> Generator[int, None, None]:
+    encode = _dense_rows if table in DENSE else _sparse_rows
+    for file in load.manifest.tables[table]:
+        columns, content = encode(load, ids, table, file)
+        with row_in_errors(load.folder / file.path), load.connection.transaction():
+            claim(load, table)
+            yield from _copy(load, file, _copy_statement(load, table, columns), content)
 
 
 def _copy(

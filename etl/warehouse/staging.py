@@ -1,8 +1,9 @@
-"""The run's own tables, in the schema atlas_staging: made empty, indexed, dropped.
+"""The run's own tables, in the schema atlas_staging: made empty, claimed, dropped.
 
 Part of the loader (`load.py`). No reader sees them; a killed load leaves nothing else.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
@@ -32,6 +33,17 @@ class Load(NamedTuple):
     """Told of every batch."""
     run_id: int
     """The run in the database."""
+    beside: Connection | None = None
+    """One more, to work on at the same time."""
+    holder: int | None = None
+    """Session that holds the run's lock, where this connection's own does not."""
+
+    def lanes(self) -> list["Load"]:
+        """This load on each of its connections."""
+        if self.beside is None:
+            return [self]
+        session = self.connection.info.backend_pid
+        return [self, self._replace(connection=self.beside, beside=None, holder=session)]
 
     def staged(self, table: str) -> sql.Identifier:
         """The run's own table beside a table of the atlas."""
@@ -55,36 +67,35 @@ def create_staged(load: Load, table: str) -> None:
         staged,
         in_atlas(table),
     )
-    if table not in WHAT and "id" in table_of(table).columns:
-        load.run("ALTER TABLE {} DROP COLUMN id", staged)
-
-
-def index_staged(load: Load, name: str) -> None:
-    """Keys, statistics, and the CHECK that spares a scan when attaching.
-
-    References come with `publish`: attaching a table that has them, or dropping it, would lock
-    out readers of the tables that it refers to.
-    """
-    table, staged = table_of(name), load.staged(name)
-    with load.connection.transaction():
-        load.run("ALTER TABLE {} ADD PRIMARY KEY ({})", staged, _names(table.primary_key))
-        for index in table.indexes:
-            where = index.dialect_options["postgresql"]["where"]
-            condition = sql.SQL("WHERE " + str(where) if where is not None else "")
-            kind = sql.Identifier(index.dialect_options["postgresql"]["using"] or "btree")
-            load.run("CREATE INDEX ON {} USING {} ({}) {}", staged, kind, _names(index), condition)
+    if "run_id" in table_of(table).columns:
+        # spares a scan when the table is attached
         load.run(
             "ALTER TABLE {} ADD CONSTRAINT of_this_run CHECK (run_id = {})",
             staged,
             sql.Literal(load.run_id),
         )
-    with load.connection.transaction():
-        load.run("ANALYZE {}", staged)
+    if table not in WHAT and "id" in table_of(table).columns:
+        load.run("ALTER TABLE {} DROP COLUMN id", staged)
 
 
-def _names(of: Any) -> sql.Composed:
-    """The columns of a key or index."""
-    return sql.SQL(", ").join(sql.Identifier(column.name) for column in of.columns)
+def claim(load: Load, table: str) -> None:
+    """Keep a table of the run from being dropped until the transaction ends.
+
+    Where the run's lock is another session's, and that has ended, the table may be one that the
+    next loader made.
+    """
+    load.run("LOCK TABLE {} IN ACCESS SHARE MODE", load.staged(table))
+    if load.holder is None:
+        return
+    held = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = %s"
+    if load.connection.execute(held, (load.holder,)).fetchone() is None:
+        raise psycopg.OperationalError("the session that holds the lock of the run has ended")
+
+
+def interrupt(load: Load) -> None:
+    """End the statement that the load's connection is at, if the server can still be reached."""
+    with suppress(psycopg.Error):
+        load.connection.cancel_safe()
 
 
 def drop_staging(connection: Connection, run_id: int) -> None:

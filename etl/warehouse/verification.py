@@ -4,7 +4,7 @@ The loader asks before it writes anything; `feature-atlas ingest --dry-run` asks
 database is needed. Files are read batch by batch.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,10 @@ from feature_atlas.etl.run_folder.table_rows import (
 )
 from feature_atlas.etl.warehouse.progress import Progress
 from feature_atlas.etl.warehouse.row_keys import DenseKeys, SparseKeys
+from feature_atlas.etl.warehouse.side_by_side import side_by_side
+
+Tell = Callable[[str, int], None]
+"""Told of every batch: the table, and how many of its rows were checked."""
 
 
 class TableChecked(NamedTuple):
@@ -62,9 +66,13 @@ def verify(folder: Path, manifest: Manifest, progress: Progress) -> Checked:
         n_bytes += file.n_bytes
         progress("hash", n_bytes, total)
     done, total = 0, sum(file.rows for file in manifest.files)
-    for n_rows in verify_tables(folder, manifest):
+
+    def tell(_: str, n_rows: int) -> None:
+        nonlocal done
         done += n_rows
         progress("verify", done, total)
+
+    verify_tables(folder, manifest, tell)
     return Checked(files, _tables(manifest))
 
 
@@ -75,21 +83,27 @@ def _tables(manifest: Manifest) -> list[TableChecked]:
     ]
 
 
-def verify_tables(folder: Path, manifest: Manifest) -> Iterator[int]:
-    """Check every row of every table; yields the number of rows checked, batch by batch."""
+def verify_tables(folder: Path, manifest: Manifest, tell: Tell) -> None:
+    """Check every row of every table."""
     _verify_names(folder, manifest.tables)
     _verify_sizes(folder, manifest)
-    yield from verify_rows(folder, manifest, (*WHAT, *DENSE, *SPARSE))
+    verify_rows(folder, manifest, (*WHAT, *DENSE, *SPARSE), tell)
 
 
-def verify_rows(folder: Path, manifest: Manifest, tables: Collection[str]) -> Iterator[int]:
-    """Check every row of some tables; what rows refer to comes first."""
+def verify_rows(
+    folder: Path, manifest: Manifest, tables: Sequence[str], tell: Tell = lambda *_: None
+) -> None:
+    """Check every row of some tables, two at a time; what rows refer to comes first."""
     numbers = {"dataset": np.array([d.key for d in manifest.datasets], np.int64)}
     known = Known(
         tuple(manifest.sae_set.layers), manifest.sae_set.d_sae, {"regime": REGIMES}, numbers
     )
-    for name in tables:
-        yield from _verify_table(folder, manifest, name, known)
+
+    def work(_: int, table: str) -> Generator[int, None, None]:
+        yield from _verify_table(folder, manifest, table, known)
+
+    side_by_side([0], work, [table for table in WHAT if table in tables], tell)
+    side_by_side([0, 1], work, [table for table in tables if table not in WHAT], tell)
 
 
 def _verify_names(folder: Path, names: Collection[str]) -> None:

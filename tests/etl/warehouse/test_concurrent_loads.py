@@ -159,9 +159,10 @@ def test_staging_tables_of_a_run_that_was_dropped_are_dropped(
     assert staging_tables(engine) == []
 
 
-def test_a_failure_in_the_middle_is_undone(engine: Engine, run_folder: Path):
+@pytest.mark.parametrize("where", ["copy", "record"])
+def test_a_failure_in_the_middle_is_undone(where: str, engine: Engine, run_folder: Path):
     def fail(step: str, done: int, total: int) -> None:
-        if step == "record":
+        if step == where:
             raise KeyboardInterrupt
 
     before = contents(engine)
