@@ -7,6 +7,8 @@
     publish   one transaction: partitions are attached, other rows move over, the run is
               published, the one before it superseded
 
+Tables are verified, copied and indexed two at a time, on two connections (`side_by_side`).
+
 One loader at a time holds a run's lock. A killed one leaves only staging tables, which the next
 load, of whatever run, drops. The only writer of facts: what it is made of (`registry`, `staging`,
 `staged_rows`, `feature_record`, `publish`, `abandoned`) is called from here alone.
