@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 import psycopg
@@ -17,6 +18,9 @@ from feature_atlas.models.storable_text import fault_of
 CURSOR = "user_sql"
 SENT_BEFORE = f'DECLARE "{CURSOR}" NO SCROLL CURSOR FOR '
 """What the driver puts before the statement: the database counts places from its beginning."""
+
+MOST_BYTES = 256 * 2**20
+"""Of an answer's values in memory."""
 
 SHOWN_BEFORE, SHOWN_AFTER = 60, 40
 """Characters of a long line that are shown on both sides of a place."""
@@ -49,12 +53,35 @@ def run_user_sql(
             assert isinstance(driver, psycopg.Connection)
             with user_cursor(driver, statement, values) as cursor:
                 columns = cursor.description or []
-                rows = cursor.fetchmany(max_rows + 1)
+                rows = _fetched(driver, max_rows + 1)
     except psycopg.errors.UndefinedTable:
         _require_atlas(engine)
         raise
     names, types = [c.name for c in columns], [c.type_display for c in columns]
     return Answer(names, rows[:max_rows], len(rows) > max_rows, types)
+
+
+def _fetched(connection: psycopg.Connection[Any], n_rows: int) -> list[tuple[Any, ...]]:
+    """The first rows, which come one at a time: a cell may be a gigabyte."""
+    fetching = psycopg.RawCursor(connection)
+    load_exactly(fetching)
+    rows: list[tuple[Any, ...]] = []
+    n_bytes = 0
+    for row in fetching.stream(f'FETCH FORWARD {n_rows} FROM "{CURSOR}"'.encode()):
+        n_bytes += _size(row)
+        if n_bytes > MOST_BYTES:
+            raise ValueError(
+                f"the first {len(rows) + 1} rows take more than {MOST_BYTES // 2**20} MB: ask for "
+                "fewer rows or columns, for left(a_long_text, 1000), or take the rows in a file, "
+                "with `feature-atlas export query`."
+            )
+        rows.append(row)
+    return rows
+
+
+def _size(value: Any) -> int:
+    """Bytes that a value takes in memory, and what is in it."""
+    return getsizeof(value) + (sum(map(_size, value)) if isinstance(value, list | tuple) else 0)
 
 
 def _require_atlas(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from feature_atlas.etl.warehouse.migrate import migrate
+from feature_atlas.models import user_sql
 from feature_atlas.models.session import make_engine, make_reader_engine
 from feature_atlas.models.user_sql import run_user_sql
 
@@ -306,3 +307,16 @@ def test_an_answer_says_whether_it_was_cut(n_rows: int, is_cut: bool, reader: En
 
     assert [n for (n,) in answer.rows] == list(range(1, min(n_rows, 5) + 1))
     assert answer.is_cut is is_cut
+
+
+def test_an_answer_of_gigantic_cells_ends_before_it_fills_the_memory(
+    reader: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(user_sql, "MOST_BYTES", 2**20)
+    cells = "SELECT repeat('x', 100000), ARRAY[repeat('y', 100000)] FROM generate_series(1, {})"
+    assert len(run_user_sql(reader, cells.format(5), max_rows=10).rows) == 5
+
+    with pytest.raises(ValueError, match="the first 6 rows take more than 1 MB"):
+        run_user_sql(reader, cells.format(10_000), max_rows=50_000)
+
+    assert run_user_sql(reader, "SELECT 1", max_rows=1).rows == [(1,)]
