@@ -11,6 +11,8 @@ finds them. Killed at any moment, nothing has happened; the same command starts 
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import psycopg
@@ -25,7 +27,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from feature_atlas.etl.warehouse.loader_lock import holder, lock_key
 from feature_atlas.etl.warehouse.promote import lock_publication, seen_run, stable_run
@@ -63,7 +65,7 @@ class DropReport(NamedTuple):
 
 def drop_run(engine: Engine, named: str, *, confirmed: bool = False) -> DropReport:
     """Remove a run for good; ``confirmed`` where readers or people's work are concerned."""
-    with engine.begin() as connection:
+    with _naming_who_needs_it(named), engine.begin() as connection:
         run = resolve_run(connection, named)
         _only_user(connection, run.config_hash, run.slug)
         _require_released(connection, run.slug)
@@ -81,6 +83,23 @@ def drop_run(engine: Engine, named: str, *, confirmed: bool = False) -> DropRepo
         _drop_tables(connection, run.id)
         _delete_run(connection, run.id)
         return DropReport(run.slug, rows, relinked, stepped_up, seen_run(connection))
+
+
+@contextmanager
+def _naming_who_needs_it(named: str) -> Iterator[None]:
+    """What others built on the run's rows is theirs, and not dropped with it."""
+    try:
+        yield
+    except DBAPIError as error:
+        needed = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.ForeignKeyViolation)
+        if not isinstance(error.orig, needed):
+            raise
+        said = (error.orig.diag.message_detail or str(error.orig)).strip().replace("\n", "; ")
+        raise RuntimeError(
+            f"{named} was not dropped, nothing was changed: others built on its own tables or rows "
+            f"({said}). Drop that first, or have it read the tables of all runs, such as "
+            f"{SCHEMA}.decoder_cosine with a run_id."
+        ) from None
 
 
 def delete_rows(connection: Connection, run_id: int) -> None:
@@ -200,9 +219,13 @@ def _in_the_way(connection: Connection, tables: list[Table], slug: str) -> str:
 
 
 def _drop_tables(connection: Connection, run_id: int) -> None:
-    for table in Base.metadata.sorted_tables:
-        if _is_partitioned(table):
-            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {SCHEMA}.{table.name}_run_{run_id}")
+    own = [
+        f"{SCHEMA}.{table.name}_run_{run_id}"
+        for table in Base.metadata.sorted_tables
+        if _is_partitioned(table)
+    ]
+    # in one statement: where others built on them, its error names all of these
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {', '.join(own)}")
     drop_staging(cast(Driver, connection.connection.driver_connection), run_id)
 
 

@@ -142,3 +142,37 @@ def test_a_failed_run_is_dropped_and_one_that_failed_is_built_again(
     ingest_until_failure(engine, run_folder)
     assert states(engine) == {run_folder.name: ("failed", None)}
     assert ingest(run_folder, engine).status == "published"  # failed -> building -> published
+
+
+def test_what_others_built_on_a_run_is_named_and_stays(atlas: Engine, folders: list[Path]):
+    run = run_id(atlas, folders[1])
+    with atlas.begin() as connection:
+        connection.execute(text("CREATE SCHEMA lab"))
+        connection.execute(text("CREATE VIEW lab.of_all AS SELECT * FROM atlas.decoder_cosine"))
+        for table in ("decoder_cosine", "selection"):
+            connection.execute(
+                text(f"CREATE VIEW lab.my_{table} AS SELECT * FROM atlas.{table}_run_{run}")
+            )
+    before = contents(atlas, run)
+
+    with pytest.raises(RuntimeError) as refused:
+        drop_run(atlas, folders[1].name)
+
+    said = str(refused.value)
+    assert "was not dropped, nothing was changed" in said
+    assert f"view lab.my_decoder_cosine depends on table decoder_cosine_run_{run}" in said
+    assert f"view lab.my_selection depends on table selection_run_{run}" in said
+    assert "lab.of_all" not in said
+    assert contents(atlas, run) == before
+
+    with atlas.begin() as connection:
+        connection.execute(text("DROP VIEW lab.my_decoder_cosine, lab.my_selection"))
+        connection.execute(text("CREATE TABLE lab.note (run integer REFERENCES atlas.run)"))
+        connection.execute(text("INSERT INTO lab.note VALUES (:run)"), {"run": run})
+    with pytest.raises(RuntimeError, match='still referenced from table "note"'):
+        drop_run(atlas, folders[1].name)
+
+    with atlas.begin() as connection:
+        connection.execute(text("DROP TABLE lab.note"))
+    drop_run(atlas, folders[1].name)
+    assert scalar(atlas, f"SELECT count(*) FROM lab.of_all WHERE run_id = {run}") == 0
