@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 
 from feature_atlas.etl.warehouse import migrate as migration
 from feature_atlas.etl.warehouse.load import ingest
-from feature_atlas.etl.warehouse.migrate import downgrade, find_atlas, migrate
+from feature_atlas.etl.warehouse.migrate import configured, downgrade, find_atlas, migrate
+from feature_atlas.etl.warehouse.schema.own_views import own_views
 from feature_atlas.etl.warehouse.schema.view_files import views
 
 LAB = """
@@ -212,3 +213,14 @@ def test_who_only_reads_is_told_to_migrate_and_changes_nothing(
 
     with shared.connect() as connection:
         assert connection.scalar(text("SELECT to_regclass('atlas.answer')")) is None
+
+
+def test_before_there_were_notes_a_newer_name_is_somebodys_own(engine: Engine):
+    with configured(engine) as (connection, _):
+        assert "atlas.claim" in own_views(connection).values()
+        connection.execute(text("DROP TABLE atlas.view_file"))
+
+        ours = own_views(connection).values()
+
+        assert "atlas.feature" in ours
+        assert "atlas.claim" not in ours
