@@ -14,9 +14,9 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from feature_atlas.etl.run_folder.whole_files import written_whole
 
-ARRAYS = (np.ndarray, np.dtype, numpy_parts._reconstruct, numpy_parts.scalar)
+ARRAYS = (np.ndarray, np.dtype, numpy_parts._reconstruct, numpy_parts.scalar, bytes)
 DTYPES = tuple(getattr(np.dtypes, name) for name in np.dtypes.__all__)
-"""With `ARRAYS` what NumPy's arrays and numbers are made of."""
+"""With `ARRAYS` what NumPy's arrays and numbers are made of; bytes where an array is empty."""
 
 
 def write_result(file: Path, result: Any) -> None:

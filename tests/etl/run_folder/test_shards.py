@@ -179,6 +179,16 @@ def test_records_and_arrays_come_back_as_they_were(tmp_path):
     assert repr(found[4]) == repr(said[4])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool, "<U3"])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_arrays_of_a_shard_without_samples_come_back_empty(shape, dtype, tmp_path):
+    write_result(tmp_path / "0.pt", {"found": np.empty(shape, dtype)})
+
+    found = read_result(tmp_path / "0.pt")["found"]
+
+    assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
+
+
 class Foreign(NamedTuple):
     """Of no module of the package."""
 
