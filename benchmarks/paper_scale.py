@@ -30,8 +30,11 @@ from feature_atlas.etl.config.causes import (
     ExactPatchConfig,
     GroupAblationConfig,
     InterpConfig,
+    IntruderConfig,
     KnockoutConfig,
+    OutputScoreConfig,
     SteeringConfig,
+    SupervisedConfig,
 )
 from feature_atlas.etl.config.features import (
     AdaptConfig,
@@ -67,10 +70,18 @@ PAPER = Sizes(
     n_pictures=70_000,
 )
 """LLaVA-MORE 8B with Llama Scope, VQAv2 and VSR's random split."""
+FEW = {
+    "group_ablation": GroupAblationConfig(n_statements=4, n_vqa=4, n_controls=1, max_features=4),
+    "steering": SteeringConfig(max_features=1, n_statements=4),
+    "supervised": SupervisedConfig(max_relations=1, n_train=8, n_shuffled=1),
+    "intruder": IntruderConfig(n_trials=2, max_features=4),
+    "output_score": OutputScoreConfig(n_pictures=2, max_features=2, n_controls=1),
+}
+"""Of what some stages look at, also of those that are off unless asked for."""
 ASSUMED = 0.5
 """Share of the rate, of a stage that was not measured."""
-CARDS = {80: 16, 24: 4}
-"""Memory in GB, and prompts at a time."""
+CARDS = (80, 24)
+"""Memory in GB."""
 
 
 def main() -> None:
@@ -82,8 +93,8 @@ def main() -> None:
     costs = measure(asked) if asked.layers else []
     print(rows_of(costs, rates))
     print(paper_hours(costs, rates))
-    for gigabytes, batch_size in CARDS.items():
-        print(paper_memory(gigabytes, batch_size))
+    for gigabytes in CARDS:
+        print(paper_memory(gigabytes))
     if asked.output:
         asked.output.write_text(
             json.dumps({"rates": rates, "costs": [c._asdict() for c in costs]}, indent=1),
@@ -123,6 +134,7 @@ def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
             skills=("spatial",),
             definitions=_skill_of_few(),
             encoder=asked.encoder,
+            layers_at_once=asked.layers_at_once,
         ),
         selection=SelectionConfig(
             epsilon=0.0,
@@ -160,8 +172,7 @@ def small(folder: Path, scale: Scale, asked: argparse.Namespace) -> RunConfig:
             n_compared=1,
             n_bootstrap=50,
         ),
-        group_ablation=GroupAblationConfig(n_statements=4, n_vqa=4, n_controls=1, max_features=4),
-        steering=SteeringConfig(max_features=1, n_statements=4),
+        **FEW,
     )
 
 
@@ -232,9 +243,9 @@ def paper_hours(costs: list[Cost], rates: dict[str, float]) -> str:
     return "\n".join([*lines, f"| all | | | | | {total:.1f} |"])
 
 
-def paper_memory(gigabytes: int, batch_size: int) -> str:
+def paper_memory(gigabytes: int) -> str:
     """What each stage of the paper's run holds on a card, in Markdown."""
-    config = load_config(PAPERS).model_copy(update={"batch_size": batch_size})
+    config = load_config(PAPERS)
     head = [f"| {gigabytes} GB: stage | at once | passes | GB |", "|---|---|--:|--:|"]
     lines = [
         f"| {one.stage} | {one.at_once} | {one.n_passes} | {one.total / GIGA:.1f} |"
@@ -281,6 +292,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--regimes", default="text,image,full,random,refit,language")
     parser.add_argument("--encoder", default="certified")
+    parser.add_argument("--layers-at-once", type=int, help="of the harvest; else as many as fit")
     parser.add_argument("--features", type=int, default=4, help="attributed and ablated")
     parser.add_argument("--reply", type=int, default=64, help="tokens of a neutral prompt's reply")
     parser.add_argument("--samples-at-once", type=int, default=2)

@@ -1,7 +1,10 @@
 """How each stage grows with tokens and with layers: seconds and peak main memory.
 
     python benchmarks/stage_growth.py                 (width 512: about an hour on one CPU core)
-    python benchmarks/stage_growth.py --width 256
+    python benchmarks/stage_growth.py --width 512 --tokens 1 --layers-at-once 2
+
+The second measures layers alone, two of which are held together: as many as fit the machine would
+be all of these.
 
 Every point is a run of `paper_scale.py` in a process of its own, so that no peak is another run's.
 Tokens grow by pictures, statements and training steps together; layers with the fewest tokens.
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--width", type=int, default=512, help="of the residuals")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="times the fewest")
+    parser.add_argument("--layers-at-once", type=int, help="of the harvest; else as many as fit")
     asked = parser.parse_args()
-    by_tokens = {f"{n} x": costs(asked, LAYERS[0], n) for n in TOKENS}
-    print(table(by_tokens, TOKENS), flush=True)
-    smallest = by_tokens[f"{TOKENS[0]} x"]
+    by_tokens = {f"{n} x": costs(asked, LAYERS[0], n) for n in asked.tokens}
+    print(table(by_tokens, asked.tokens), flush=True)
+    smallest = next(iter(by_tokens.values()))
     by_layers = {
-        f"{n} layers": smallest if n == LAYERS[0] else costs(asked, n, TOKENS[0]) for n in LAYERS
+        f"{n} layers": smallest if n == LAYERS[0] else costs(asked, n, asked.tokens[0])
+        for n in LAYERS
     }
     print(table(by_layers, LAYERS))
 
@@ -54,6 +61,7 @@ def costs(asked: argparse.Namespace, layers: int, times: int) -> dict[str, tuple
                 "--pixels=112",
                 f"--scratch={place}",
                 f"--output={output}",
+                *([f"--layers-at-once={asked.layers_at_once}"] if asked.layers_at_once else []),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -71,7 +79,7 @@ def _by_stage(parts: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
     return {stage: (seconds[stage], peak[stage]) for stage in seconds}
 
 
-def table(points: dict[str, dict[str, tuple[float, float]]], sizes: tuple[int, ...]) -> str:
+def table(points: dict[str, dict[str, tuple[float, float]]], sizes: Sequence[int]) -> str:
     """A stage a line: processor seconds and MB at each point, and last over first."""
     last, first = list(points.values())[-1], next(iter(points.values()))
     head = [f"CPU s, {name}" for name in points] + [f"MB, {name}" for name in points]

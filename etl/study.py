@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from feature_atlas.dictionary.gate import gate_facts
-from feature_atlas.etl.config.run_config import RunConfig, hashed_config, stable_hash
-from feature_atlas.etl.inputs.base_saes import BaseSaes
+from feature_atlas.dictionary.sae import Sae
+from feature_atlas.etl.at_once import SPARED, decided_here, weight_bytes
+from feature_atlas.etl.config.run_config import RunConfig, stable_hash
+from feature_atlas.etl.identity import identify
+from feature_atlas.etl.inputs.base_saes import KEPT_BYTES, BaseSaes
 from feature_atlas.etl.inputs.checkpoints import (
     BaseModel,
     Vlm,
@@ -19,18 +22,10 @@ from feature_atlas.etl.inputs.checkpoints import (
     load_vlm,
     vlm_folder,
 )
-from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
+from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets
 from feature_atlas.etl.inputs.device import compute_repeatably, require_device
 from feature_atlas.etl.inputs.feature_store import FeatureStore
-from feature_atlas.etl.inputs.fingerprint import (
-    fingerprint_base,
-    fingerprint_folder,
-    fingerprint_instances,
-    fingerprint_instruct,
-    fingerprint_pairs,
-    fingerprint_saes,
-    fingerprint_samples,
-)
+from feature_atlas.etl.inputs.newest import Newest
 from feature_atlas.etl.inputs.picture_shelf import PictureShelf
 from feature_atlas.etl.inputs.pictures import upright_size
 from feature_atlas.etl.inputs.prompt_maker import PictureFile, PromptJob, PromptMaker
@@ -47,42 +42,8 @@ from feature_atlas.vlm.image_features import MeanImage, n_image_tokens
 from feature_atlas.vlm.residual_stream import decoder_layers
 from feature_atlas.vlm.token_roles import PromptBatch, constant_prefix, encode_prompts
 
-SPARED = 0.05
-"""Of a card: left free beside what is counted."""
 LARGE = 2**30
 """In main memory: what needs more has it without the models, which are read again in seconds."""
-
-
-class Inputs(NamedTuple):
-    """The identity of a run, before anything is computed."""
-
-    slug: str
-    """Folder name: the configuration's name and the start of its hash."""
-    config_hash: str
-    """Hash of the configuration and of the contents of every input file."""
-    fingerprints: dict[str, str]
-    """Content hashes: vlm, sae, base_model and base_text if there are such, and each dataset."""
-
-
-def identify(config: RunConfig, data: DataSets | None = None) -> Inputs:
-    """Fingerprint every input and name the run; reads files, computes nothing.
-
-    ``data`` is given where it was read already.
-    """
-    found = read_data_sets(config.data) if data is None else data
-    if data is None:
-        read_objects(config.data.instances, found)  # its faults come now, not in stage overlay
-    fingerprints = {
-        "vlm": fingerprint_folder(vlm_folder(config.vlm)),
-        "sae": fingerprint_saes(config),
-        **fingerprint_base(config),
-        **fingerprint_instruct(config),
-        **fingerprint_instances(config),
-        **fingerprint_pairs(config),
-        **{name: fingerprint_samples(drawn) for name, drawn in found.samples.items()},
-    }
-    config_hash = stable_hash({"config": hashed_config(config), "inputs": fingerprints})
-    return Inputs(f"{config.name}-{config_hash[:8]}", config_hash, fingerprints)
 
 
 class Study:
@@ -94,6 +55,16 @@ class Study:
         self.config = RunConfig.model_validate(self.inputs["config"])
         self.layers = list(self.config.sae.layers)
         compute_repeatably(self.config.device)
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts per forward pass, as decided when the run began."""
+        return self.config.batch_size or 1
+
+    @property
+    def samples_at_once(self) -> int:
+        """Of attribution, as decided when the run began."""
+        return self.config.head_attribution.samples_at_once or 1
 
     @cached_property
     def prefixes(self) -> dict[bool, Tensor]:
@@ -131,6 +102,7 @@ class Study:
     @cached_property
     def vlm(self) -> Vlm:
         """Model and processor."""
+        self.make_room(self._vlm_bytes)
         return load_vlm(self.config.vlm, self.config.device)
 
     @cached_property
@@ -141,10 +113,15 @@ class Study:
                 "the run has no base model: add a section base_model with the path of the language "
                 "model and a file of plain text."
             )
-        vlm, dtype = image_text_skeleton(vlm_folder(self.config.vlm)).model, self.config.vlm.dtype
-        weights = sum(weight.numel() for weight in vlm.parameters())
-        self.make_room(weights * getattr(torch, dtype).itemsize)
-        return load_base_model(self.config.base_model, vlm, dtype, self.config.device)
+        self.make_room(self._vlm_bytes)  # of the same text model, and a tower
+        vlm = image_text_skeleton(vlm_folder(self.config.vlm)).model
+        of = self.config
+        return load_base_model(self.config.base_model, vlm, of.vlm.dtype, of.device)
+
+    @cached_property
+    def _vlm_bytes(self) -> int:
+        vlm = image_text_skeleton(vlm_folder(self.config.vlm)).model
+        return sum(weight.numel() for weight in vlm.parameters()) * weight_bytes(self.config)
 
     def drop(self, *models: Literal["vlm", "base_model"]) -> None:
         """Let these models leave the device; the next who asks for one loads it again."""
@@ -170,9 +147,15 @@ class Study:
         model = image_text_skeleton(vlm_folder(self.config.vlm)).model
         return BaseSaes(self.config.sae, model, self.config.device)
 
-    def forget_base(self) -> None:
-        """Let the base dictionaries leave main memory; who asks for one reads it again."""
-        self.__dict__.pop("base", None)
+    @cached_property
+    def adapted(self) -> Newest[tuple[Path, str], Sae]:
+        """Adapted dictionaries on the device, by folder and key of their stage."""
+        return Newest(KEPT_BYTES, lambda sae: sae.n_bytes)
+
+    def forget_dictionaries(self) -> None:
+        """Let dictionaries leave the device and main memory; who asks for one reads it again."""
+        self.base.kept.clear()
+        self.adapted.clear()
 
     @cached_property
     def mean_image(self) -> MeanImage:
@@ -224,7 +207,7 @@ class Study:
         """
         asked = [s.question for s in samples] if questions is None else list(questions)
         pictures = self._picture_files(samples, sized_like or samples) if with_image else []
-        step = self.config.batch_size
+        step = self.batch_size
         n = len(samples)
         batches = [list(range(i, min(i + step, n))) for i in range(0, n, step)]
 
@@ -284,10 +267,11 @@ def open_run(config: RunConfig, home: Path) -> Path:
     inputs = identify(config)
     run = home / "runs" / inputs.slug
     file = run / "inputs.json"
-    facts = {**inputs._asdict(), "config": config.model_dump(mode="json")}
     run.mkdir(parents=True, exist_ok=True)
     with awaited(file):  # of several processes that begin the run one writes down what it is
         known = read_json(file) if file.is_file() else {}
+        whole = decided_here(config, known.get("config"))
+        facts = {**inputs._asdict(), "config": whole.model_dump(mode="json")}
         if {name: known.get(name) for name in facts} != facts:
             write_json(file, facts)
             open_study.cache_clear()

@@ -134,11 +134,12 @@ class AttributionConfig(Section):
     direction: Literal["adapted", "base"] = Field(
         "adapted", description="whose decoder row the projection is on"
     )
-    samples_at_once: int = Field(
-        4,
+    samples_at_once: int | None = Field(
+        None,
         gt=0,
         description="samples whose clean and corrupt run, with all that gradients need, are in "
-        "memory together: by estimate 20 GB a sample for 8B parameters in bfloat16",
+        "memory together: by estimate 20 GB a sample for 8B parameters in bfloat16. None: up to "
+        "4, by what the device has, and the run keeps what it began with",
     )
     n_overlay_heads: int = Field(2, gt=0, description="strongest, weakest and random heads shown")
     n_overlay_samples: int = Field(3, gt=0, description="top samples with attention overlays")

@@ -103,8 +103,7 @@ class ScalingConfig(Section):
     n_questions: int = Field(
         200,
         ge=0,
-        description="base questions read by the VLM and the base model, which must fit beside one "
-        "another; 0: not measured",
+        description="base questions read by the VLM and then by the base model; 0: not measured",
     )
 
 

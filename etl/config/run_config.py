@@ -50,7 +50,12 @@ class RunConfig(Section):
     )
     seed: Seed = Field(0, description="base of every stage's seed")
     device: str = Field("cpu", description="torch device")
-    batch_size: int = Field(32, gt=0, description="prompts per forward pass")
+    batch_size: int | None = Field(
+        None,
+        gt=0,
+        description="prompts per forward pass. None: up to 32, by what the device has, and the run "
+        "keeps what it began with",
+    )
     picture_cache_gb: float = Field(
         20.0,
         ge=0,

@@ -17,8 +17,9 @@ from feature_atlas.etl.inputs.saes import load_base_sae, sae_folder
 from feature_atlas.vlm.decoder_inputs import text_model
 from feature_atlas.vlm.residual_stream import decoder_layers
 
-KEPT_BYTES = 4 * 10**9
-"""Of dictionaries in main memory; the one asked for last is always kept."""
+KEPT_BYTES = 10**9
+"""Of dictionaries that were asked for; the last one is always kept. Of a large model's each is as
+much, and stages go layer by layer."""
 
 
 class BaseFacts(NamedTuple):
@@ -39,7 +40,7 @@ class BaseSaes(Mapping[int, Sae]):
     def __init__(self, config: SaeConfig, model: PreTrainedModel, device: str) -> None:
         self.config, self.device = config, device
         self.depth, self.width = len(decoder_layers(model)), text_model(model).config.hidden_size
-        self.kept: Newest[int, Sae] = Newest(KEPT_BYTES, _n_bytes)
+        self.kept: Newest[int, Sae] = Newest(KEPT_BYTES, lambda sae: sae.n_bytes)
 
     def __getitem__(self, layer: int) -> Sae:
         return self.in_main_memory(layer).to(self.device)
@@ -54,11 +55,7 @@ class BaseSaes(Mapping[int, Sae]):
         """The dictionary of a layer; the longest unused make room."""
         if layer not in self.config.layers:
             raise KeyError(layer)
-        sae = self.kept.take(layer)
-        if sae is None:
-            sae = self._read(layer)
-            self.kept.keep(layer, sae)
-        return sae
+        return self.kept.taken_or_read(layer, lambda: self._read(layer))
 
     @cached_property
     def facts(self) -> BaseFacts:
@@ -93,7 +90,3 @@ class BaseSaes(Mapping[int, Sae]):
                 "features on a token: expected at most all of them."
             )
         return sae
-
-
-def _n_bytes(sae: Sae) -> int:
-    return sae.w_enc.nbytes + sae.w_dec.nbytes

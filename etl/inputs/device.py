@@ -2,10 +2,12 @@
 
 import os
 import re
+from pathlib import Path
 
 import torch
 
 GIBIBYTE = 2**30
+CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def require_device(device: str, dtype: str) -> str:
@@ -43,6 +45,20 @@ def compute_repeatably(device: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and no one reads it
+
+
+def device_memory(device: str) -> int:
+    """Bytes of a card; a CPU's are the machine's."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return main_memory()
+
+
+def main_memory() -> int:
+    """Of the machine, or what its container is given."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP.read_text(encoding="utf-8").strip() if CGROUP.is_file() else "max"
+    return min(whole, int(limit)) if limit.isdecimal() else whole
 
 
 def what_is_there() -> str:

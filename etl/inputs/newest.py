@@ -29,5 +29,24 @@ class Newest(Generic[Key, Value]):
         """Under a key that nothing is kept under."""
         self.kept[key] = value
         self.used += self.n_bytes(value)
-        while len(self.kept) > 1 and self.used > self.most_bytes:
+        self._let_go(n_kept=1)
+
+    def taken_or_read(self, key: Key, read: Callable[[], Value]) -> Value:
+        """What is kept under a key, or is read: before that there is room for as much as the last
+        one took."""
+        value = self.take(key)
+        if value is None:
+            last = next(reversed(self.kept.values()), None)
+            self._let_go(n_kept=0, more=0 if last is None else self.n_bytes(last))
+            value = read()
+            self.keep(key, value)
+        return value
+
+    def clear(self) -> None:
+        """Nothing is kept."""
+        self.kept.clear()
+        self.used = 0
+
+    def _let_go(self, n_kept: int, more: int = 0) -> None:
+        while len(self.kept) > n_kept and self.used + more > self.most_bytes:
             self.used -= self.n_bytes(self.kept.pop(next(iter(self.kept))))

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from feature_atlas.dictionary.adapt import REGIME_ROLES
+from feature_atlas.etl.at_once import weight_bytes
+from feature_atlas.etl.config.features import ExampleConfig
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.machine import Machine
 from feature_atlas.etl.opening.sizes import Sizes
@@ -39,6 +41,8 @@ ASKED = 0.7
 """Share of a candidate's top samples that a verdict needs, about."""
 BY_CHANCE = ("harvest", "neutral_prompt", "ablation")
 """Stages that random dictionaries go through once more, of those that take time."""
+ENERGY_BYTES = 224
+"""Of a feature's energies and firings by role, under one condition."""
 N_ROLES = 6
 """Sets of tokens that held-out quality is measured on."""
 N_RELATIONS = 60
@@ -88,17 +92,6 @@ class Arithmetic:
     def encode(self, n_tokens: float) -> float:
         """Dictionaries of all layers."""
         return 2.0 * self.sizes.d_model * self.sizes.d_sae * n_tokens * self.sizes.n_layers
-
-    @property
-    def weight_bytes(self) -> int:
-        """One weight of the model."""
-        return 2 if self.config.vlm.dtype == "bfloat16" else 4
-
-    @property
-    def resident(self) -> float:
-        """Bytes on the device in every stage: the model."""
-        weights = self.sizes.text_parameters + self.sizes.vision_parameters
-        return weights * self.weight_bytes
 
 
 def work_of(config: RunConfig, sizes: Sizes) -> list[Work]:
@@ -169,7 +162,7 @@ def residuals_of(config: RunConfig, sizes: Sizes, stream: str) -> ResidualPlan:
         n_layers=sizes.n_layers,
         # of plain text there is as much as is needed, or the same comes again
         n_prompts=10**9 if stream == "base-text" else sizes.n_adapt,
-        row_bytes=sizes.d_model * (2 if config.vlm.dtype == "bfloat16" else 4),
+        row_bytes=sizes.d_model * weight_bytes(config),
         trained=trained,
         kept=sum(counted.values()) if stream == "pictures" else max(trained),
         needed=needed_tokens(config.adapt),
@@ -304,13 +297,26 @@ def _meaning(of: Arithmetic) -> Iterator[Work]:
         yield Work("output_score", sizes.n_layers * of.forward(n_asked) + behind)
 
 
-def harvest_bytes(config: RunConfig) -> int:
-    """What the harvest keeps of one feature: sums, draws, samples, counts of skills."""
+def pass_bytes(config: RunConfig) -> int:
+    """What the harvest gathers of one feature in its largest pass, base questions with their
+    pictures: sums, draws, samples, counts of skills."""
     harvest, example = config.harvest, config.example
-    draws = 12 * harvest.n_bootstrap + 40 * example.n_reservoir
-    shifts = 4 * harvest.n_replicates * (len(harvest.skills) + 1)
+    shifts = 4 * harvest.n_replicates * (len(harvest.skills) + 1) + 550
     strengths = 8 * len(COUNTED) * N_BINS
-    return draws + shifts + strengths + 215 * example.n_per_source + 1400
+    return 2 * ENERGY_BYTES + 4 * harvest.n_bootstrap + _sample_bytes(example) + shifts + strengths
+
+
+def harvest_bytes(config: RunConfig) -> int:
+    """What it keeps of one feature: also of other images and of statements."""
+    harvest = config.harvest
+    others = 2 * (ENERGY_BYTES + 4 * harvest.n_bootstrap)
+    statements = _sample_bytes(config.example) + 4 * harvest.n_replicates + 64
+    return pass_bytes(config) + others + statements
+
+
+def _sample_bytes(example: ExampleConfig) -> int:
+    """Of one source."""
+    return 16 * example.n_per_source + 20 * example.n_reservoir
 
 
 def duration(seconds: float) -> str:

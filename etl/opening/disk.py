@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from feature_atlas.etl.at_once import weight_bytes
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.opening.costs import harvest_bytes, regimes_by_stream, residuals_of
 from feature_atlas.etl.opening.sizes import Sizes
@@ -47,7 +48,7 @@ def written(config: RunConfig, sizes: Sizes) -> Written:
     streams = regimes_by_stream(config)
     regimes = [regime for regimes in streams.values() for regime in regimes]
     kept = [r for r in regimes if config.adapt.keep == "all" or r in READ_LATER]
-    weight = 2 if config.vlm.dtype == "bfloat16" else 4
+    weight = weight_bytes(config)
     plans = [residuals_of(config, sizes, stream) for stream in streams]
     rows = (ROW_BYTES + DATABASE_BYTES) * sizes.n_features + PICTURE_BYTES * sizes.n_pictures
     training = max(plan.layer_bytes * plan.layers_at_once for plan in plans)

@@ -1,6 +1,5 @@
 """What this machine has: free disk, memory, and how fast it multiplies, measured."""
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import NamedTuple
 import torch
 
 from feature_atlas.dictionary.products import products
+from feature_atlas.etl.inputs.device import device_memory, main_memory
 
-CGROUP = Path("/sys/fs/cgroup/memory.max")
 N_SECONDS = 0.2
 """A product is repeated for so long."""
 
@@ -34,12 +33,11 @@ class Machine(NamedTuple):
 
 def this_machine(home: Path, device: str, dtype: str) -> Machine:
     """Look at the disk and the memory, and time two products."""
-    memory = main_memory()
     on_card, float32 = device.startswith("cuda"), product_speed(device, torch.float32)
     return Machine(
         free_disk(home),
-        torch.cuda.get_device_properties(device).total_memory if on_card else memory,
-        memory,
+        device_memory(device),
+        main_memory(),
         product_speed(device, getattr(torch, dtype)),
         float32,
         rounded_speed(device) if on_card else float32,
@@ -54,13 +52,6 @@ def free_disk(home: Path) -> int:
 def existing(folder: Path) -> Path:
     """The folder, or the one above it that is there."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
-
-
-def main_memory() -> int:
-    """Of the machine, or what its container is given."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = CGROUP.read_text(encoding="utf-8").strip() if CGROUP.is_file() else "max"
-    return min(whole, int(limit)) if limit.isdecimal() else whole
 
 
 def product_speed(device: str, dtype: torch.dtype) -> float:

@@ -1,28 +1,22 @@
 """What every stage holds on the device, by arithmetic from sizes, and how much it does at once.
 
 Weights, dictionaries and sums are counted exactly; what a batch of prompts holds on its way through
-the layers, and what gradients need, is `BATCH_WIDTHS` and `GRADIENTS`, measured. A stage that finds
-less room does less at once, where that changes no number: layers of the harvest, dictionaries in
-training, keys of pictures.
+the layers, and what gradients need, was measured (`at_once`). On a smaller device a stage does less
+at once: layers of the harvest, prompts, samples, keys of pictures.
 """
 
 from typing import NamedTuple
 
+from feature_atlas.etl.at_once import SPARED, decided
 from feature_atlas.etl.config.run_config import RunConfig
-from feature_atlas.etl.opening.costs import Arithmetic, harvest_bytes
+from feature_atlas.etl.opening.costs import pass_bytes
 from feature_atlas.etl.opening.sizes import Sizes
 from feature_atlas.etl.stages.dictionary.train_dictionary import training_bytes
+from feature_atlas.etl.stages.features.latent_scaling import DICTIONARIES
 from feature_atlas.etl.stages.features.layer_groups import encoder_bytes
 from feature_atlas.etl.stages.features.neutral_runs import KEYS_SHARE
-from feature_atlas.etl.study import SPARED
+from feature_atlas.features.logit_effect import LOGITS_AT_ONCE
 
-BATCH_WIDTHS = 20
-"""Numbers of a token that are there together while it goes through a layer, in widths of the
-model: what comes in and goes out, queries, keys and values, and 3.5 widths of the MLP three
-times."""
-GRADIENTS = 20 * 10**9 / (8 * 10**9 * 700)
-"""Bytes of an attribution's sample for each weight and token: 20 GB for 8B weights and 700 tokens
-in bfloat16."""
 GATES = 10**9
 """Of a block of tokens while it is encoded: their gates, bounds and candidates."""
 
@@ -45,84 +39,114 @@ class StageMemory(NamedTuple):
 
 
 def memory_plan(config: RunConfig, sizes: Sizes, card: float) -> list[StageMemory]:
-    """Every stage on a device of so many bytes."""
-    of = Held(config, sizes)
+    """Every stage on a device of so many bytes, or one that holds as much."""
+    of = Plan(config, sizes, card)
+    has_base = config.base_model is not None
     return [
         of.passes("forward_check", 1),
-        *([of.gate_check(card)] if config.base_model is not None else []),
+        *([of.gate_check()] if has_base else []),
         of.passes("adapt: residuals", sizes.n_layers),
-        of.training(card),
-        of.harvest(card),
-        of.neutral_prompt(card),
-        of.passes("ablation", 1),
+        of.training(),
+        *([of.latent_scaling()] if has_base and config.latent_scaling.n_questions else []),
+        of.harvest(),
+        of.logit_effect(),
+        of.neutral_prompt(),
+        of.removals(),
         of.attribution(),
     ]
 
 
-class Held:
-    """Bytes of what stages are made of."""
+class Plan:
+    """What stages are made of, on a device of so many bytes."""
 
-    def __init__(self, config: RunConfig, sizes: Sizes) -> None:
-        self.config, self.sizes = config, sizes
-        of = Arithmetic(config, sizes)
-        self.model, self.number = of.resident, of.weight_bytes
-        self.base_model = float(sizes.text_parameters * of.weight_bytes)
-        self.dictionary = float(sizes.dictionary_bytes)
-
-    def batch(self, n_layers: int) -> float:
-        """Prompts on their way through the model; their residuals of so many layers are kept."""
-        n_tokens = self.config.batch_size * self.sizes.prompt_tokens
-        widths = BATCH_WIDTHS + n_layers
-        return float(n_tokens * widths * self.sizes.d_model * self.number)
+    def __init__(self, config: RunConfig, sizes: Sizes, card: float) -> None:
+        self.of, self.sizes, self.card = sizes.memory(config), sizes, card
+        self.config = decided(config, self.of.at_once(card))
+        self.n_prompts = self.config.batch_size or 1
+        self.model, self.dictionary = self.of.model, float(sizes.dictionary_bytes)
 
     def passes(self, stage: str, n_layers: int) -> StageMemory:
         """Forward passes that keep residuals."""
-        prompts = f"{self.config.batch_size} prompts"
-        return StageMemory(stage, prompts, {"model": self.model, "batch": self.batch(n_layers)})
+        parts = {"model": self.model, "batch": self.of.batch(self.n_prompts, n_layers)}
+        return StageMemory(stage, f"{self.n_prompts} prompts", parts)
 
-    def gate_check(self, card: float) -> StageMemory:
+    def gate_check(self) -> StageMemory:
         """The base model comes beside the VLM, or in its place; dictionaries one by one."""
-        parts = {"base model": self.base_model, "dictionary": 2 * self.dictionary, "gates": GATES}
-        return StageMemory("gate_check", "1 dictionary", self._beside(parts, card))
+        base_model = float(self.sizes.text_parameters * self.of.number)
+        parts = {"base model": base_model, "dictionary": 2 * self.dictionary, "gates": GATES}
+        return StageMemory("gate_check", "1 dictionary", self._beside(parts))
 
-    def training(self, card: float) -> StageMemory:
+    def training(self) -> StageMemory:
         """One dictionary, with all that trains it."""
         of = self.sizes
         one = float(training_bytes(self.config.adapt.batch_size, of.d_model, of.d_sae))
-        parts = self._beside({"dictionary": one}, card)
-        return StageMemory("adapt: training", "1 dictionary", parts)
+        return StageMemory("adapt: training", "1 dictionary", self._beside({"dictionary": one}))
 
-    def _beside(self, parts: dict[str, float], card: float) -> dict[str, float]:
+    def _beside(self, parts: dict[str, float]) -> dict[str, float]:
         """With the VLM, which stays where there is room and else comes again later."""
-        stays = sum(parts.values()) + self.model <= (1 - SPARED) * card
+        stays = sum(parts.values()) + self.model <= (1 - SPARED) * self.card
         return {"model": self.model, **parts} if stays else parts
 
-    def harvest(self, card: float) -> StageMemory:
-        """As many layers as half of what is free holds, of encoders and sums."""
-        encoder = encoder_bytes(self.sizes.d_model, self.sizes.d_sae)
-        one = float(encoder + harvest_bytes(self.config) * self.sizes.d_sae)
-        asked = self.config.harvest.layers_at_once
-        n = asked or max(1, int((card - self.model) // (2 * one)))
-        n_passes = -(-self.sizes.n_layers // n)
-        together = -(-self.sizes.n_layers // n_passes)
+    def latent_scaling(self) -> StageMemory:
+        """VLM and base model one after the other, and both dictionaries of some layers."""
+        n_layers, n_passes = self._groups(DICTIONARIES)
         parts = {
             "model": self.model,
-            "encoders and sums": together * one,
-            "batch": self.batch(together),
+            "dictionaries": (2 * n_layers + 1) * self.dictionary,
+            "batch": self.of.batch(self.n_prompts, n_layers),
+        }
+        return StageMemory("latent_scaling", f"{n_layers} layers", parts, n_passes)
+
+    def harvest(self) -> StageMemory:
+        """As many layers as half of what is free holds, of encoders and sums."""
+        n_layers, n_passes = self._groups()
+        parts = {
+            "model": self.model,
+            "encoders and sums": n_layers * self._layer,
+            "batch": self.of.batch(self.n_prompts, n_layers),
             "gates": GATES,
         }
-        return StageMemory("harvest", f"{together} layers", parts, n_passes)
+        return StageMemory("harvest", f"{n_layers} layers", parts, n_passes)
 
-    def neutral_prompt(self, card: float) -> StageMemory:
+    def _groups(self, times: int = 1) -> tuple[int, int]:
+        """Layers together, and groups of them, as `layer_groups` has them."""
+        fit = self.config.harvest.layers_at_once or int(
+            (self.card - self.model) // (2 * self._layer)
+        )
+        n_groups = -(-self.sizes.n_layers // max(1, fit // times))
+        return -(-self.sizes.n_layers // n_groups), n_groups
+
+    @property
+    def _layer(self) -> float:
+        """Of the harvest: an encoder and its sums."""
+        encoder = encoder_bytes(self.sizes.d_model, self.sizes.d_sae)
+        return float(encoder + pass_bytes(self.config) * self.sizes.d_sae)
+
+    def logit_effect(self) -> StageMemory:
+        """A dictionary, its rows that fired, and the unembedding in float32."""
+        unembedding = 4.0 * self.sizes.vocabulary * self.sizes.d_model
+        parts = {
+            "model": self.model,
+            "dictionary": 1.5 * self.dictionary,
+            "unembedding": unembedding,
+            "logits": 4.0 * LOGITS_AT_ONCE,
+        }
+        return StageMemory("logit_effect", "1 layer", parts)
+
+    def neutral_prompt(self) -> StageMemory:
         """Keys of pictures take their share of what is free."""
-        keys = KEYS_SHARE * max(card - self.model, 0.0)
-        parts = {"model": self.model, "keys": keys, "batch": self.batch(self.sizes.n_layers)}
-        return StageMemory("neutral_prompt", f"{self.config.batch_size} pictures", parts)
+        keys = KEYS_SHARE * max(self.card - self.model, 0.0)
+        batch = self.of.batch(self.n_prompts, self.sizes.n_layers)
+        parts = {"model": self.model, "keys": keys, "batch": batch}
+        return StageMemory("neutral_prompt", f"{self.n_prompts} pictures", parts)
+
+    def removals(self) -> StageMemory:
+        """A dictionary and its directions, once more where those of the base are removed."""
+        passes = self.passes("ablation", 1)
+        return passes._replace(parts=passes.parts | {"dictionaries": 3 * self.dictionary})
 
     def attribution(self) -> StageMemory:
         """All that gradients need, of a clean and a corrupt run of each sample."""
-        n = self.config.head_attribution.samples_at_once
-        one = GRADIENTS * self.sizes.text_parameters * self.sizes.prompt_tokens * self.number / 2
-        return StageMemory(
-            "head_attribution", f"{n} samples", {"model": self.model, "gradients": n * one}
-        )
+        n = self.config.head_attribution.samples_at_once or 1
+        parts = {"model": self.model, "gradients": n * self.of.gradients}
+        return StageMemory("head_attribution", f"{n} samples", parts)

@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from transformers import PreTrainedModel, ProcessorMixin
 
+from feature_atlas.etl.at_once import first_prompt
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.config.skill_files import skill_from
+from feature_atlas.etl.identity import Inputs, identify
 from feature_atlas.etl.inputs.base_saes import BaseSaes
 from feature_atlas.etl.inputs.checkpoints import (
     base_model_folder,
@@ -26,7 +28,6 @@ from feature_atlas.etl.inputs.checkpoints import (
 )
 from feature_atlas.etl.inputs.data_sets import DataSets, read_data_sets, read_objects
 from feature_atlas.etl.inputs.device import require_device
-from feature_atlas.etl.inputs.pictures import open_image
 from feature_atlas.etl.inputs.skeletons import Skeleton, image_text_skeleton, language_skeleton
 from feature_atlas.etl.opening.costs import Work, work_of
 from feature_atlas.etl.opening.disk import require_disk, written
@@ -40,8 +41,7 @@ from feature_atlas.etl.stages.ablation.ablation import SKILL as ABLATED
 from feature_atlas.etl.stages.dictionary.base_text import TextFile
 from feature_atlas.etl.stages.dictionary.instruct import require_same_tokens
 from feature_atlas.etl.stages.features.skills import asked_among, matched_rules, require_usable
-from feature_atlas.etl.study import Inputs, identify
-from feature_atlas.vlm.token_roles import PromptBatch, Role, encode_prompts
+from feature_atlas.vlm.token_roles import PromptBatch, Role
 
 
 class Opening(NamedTuple):
@@ -103,7 +103,7 @@ def _files(looks: Looks, config: RunConfig) -> Files:
         looks.at("skills", lambda: _questions_by_skill(config, data), _counted)
     prompt = d_sae = inputs = None
     if processor is not None and data is not None:
-        prompt = looks.at("prompt", lambda: _first_prompt(config, processor, data), _roles)
+        prompt = looks.at("prompt", lambda: first_prompt(config, processor, data), _roles)
     if skeleton is not None:
         model = skeleton.model
         d_sae = looks.at(
@@ -179,12 +179,6 @@ def _questions_by_skill(config: RunConfig, data: DataSets) -> dict[str, int]:
         require_usable(skill, samples, rules)
         found[name] = sum(rule is not None for rule in rules)
     return found
-
-
-def _first_prompt(config: RunConfig, processor: ProcessorMixin, data: DataSets) -> PromptBatch:
-    first = data.samples["vqav2-val"][0]
-    image = open_image(first.image)
-    return encode_prompts(processor, [first.question], [image], suffix=config.vlm.suffix)
 
 
 def _sizes(config: RunConfig, files: Files) -> Sizes | None:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from transformers import PreTrainedModel
 
+from feature_atlas.etl.at_once import ModelMemory, count_parameters, weight_bytes
 from feature_atlas.etl.config.run_config import RunConfig
 from feature_atlas.etl.inputs.data_sets import FURTHER, DataSets
 from feature_atlas.vlm.decoder_inputs import text_model
@@ -51,22 +52,29 @@ class Sizes(NamedTuple):
         """Of all layers together."""
         return self.n_layers * self.d_sae
 
+    def memory(self, config: RunConfig) -> ModelMemory:
+        """What the model and a prompt's way through it take."""
+        return ModelMemory(
+            self.text_parameters,
+            self.text_parameters + self.vision_parameters,
+            self.depth,
+            self.d_model,
+            self.prompt_tokens,
+            weight_bytes(config),
+        )
+
 
 def sizes_of(
     config: RunConfig, model: PreTrainedModel, d_sae: int, prompt: PromptBatch, data: DataSets
 ) -> Sizes:
     """Count everything."""
     inner = text_model(model)
-    in_text = {id(weight) for weight in inner.parameters()}
-    head = model.get_output_embeddings()
-    in_text |= {id(weight) for weight in head.parameters()} if head is not None else set()
-    weights = {id(weight): weight.numel() for weight in model.parameters()}
-    text = sum(n for key, n in weights.items() if key in in_text)
+    text, every = count_parameters(model)
     roles = prompt.roles[0].tolist()
     samples = data.samples
     return Sizes(
         text_parameters=text,
-        vision_parameters=sum(weights.values()) - text,
+        vision_parameters=every - text,
         depth=inner.config.num_hidden_layers,
         n_heads=inner.config.num_attention_heads,
         n_layers=len(config.sae.layers),

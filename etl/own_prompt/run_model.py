@@ -15,9 +15,9 @@ from torch import Tensor
 
 from feature_atlas.dictionary.sae import Encoder
 from feature_atlas.etl.inputs.checkpoints import vlm_folder
+from feature_atlas.etl.inputs.device import main_memory
 from feature_atlas.etl.inputs.fingerprint import fingerprint_folder
 from feature_atlas.etl.inputs.pictures import open_image
-from feature_atlas.etl.opening.machine import main_memory
 from feature_atlas.etl.run_folder.artifacts import file_sha256, read_table
 from feature_atlas.etl.stages.dictionary.adapt import adapted_sae
 from feature_atlas.etl.stages.features.selection import by_layer

@@ -78,7 +78,7 @@ def adapted_sae(study: Study, regime: str, layer: int) -> Sae:
             f"the dictionaries of the regime {regime} were not kept in {study.run.name}: set "
             "adapt.keep to all, and build again in another folder."
         )
-    return read_adapted(folder, key, study.config.device)
+    return read_adapted(study, folder, key)
 
 
 def training_facts(
@@ -134,6 +134,7 @@ def _adapt(output: StageOutput, study: Study, stream: str, unfinished: Unfinishe
             if part.trained == trainings[-1]:
                 residuals.drop(part.layer)
         left = [layer for layer in left if layer not in layers]
+    study.forget_dictionaries()
     for trained in trainings:
         found = {layer: unfinished.finished(trained.name(layer)) for layer in study.layers}
         folders = {layer: folder for layer, folder in found.items() if folder is not None}

@@ -85,7 +85,7 @@ class ActivationStream:
 
     def passes(self, n_skipped: int = 0) -> Iterator[TrainingPass]:
         """All that trains, once; the first ``n_skipped`` passes are left out."""
-        size = self.study.config.batch_size
+        size = self.study.batch_size
         order = self._epoch(0)[n_skipped * size :]
         starts = range(0, len(order), size)
         for start, batch in zip(starts, self._training(order), strict=True):
@@ -103,7 +103,7 @@ class ActivationStream:
         ``kept`` are those that there are: where the first order needed fewer than all, every other
         one has the same.
         """
-        size, there = self.study.config.batch_size, None if kept is None else frozenset(kept)
+        size, there = self.study.batch_size, None if kept is None else frozenset(kept)
 
         def epoch_of(number: int) -> list[int]:
             order = self._epoch(number, seed_no)

@@ -13,7 +13,6 @@ those that later stages read.
 import os
 import shutil
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +115,7 @@ def _curve(regime: str, curves: dict[int, Sequence[dict[str, object]]]) -> dict[
     }
 
 
-@lru_cache(maxsize=2)  # of a large model a layer is a gigabyte; stages go layer by layer
-def read_adapted(folder: Path, _key: str, device: str) -> Sae:
-    """A dictionary; read again only when its stage has another key."""
-    return load_sae(folder).to(device)
+def read_adapted(study: Study, folder: Path, key: str) -> Sae:
+    """A dictionary on the device; one that is kept is read again when its stage has another key."""
+    device = study.config.device
+    return study.adapted.taken_or_read((folder, key), lambda: load_sae(folder).to(device))

@@ -169,7 +169,7 @@ def base_text_batches(
     config = _config(study)
     tokenizer = study.base_model.tokenizer
     documents = open_text(config.text).documents(part, order)
-    while chosen := list(islice(documents, study.config.batch_size)):
+    while chosen := list(islice(documents, study.batch_size)):
         batch = encode_documents(tokenizer, chosen, config.text, config.context_size)
         yield batch.to(study.config.device)
 

@@ -55,9 +55,16 @@ class Encoded(NamedTuple):
 
 
 def text_encoders(study: Study, layers: Sequence[int]) -> dict[int, AnyEncoder]:
-    """The encoder of each layer's text-adapted dictionary, as the configuration wants it."""
-    encoder_of = ENCODERS[study.config.harvest.encoder]
-    return {layer: encoder_of(adapted_sae(study, "text", layer)) for layer in layers}
+    """The encoder of each layer's text-adapted dictionary, as the configuration wants it.
+
+    Dictionaries leave: of a large model one takes as much as its encoder, which lies beside it.
+    """
+    encoder_of, encoders = ENCODERS[study.config.harvest.encoder], {}
+    for layer in layers:
+        study.forget_dictionaries()
+        encoders[layer] = encoder_of(adapted_sae(study, "text", layer))
+    study.forget_dictionaries()
+    return encoders
 
 
 def write_fallbacks(output: StageOutput, encoded: Mapping[int, Encoded]) -> None:

@@ -82,6 +82,7 @@ def _untrained(study: Study, stored: StoredLayer, trained: Trained) -> Training:
     residual, of_role = stored.held_out()
     judged = held_out(residual.to(plan.device), of_role, [roles], plan.n_held_out)
     start = starting_point(regime, study.base[layer], start_seed(study, layer, "random regime"))
+    study.forget_dictionaries()  # it is copied; who compares with it reads it again
     again = f", seed {study.config.adapt.seeds[trained.seed_no]}" if trained.seed_no else ""
     return Training(f"regime {regime}, layer {layer}{again}", roles, start, judged, plan)
 

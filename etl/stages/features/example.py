@@ -149,7 +149,7 @@ def _show_group(study: Study, part: Part, layers: Sequence[int]) -> Shown:
     samples = [study.samples[split][row] for row in wanted]
     codes: dict[int, list[SparseCodes]] = {layer: [] for layer in layers}
     ids, lengths = [], []
-    n_batches = -(-len(samples) // study.config.batch_size)
+    n_batches = -(-len(samples) // study.batch_size)
     for batch, _ in track(study.prompts(samples), f"samples of {split}", total=n_batches):
         tokens = harvest(study.vlm.model, batch, layers).only(TEXT_ROLES)
         for layer, encoder in encoders.items():

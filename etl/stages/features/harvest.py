@@ -104,7 +104,6 @@ def parts_of(study: Study) -> list[Part]:
 def gather(run: Path, part: Part) -> Gathered:
     """Run the questions of a part once for each group of layers."""
     study, part, gathered = open_study(run), Part(*part), Gathered({}, {})
-    study.forget_base()  # until causes are sought, nothing asks for one again
     for layers in layer_groups(study):
         of_group = _gather_group(study, part, layers)  # nothing of it stays on the device
         gathered.layers.update(of_group.layers)
@@ -143,7 +142,7 @@ def _batches(study: Study, part: Part, layers: Sequence[int]) -> Iterator[Batch]
     row_of, images = torch.tensor(rows, device=device), study.image_numbers[split].to(device)
     text_roles = torch.tensor(TEXT_ROLES, device=device)
     controls = torch.tensor(_rows(study, BASE, "mean"), device=device)
-    n_batches = -(-len(rows) // study.config.batch_size)
+    n_batches = -(-len(rows) // study.batch_size)
     prompts = study.prompts(
         [study.samples[split][row] for row in rows],
         with_image=part.condition != "none",

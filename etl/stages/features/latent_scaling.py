@@ -1,8 +1,8 @@
 """Stage `latent_scaling`: is a feature turned, or used less (beside paper 4.2).
 
 Base questions with their pictures run through the VLM and, from the same embeddings on, through the
-base language model, whose layers never saw any. A shard is 256 questions; what shards gathered is
-added up in their order.
+base language model, whose layers never saw any: one after the other, since a device may have room
+for one. A shard is 256 questions; what shards gathered is added up in their order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
+from feature_atlas.etl.inputs.checkpoints import base_model_folder
 from feature_atlas.etl.inputs.samples import draw
+from feature_atlas.etl.inputs.skeletons import language_skeleton
 from feature_atlas.etl.run_folder.artifacts import Stage, StageOutput, run_stage
 from feature_atlas.etl.stages.dictionary.adapt import adapt_stages, adapted_sae
 from feature_atlas.etl.stages.features.layer_groups import layer_groups
@@ -34,8 +37,8 @@ from feature_atlas.vlm.residual_stream import residuals
 from feature_atlas.vlm.token_roles import TEXT_ROLES, Role
 
 PROMPTS_PER_PART = 256
-DICTIONARIES = 4
-"""So many times what an encoder takes: both dictionaries, with their decoders."""
+DICTIONARIES = 3
+"""So many times what an encoder takes: both dictionaries, with their directions."""
 NO_BASE = (
     "no base_model is configured: whether a feature is used less than before is not known "
     "(latent_scaling)"
@@ -45,13 +48,15 @@ Part = tuple[int, int]
 """Places of a shard's first question, and behind its last."""
 
 
-class Both(NamedTuple):
-    """The tokens of some prompts, as both models have them."""
+class Seen(NamedTuple):
+    """A batch of prompts as the VLM has them, in main memory."""
 
-    base: dict[int, Float[Tensor, "token d_model"]]
-    """Residuals by layer."""
-    vlm: dict[int, Float[Tensor, "token d_model"]]
-    """Residuals by layer."""
+    inputs: DecoderInputs
+    """What its layers are given, and the base model's are in their turn."""
+    is_read: Bool[Tensor, "batch token"]
+    """Tokens that are compared."""
+    residuals: dict[int, Float[Tensor, "token d_model"]]
+    """Of these, by layer."""
     group: Int[Tensor, " token"]
     """Place in `GROUPS`."""
 
@@ -94,18 +99,30 @@ def merged(one: dict[int, ScalingSums], other: dict[int, ScalingSums]) -> dict[i
 def gather(run: Path, part: Part) -> dict[int, ScalingSums]:
     """Run a part's questions through both models, once for each group of layers."""
     study, sums = open_study(run), dict[int, ScalingSums]()
-    for layers in _groups(study):
-        base = {layer: Reader.of(study.base[layer].to(study.config.device)) for layer in layers}
-        vlm = {layer: Reader.of(adapted_sae(study, "text", layer)) for layer in layers}
-        of_group = {
-            layer: ScalingSums.empty(base[layer].encoder.d_sae, study.config.device)
-            for layer in layers
-        }
-        for both in _batches(study, _rows(study)[slice(*part)], layers):
-            for layer in layers:
-                tokens = (base[layer], both.base[layer], vlm[layer], both.vlm[layer])
-                of_group[layer].add(*tokens, both.group)
+    for layers in layer_groups(study, DICTIONARIES):
+        seen = list(_seen(study, _rows(study)[slice(*part)], layers))
+        of_group = _gather_group(study, seen, layers)
         sums |= {layer: ScalingSums(*(t.cpu() for t in of)) for layer, of in of_group.items()}
+    study.drop("base_model")  # nothing else asks for it
+    return sums
+
+
+@torch.no_grad()
+def _gather_group(
+    study: Study, seen: Sequence[Seen], layers: Sequence[int]
+) -> dict[int, ScalingSums]:
+    model, device = study.base_model.model, study.config.device
+    base, vlm = dict[int, Reader](), dict[int, Reader]()
+    for layer in layers:
+        base[layer] = Reader.of(study.base[layer])
+        vlm[layer] = Reader.of(adapted_sae(study, "text", layer))
+        study.forget_dictionaries()
+    sums = {layer: ScalingSums.empty(base[layer].encoder.d_sae, device) for layer in layers}
+    for batch in seen:
+        inputs, is_read, of_vlm, group = _on(device, batch)
+        of_base = residuals(model, inputs, layers, is_read)
+        for layer in layers:
+            sums[layer].add(base[layer], of_base[layer], vlm[layer], of_vlm[layer], group)
     return sums
 
 
@@ -115,30 +132,29 @@ def _rows(study: Study) -> Sequence[int]:
     return draw(every, study.config.latent_scaling.n_questions, study.config.seed)
 
 
-def _groups(study: Study) -> Iterator[list[int]]:
-    """The layers in order, as many together as fit."""
-    for group in layer_groups(study):
-        size = max(1, len(group) // DICTIONARIES) if study.config.device != "cpu" else len(group)
-        yield from (group[i : i + size] for i in range(0, len(group), size))
-
-
 @torch.no_grad()
-def _batches(study: Study, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Both]:
-    vlm, base = study.vlm.model, study.base_model.model
+def _seen(study: Study, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Seen]:
     text = torch.tensor(TEXT_ROLES, device=study.config.device)
     for prompt, _ in study.prompts([study.samples[BASE][row] for row in rows]):
         is_text, is_image = torch.isin(prompt.roles, text), prompt.roles == Role.IMAGE
         is_read = is_text | is_image
-        inputs = decoder_inputs(vlm, prompt)
-        of_base, of_vlm = (residuals(m, inputs, layers, is_read) for m in (base, vlm))
-        yield Both(of_base, of_vlm, is_image[is_read].long() * GROUPS.index("image"))
+        inputs = decoder_inputs(study.vlm.model, prompt)
+        of_vlm = residuals(study.vlm.model, inputs, layers, is_read)
+        group = is_image[is_read].long() * GROUPS.index("image")
+        yield _on("cpu", Seen(inputs, is_read, of_vlm, group))
+
+
+def _on(device: str, seen: Seen) -> Seen:
+    moved: Seen = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), seen)
+    return moved
 
 
 def _not_taken(study: Study, rows: Sequence[int]) -> str | None:
     """Why the base model cannot read on from the VLM's embeddings, if it cannot."""
     [(prompt, _)] = study.prompts([study.samples[BASE][rows[0]]])
     inputs: DecoderInputs = decoder_inputs(study.vlm.model, prompt)
-    model = text_model(study.base_model.model)
+    assert study.config.base_model is not None
+    model = text_model(language_skeleton(base_model_folder(study.config.base_model)).model)
     given = inputs.arguments()
     odd = sorted(set(given) - set(accepted(model.forward, given)))
     if not odd:

@@ -93,7 +93,7 @@ def neutral_runs(
             here = [places[row] for row in rows]
             batch = None if keys is None else keys.own.followed_by(alone[number])
             if keys is None or batch is None:
-                for few in batched(here, study.config.batch_size):
+                for few in batched(here, study.batch_size):
                     runs = _whole(study, prompts[number], pictures.at(few))
                     yield from _named(number, few, runs)
             elif here:

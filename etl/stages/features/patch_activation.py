@@ -131,7 +131,7 @@ def _lay_group(study: Study, wanted: Wanted, layers: Sequence[int], maps: Maps) 
     encoders = text_encoders(study, layers)
     numbers = [sample for sample, of in wanted.items() if not of.keys().isdisjoint(layers)]
     samples = [sample_of(study, number) for number in numbers]
-    n_batches = -(-len(samples) // study.config.batch_size)
+    n_batches = -(-len(samples) // study.batch_size)
     for batch, places in track(study.prompts(samples), "pictures", total=n_batches):
         tokens = harvest(study.vlm.model, batch, layers, roles=(Role.IMAGE,))
         for layer, encoder in encoders.items():

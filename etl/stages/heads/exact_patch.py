@@ -152,7 +152,7 @@ def patch(run: Path, swaps: Swaps) -> list[Patched]:
     """Every configured part of a feature's chosen heads, on its top samples."""
     study, swaps = open_study(run), Swaps(*swaps)
     feature, heads = Feature(*swaps.feature), [(layer, head) for layer, head in swaps.heads]
-    n, at_once = study.config.exact_patch.n_samples, study.config.head_attribution.samples_at_once
+    n, at_once = study.config.exact_patch.n_samples, study.samples_at_once
     numbers = corrupted_samples(study, feature, swaps.corruption, n)
     batches = [
         _patch_batch(study, feature, prompts, heads)

@@ -189,7 +189,7 @@ def scores_of(run: Path, part: Part) -> list[tuple[Feature, Scored]]:
     wanted = {
         number: [Feature(*feature) for feature in features] for number, features in part.samples
     }
-    at_once = study.config.head_attribution.samples_at_once
+    at_once = study.samples_at_once
     return [
         scored
         for prompts in clean_and_corrupt(

@@ -149,7 +149,7 @@ def knock_out(run: Path, asked_of: Asked) -> tuple[list[Row], list[str]]:
     drives = head_drives(study, "qk_fix", corruption)[feature]
     cuts: list[Cut] = []
     parts: dict[Cut | str, list[Readout]] = {}
-    for prompts in clean_and_corrupt(study, numbers, study.config.batch_size, corruption):
+    for prompts in clean_and_corrupt(study, numbers, study.batch_size, corruption):
         cuts = cuts or _cuts(study, feature, drives, prompts)
         for cut, found in _read_batch(study, question, prompts, cuts).items():
             parts.setdefault(cut, []).append(found)

@@ -90,7 +90,7 @@ def overlaid_pictures(
 
     None: where the head looks is not known.
     """
-    step = study.config.batch_size
+    step = study.batch_size
     for start in range(0, len(questions), step):
         asked, shown = questions[start : start + step], pictures[start : start + step]
         batch = encode_prompts(

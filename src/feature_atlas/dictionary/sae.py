@@ -34,6 +34,11 @@ class Sae(NamedTuple):
     scale: float
     """s: normalised = s * raw residual."""
 
+    @property
+    def n_bytes(self) -> int:
+        """Of both matrices; the rest is next to nothing."""
+        return self.w_enc.nbytes + self.w_dec.nbytes
+
     def to(self, device: torch.device | str) -> "Sae":
         """The same dictionary on another device."""
         return self._replace(
@@ -127,11 +132,16 @@ def encode(sae: Sae, residual: Float[Tensor, "token d_model"]) -> SparseCodes:
 
 def decode(sae: Sae, codes: SparseCodes) -> Float[Tensor, "token d_model"]:
     """The raw residual that the codes stand for."""
-    unit = unit_directions(sae)
+    return (written(unit_directions(sae), codes) + sae.b_dec) / sae.scale
+
+
+def written(
+    unit: Float[Tensor, "d_sae d_model"], codes: SparseCodes
+) -> Float[Tensor, "token d_model"]:
+    """The features' contributions together: their unit directions, each as long as its code."""
     n_tokens = _tokens_per_decode(codes.values.shape[1], unit.shape[1])
     parts = zip(codes.values.split(n_tokens), codes.indices.split(n_tokens), strict=True)
-    written = [torch.einsum("tk,tkd->td", values, unit[indices]) for values, indices in parts]
-    return (torch.cat(written) + sae.b_dec) / sae.scale
+    return torch.cat([torch.einsum("tk,tkd->td", values, unit[rows]) for values, rows in parts])
 
 
 def unit_directions(sae: Sae) -> Float[Tensor, "d_sae d_model"]:

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from feature_atlas.dictionary.codes import SparseCodes
-from feature_atlas.dictionary.sae import Encoder, Sae, decode, unit_directions
+from feature_atlas.dictionary.sae import Encoder, Sae, unit_directions, written
 from feature_atlas.statistics.ordered_sum import add_in_order, count
 
 GROUPS = ("text", "image")
@@ -32,25 +32,28 @@ _GATHERED = 2**28
 
 
 class Reader(NamedTuple):
-    """A dictionary as residuals are read with it."""
+    """A dictionary as residuals are read with it: each of its matrices once."""
 
-    sae: Sae
-    """Its decoder and scale."""
     encoder: Encoder
     """Its encoder, folded."""
     unit: Float[Tensor, "d_sae d_model"]
     """Its directions."""
+    bias: Float[Tensor, " d_model"]
+    """Of its decoder."""
+    scale: float
+    """s: normalised = s * raw residual."""
 
     @classmethod
     def of(cls, sae: Sae) -> "Reader":
         """Prepared once."""
-        return cls(sae, Encoder.of(sae), unit_directions(sae))
+        return cls(Encoder.of(sae), unit_directions(sae), sae.b_dec, sae.scale)
 
     def left_over(
         self, residual: Float[Tensor, "token d_model"], codes: SparseCodes
     ) -> Float[Tensor, "token d_model"]:
         """What no feature accounts for, normalised."""
-        return self.sae.scale * (residual.float() - decode(self.sae, codes))
+        decoded = (written(self.unit, codes) + self.bias) / self.scale
+        return self.scale * (residual.float() - decoded)
 
     def parts(
         self,

@@ -42,11 +42,12 @@ def unembedding(model: PreTrainedModel, n_tokens: int) -> Unembedding:
     """Of the first tokens of the vocabulary: those that the tokenizer has; others are padding."""
     head = model.get_output_embeddings()
     norm = _final_norm(model)
-    weight = head.weight[:n_tokens].float()
-    weight = weight * _gain(norm, weight)
+    weight = head.weight[:n_tokens].to(torch.float32, copy=True)  # two gigabytes of a large model
+    weight *= _gain(norm, weight)
     if isinstance(norm, nn.LayerNorm):
         weight -= weight.mean(1, keepdim=True)  # as the direction's own mean is taken off
-    return Unembedding(weight - weight.mean(0))
+    weight -= weight.mean(0)
+    return Unembedding(weight)
 
 
 def _final_norm(model: PreTrainedModel) -> nn.Module:

@@ -44,8 +44,8 @@ def study(tmp_path, base_model):
     file = tmp_path / "text.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in some_texts()))
     base = BaseModelConfig(path="p", text=file, context_size=6)
-    config = SimpleNamespace(base_model=base, batch_size=8, device="cpu", order_seeds=(3,))
-    return SimpleNamespace(config=config, base_model=base_model)
+    config = SimpleNamespace(base_model=base, device="cpu", order_seeds=(3,))
+    return SimpleNamespace(config=config, base_model=base_model, batch_size=8)
 
 
 def documents_of(batch):

@@ -27,8 +27,8 @@ def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """The encoders of a configuration that names one."""
     saes = {layer: some_sae() for layer in LAYERS}
     monkeypatch.setattr(encoders, "adapted_sae", lambda _, regime, layer: saes[layer])
-    harvest = SimpleNamespace(encoder=request.param)
-    return text_encoders(SimpleNamespace(config=SimpleNamespace(harvest=harvest)), LAYERS)
+    config = SimpleNamespace(harvest=SimpleNamespace(encoder=request.param))
+    return text_encoders(SimpleNamespace(config=config, forget_dictionaries=lambda: None), LAYERS)
 
 
 @pytest.mark.parametrize(

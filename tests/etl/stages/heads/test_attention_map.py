@@ -23,8 +23,8 @@ class OfAFamily(SimpleNamespace):
         vlm = family(name)
         for part, other in image_processor.items():
             setattr(vlm.processor, part, other)
-        config = SimpleNamespace(batch_size=2, device="cpu", vlm=SimpleNamespace(suffix=SUFFIX))
-        super().__init__(vlm=vlm, config=config)
+        config = SimpleNamespace(device="cpu", vlm=SimpleNamespace(suffix=SUFFIX))
+        super().__init__(vlm=vlm, config=config, batch_size=2)
 
 
 SQUARE = {"height": 28, "width": 28}
