@@ -130,7 +130,8 @@ HEAD = """\
 Run {slug}: {vlm}, base SAEs {sae_set}, {n_features} features, code {code_version}. This page is
 what `feature-atlas reproduction --run {slug} --output docs/reproduction.md` wrote; nothing in
 it is typed by hand. On the pages it is on the Overview; in SQL it is `atlas.claim` and
-`atlas.claim_check`."""
+`atlas.claim_check`. The page that ships is of the tiny world with every stage and control:
+`feature-atlas demo --full` builds that run again."""
 
 RULE = """\
 Each claim is held to some numbers. The first is the claim itself, measured as well as the run

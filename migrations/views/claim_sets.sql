@@ -14,17 +14,14 @@ FROM (
     ) AS left_over (claim, check_no, hits)
     UNION ALL
     SELECT
-        shift.run_id,
+        run_id,
         'spatial-recruits-some',
         2,
-        count(*) FILTER (WHERE shift.matched_odds_ratio_low > 1),
-        count(shift.matched_odds_ratio_low)
-    FROM atlas.firing_shift AS shift
-    JOIN atlas.selection USING (run_id, layer, feature)
-    WHERE shift.is_candidate
-        AND selection.is_adapted
-        AND shift.skill_id = (SELECT id FROM atlas.skill WHERE name = 'spatial')
-    GROUP BY shift.run_id
+        count(*) FILTER (WHERE matched_odds_ratio_low > 1),
+        count(matched_odds_ratio_low)
+    FROM atlas.skill_shift
+    WHERE is_candidate AND skill = 'spatial'
+    GROUP BY run_id
     UNION ALL
     SELECT run_id, 'vision-turned-them', 4, min(n_features), max(n_features)
     FROM atlas.seed_set

@@ -38,18 +38,16 @@ SELECT
 FROM atlas.ablation_summary AS feature
 JOIN (SELECT DISTINCT run_id, relation FROM atlas.supervised_direction) AS asked
     USING (run_id, relation)
-JOIN atlas.ablation AS removed
-    ON removed.run_id = feature.run_id
-    AND removed.layer = feature.layer
-    AND removed.feature = feature.feature
-    AND removed.evaluation = 'vsr_relation'
-    AND removed.intervention = 'directional'
-    AND removed.control_no = 0
-LEFT JOIN atlas.steering_summary AS steered
-    ON steered.run_id = feature.run_id
-    AND steered.layer = feature.layer
-    AND steered.feature = feature.feature
-    AND steered.evaluation = 'vsr_relation'
+JOIN (
+    SELECT run_id, layer, feature, removed_norm
+    FROM atlas.ablation
+    WHERE evaluation = 'vsr_relation' AND intervention = 'directional' AND control_no = 0
+) AS removed USING (run_id, layer, feature)
+LEFT JOIN (
+    SELECT run_id, layer, feature, yes_margin_slope
+    FROM atlas.steering_summary
+    WHERE evaluation = 'vsr_relation'
+) AS steered USING (run_id, layer, feature)
 UNION ALL
 SELECT
     found.run_id,
@@ -86,27 +84,15 @@ SELECT
     found.auc_held_out,
     steered.slope
 FROM atlas.supervised_direction AS found
-JOIN atlas.supervised_ablation AS own
-    ON own.run_id = found.run_id
-    AND own.relation = found.relation
-    AND own.contrast = found.contrast
-    AND own.method = found.method
-    AND own.evaluation = 'vsr_relation'
-    AND own.control_no = 0
-LEFT JOIN atlas.supervised_ablation AS other
-    ON other.run_id = found.run_id
-    AND other.relation = found.relation
-    AND other.contrast = found.contrast
-    AND other.method = found.method
-    AND other.evaluation = 'vsr_other'
-    AND other.control_no = 0
-LEFT JOIN atlas.supervised_ablation AS general
-    ON general.run_id = found.run_id
-    AND general.relation = found.relation
-    AND general.contrast = found.contrast
-    AND general.method = found.method
-    AND general.evaluation = 'vqa_yes_no'
-    AND general.control_no = 0
+JOIN (
+    SELECT * FROM atlas.supervised_ablation WHERE evaluation = 'vsr_relation' AND control_no = 0
+) AS own USING (run_id, relation, contrast, method)
+LEFT JOIN (
+    SELECT * FROM atlas.supervised_ablation WHERE evaluation = 'vsr_other' AND control_no = 0
+) AS other USING (run_id, relation, contrast, method)
+LEFT JOIN (
+    SELECT * FROM atlas.supervised_ablation WHERE evaluation = 'vqa_yes_no' AND control_no = 0
+) AS general USING (run_id, relation, contrast, method)
 LEFT JOIN (
     SELECT
         run_id,
@@ -119,25 +105,12 @@ LEFT JOIN (
     FROM atlas.supervised_ablation
     WHERE evaluation = 'vsr_relation' AND control_no > 0
     GROUP BY run_id, relation, contrast, method
-) AS control
-    ON control.run_id = found.run_id
-    AND control.relation = found.relation
-    AND control.contrast = found.contrast
-    AND control.method = found.method
+) AS control USING (run_id, relation, contrast, method)
 LEFT JOIN (
-    SELECT
-        run_id,
-        relation,
-        contrast,
-        method,
-        regr_slope(yes_margin_delta, alpha) AS slope
+    SELECT run_id, relation, contrast, method, regr_slope(yes_margin_delta, alpha) AS slope
     FROM atlas.supervised_steering
     GROUP BY run_id, relation, contrast, method
-) AS steered
-    ON steered.run_id = found.run_id
-    AND steered.relation = found.relation
-    AND steered.contrast = found.contrast
-    AND steered.method = found.method;
+) AS steered USING (run_id, relation, contrast, method);
 
 COMMENT ON VIEW atlas.supervised_report IS
     'removed features beside directions that labels find, by relation (beside 5.3)';

@@ -129,10 +129,18 @@ def read_directions(study: Study) -> list[tuple[dict[str, Any], np.ndarray, np.n
 def find(run: Path, relation: str) -> tuple[list[Direction], list[str]]:
     """A shard: every contrast and method of one relation; and warnings."""
     study, said = open_study(run), Warnings()
-    held_out = held_out_statements(study, relation)
+    held_out, training = held_out_statements(study, relation), training_statements(study, relation)
+    # those of the relation come first in both contrasts
+    x = statement_residuals(study, max((one.numbers for one in training), key=len), study.layers)
     found = [
-        _at_best_layer(study, relation, labelled, held_out[labelled.contrast])
-        for labelled in training_statements(study, relation)
+        _at_best_layer(
+            study,
+            relation,
+            labelled,
+            {layer: of_all[: len(labelled.numbers)] for layer, of_all in x.items()},
+            held_out[labelled.contrast],
+        )
+        for labelled in training
         if _can_be_told(said, relation, labelled)
     ]
     return [one for of_contrast in found for one in of_contrast], said.warnings
@@ -178,10 +186,9 @@ def _can_be_told(said: Warnings, relation: str, labelled: Labelled) -> bool:
 
 
 def _at_best_layer(
-    study: Study, relation: str, labelled: Labelled, held_out: Labelled
+    study: Study, relation: str, labelled: Labelled, x: Residuals, held_out: Labelled
 ) -> list[Direction]:
     """By either method, in the layer where the removal costs most on training statements."""
-    x = statement_residuals(study, labelled.numbers, study.layers)
     vectors = {
         layer: [supervised_direction(method, x[layer], labelled.is_yes) for method in METHODS]
         for layer in study.layers

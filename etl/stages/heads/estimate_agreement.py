@@ -99,22 +99,24 @@ def _rows(
         "n_passes": float(np.mean(passes)),
         "n_passes_exact": float(np.mean(passes_exact)),
     }
-    ends = agreement_ends(drawn.mean(0))._asdict()
+    found = {scope: compare(pairs) for scope, compare in SCOPES.items()}
+    ends = agreement_ends(found["within_feature"], drawn.mean(0))._asdict()
     of_all = [
         {
             "scope": scope,
             **over_all,
-            **compare(pairs)._asdict(),
+            **of_scope._asdict(),
             **(ends if scope == "within_feature" else dict.fromkeys(ends)),
         }
-        for scope, compare in SCOPES.items()
+        for scope, of_scope in found.items()
     ]
+    by_feature = [agreement(of_one) for of_one in each]
     of_each = [
         {
             **one.feature._asdict(),
             **known,
-            **agreement(each[i])._asdict(),
-            **agreement_ends(drawn[i])._asdict(),
+            **by_feature[i]._asdict(),
+            **agreement_ends(by_feature[i], drawn[i])._asdict(),
             "n_heads": len(each[i].exact),
             "n_samples": len(sampled[i].exact),
             "n_passes": passes[i],

@@ -117,9 +117,15 @@ def drawn_agreement(
     )
 
 
-def agreement_ends(drawn: Float64[np.ndarray, "2 draw"]) -> Ends:
-    """How far agreement hangs on the samples: of one feature, or of the mean over features."""
+def agreement_ends(found: Agreement, drawn: Float64[np.ndarray, "2 draw"]) -> Ends:
+    """How far agreement hangs on the samples: of one feature, or of the mean over features.
+
+    Draws have fewer different samples and so more noise, by which agreement near an end of its
+    range may lie beyond nearly all of them: the interval then reaches to it.
+    """
+    own = np.array([np.nan if found.spearman is None else found.spearman, found.top_overlap])
     low, high = np.quantile(drawn, (0.025, 0.975), axis=1)
+    low, high = np.fmin(low, own), np.fmax(high, own)
     return Ends(float(low[0]), float(high[0]), float(low[1]), float(high[1]))
 
 

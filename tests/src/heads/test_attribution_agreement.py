@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from feature_atlas.heads.attribution_agreement import (
+    Agreement,
     Pairs,
     SampledPairs,
     agreement,
@@ -99,11 +100,25 @@ def test_within_features_it_is_the_mean_of_each_ones_correlation() -> None:
     assert found.spearman == pytest.approx(np.mean([one.statistic for one in each]))
 
 
+def agreed(spearman: float | None = None, top_overlap: float = 0.5) -> Agreement:
+    return Agreement(None, spearman, 1.0, top_overlap, 0.1)
+
+
+def test_an_interval_reaches_to_what_it_is_about() -> None:
+    drawn = np.stack([np.linspace(0.5, 0.8, 41), np.linspace(0.2, 0.6, 41)])
+
+    inside = agreement_ends(agreed(0.7, 0.4), drawn)
+    beyond = agreement_ends(agreed(0.95, 0.1), drawn)
+
+    assert inside == pytest.approx((0.5075, 0.7925, 0.21, 0.59))
+    assert beyond == pytest.approx((0.5075, 0.95, 0.1, 0.59))
+
+
 def test_ends_are_quantiles_of_scipys_correlations_on_the_same_draws() -> None:
     features = [sampled(0.5, seed=1), sampled(1.0, seed=2)]
 
     found_by_feature = drawn_agreement(features, n_top=3, n_draws=40, seed=7)
-    found = agreement_ends(found_by_feature.mean(0))
+    found = agreement_ends(agreed(), found_by_feature.mean(0))
 
     random, drawn = np.random.default_rng(7), []
     for one in features:
@@ -114,7 +129,7 @@ def test_ends_are_quantiles_of_scipys_correlations_on_the_same_draws() -> None:
     assert (found.spearman_low, found.spearman_high) == pytest.approx((low, high))
     assert found.top_overlap_low <= found.top_overlap_high
     assert found.spearman_high - found.spearman_low > 0.05
-    of_second = agreement_ends(found_by_feature[1])
+    of_second = agreement_ends(agreed(), found_by_feature[1])
     assert of_second[:2] == pytest.approx(np.quantile(drawn[1], (0.025, 0.975)))
 
 
