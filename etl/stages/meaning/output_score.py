@@ -33,6 +33,7 @@ from feature_atlas.etl.stages.features.selection import by_layer
 from feature_atlas.etl.stages.features.skills import skills_of
 from feature_atlas.etl.stages.meaning.auto_interp import NO_DESCRIPTION
 from feature_atlas.etl.stages.meaning.interp_material import rows_of_features
+from feature_atlas.etl.stages.vlm.embedded_prompts import EmbeddedPrompts, embedded
 from feature_atlas.etl.study import Study, open_study
 from feature_atlas.meaning.output_score import (
     OutputScore,
@@ -42,8 +43,6 @@ from feature_atlas.meaning.output_score import (
     said,
     words_of_description,
 )
-from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
-from feature_atlas.vlm.token_roles import TEXT_ROLES
 
 Part = tuple[int, list[int]]
 """A layer, and its features."""
@@ -202,9 +201,9 @@ def _listen(
     vocabulary, edits = len(study.vlm.processor.tokenizer), [one.edit for one in added]
     pictures: list[int] = []
     parts: dict[tuple[int, str, int | None], list[Said]] = defaultdict(list)
-    for inputs, text_mask, numbers in _asked(study):
-        pictures += numbers
-        each = edited_logits(study.vlm.model, inputs, text_mask, layer, edits)
+    for asked in _asked(study):
+        pictures += asked.places
+        each = edited_logits(study.vlm.model, asked.inputs, asked.text_mask, layer, edits)
         untouched = next(each)[:, :vocabulary]
         for one, logits in zip(added, each, strict=True):
             for name, tokens in sets[one.feature].items():
@@ -215,13 +214,11 @@ def _listen(
     return np.array(pictures), {key: joined(some) for key, some in parts.items()}
 
 
-def _asked(study: Study) -> Iterator[tuple[DecoderInputs, torch.Tensor, list[int]]]:
-    """Every neutral prompt about every picture, with the pictures' numbers."""
-    samples, text_roles = pictured(study), torch.tensor(TEXT_ROLES, device=study.config.device)
+def _asked(study: Study) -> Iterator[EmbeddedPrompts]:
+    """Every neutral prompt about every picture."""
+    samples = pictured(study)
     for prompt in neutral_prompts(study):
-        for batch, rows in study.prompts(samples, questions=[prompt] * len(samples)):
-            inputs = decoder_inputs(study.vlm.model, batch)
-            yield inputs, torch.isin(batch.roles, text_roles), rows
+        yield from embedded(study, samples, questions=[prompt] * len(samples))
 
 
 def pictured(study: Study) -> list[Sample]:

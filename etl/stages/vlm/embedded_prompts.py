@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from feature_atlas.etl.inputs.samples import Sample
 from feature_atlas.etl.stages.vlm.numbered_sample import sample_of
 from feature_atlas.etl.study import Study
 from feature_atlas.vlm.decoder_inputs import DecoderInputs, decoder_inputs
@@ -23,15 +24,26 @@ class EmbeddedPrompts(NamedTuple):
     """With their pictures, as the text model takes them."""
     text_mask: Bool[Tensor, "sample token"]
     """Where text depends on the sample: question, suffix, header."""
+    places: list[int]
+    """Of its samples, among those asked about."""
 
 
 def embedded_prompts(
     study: Study, numbers: Sequence[int], image: MeanImage | None = None
 ) -> Iterator[EmbeddedPrompts]:
     """The samples of these local numbers, in order; ``image`` in the place of their pictures."""
+    yield from embedded(study, [sample_of(study, number) for number in numbers], image=image)
+
+
+def embedded(
+    study: Study,
+    samples: Sequence[Sample],
+    questions: Sequence[str] | None = None,
+    image: MeanImage | None = None,
+) -> Iterator[EmbeddedPrompts]:
+    """These samples, in order; other questions, or one picture, in the place of their own."""
     text_roles = torch.tensor(TEXT_ROLES, device=study.config.device)
-    samples = [sample_of(study, number) for number in numbers]
-    for batch, _ in study.prompts(samples, image=image):
+    for batch, places in study.prompts(samples, questions=questions, image=image):
         with torch.no_grad():
             inputs = decoder_inputs(study.vlm.model, batch)
-        yield EmbeddedPrompts(batch, inputs, torch.isin(batch.roles, text_roles))
+        yield EmbeddedPrompts(batch, inputs, torch.isin(batch.roles, text_roles), places)
