@@ -56,7 +56,8 @@ _AXIS = {
     "ticks": "outside",
     "ticklen": 4,
     "title": {"standoff": 8},
-    "automargin": True,
+    # otherwise every label is measured, to hide those that would stand out
+    "ticklabeloverflow": "allow",
 }
 
 
@@ -69,7 +70,7 @@ def _template(ink: str, grid: str, line: str, hover: str) -> go.layout.Template:
             "title": {"font": {"size": 15}, "x": 0, "xref": "paper", "xanchor": "left"},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 10, "r": 10, "t": 44, "b": 10},
+            "margin": {"l": 64, "r": 16, "t": 44, "b": 48},  # room for numbers and a title
             "xaxis": axis,
             "yaxis": axis,
             "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1,
@@ -98,6 +99,7 @@ def plain(text: object) -> str:
 def draw(figure: go.Figure, key: str, **options: Any) -> Any:
     """Show a chart in the house look; `options` go to `st.plotly_chart`."""
     figure.update_layout(template=DARK if st.context.theme.type == "dark" else LIGHT)
+    _make_room_for_words(figure)
     # the bar has the picture as PNG; it stays where one chooses with its tools
     selectable = options.get("on_select", "ignore") != "ignore"
     config = {
@@ -106,6 +108,14 @@ def draw(figure: go.Figure, key: str, **options: Any) -> Any:
         "toImageButtonOptions": {"filename": key, "scale": 2},
     }
     return st.plotly_chart(figure, key=key, theme=None, config=config, **options)
+
+
+def _make_room_for_words(figure: go.Figure) -> None:
+    """Where ticks are words the browser measures them, and then draws the chart a second time."""
+    for name, for_each in (("x", figure.for_each_xaxis), ("y", figure.for_each_yaxis)):
+        values = (getattr(trace, name, None) for trace in figure.data)
+        has_words = any(v is not None and len(v) and isinstance(v[0], str) for v in values)
+        for_each(lambda a, has=has_words: a.update(automargin=has or a.ticktext is not None))
 
 
 def crowd_opacity(n_features: pd.Series) -> pd.Series:

@@ -19,7 +19,7 @@ def funnel_chart(steps: pd.DataFrame, skill: str) -> go.Figure:
     rows = steps[steps.skill == skill].reset_index(drop=True)
     before = rows.n_features.shift(1)
     shares = [
-        f"{n:,}" if pd.isna(of) or of == 0 else f"{n:,}  ({n / of:.1%} of these)"
+        f"{n:,}" if pd.isna(of) or of == 0 else f"{n:,}  ({_share(n / of)} of these)"
         for n, of in zip(rows.n_features, before, strict=True)
     ]
     figure = go.Figure(
@@ -51,6 +51,12 @@ def funnel_chart(steps: pd.DataFrame, skill: str) -> go.Figure:
     return figure.update_layout(
         title=f"{plain(NAMES.get(skill, skill))} features",
         height=215,
+        margin={"b": 10},  # no numbers below
         bargap=0.3,
         uniformtext_minsize=12,
     )
+
+
+def _share(part: float) -> str:
+    """Few of a million are not none."""
+    return f"{part:.2%}" if 0 < part < 0.01 else f"{part:.1%}"

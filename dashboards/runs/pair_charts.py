@@ -47,7 +47,7 @@ def funnels(before: pd.DataFrame, after: pd.DataFrame, skill: str) -> go.Figure:
     figure.update_yaxes(
         autorange="reversed", showgrid=False, ticks="", showline=False, ticksuffix="  "
     )
-    return figure.update_layout(title=f"{plain(skill)}", height=260, bargap=0.25)
+    return figure.update_layout(title=f"{plain(skill)}", height=260, bargap=0.25, margin={"b": 10})
 
 
 def drift_bars(kinds: pd.DataFrame) -> go.Figure:
@@ -71,7 +71,7 @@ def drift_bars(kinds: pd.DataFrame) -> go.Figure:
         showticklabels=False, ticks="", showline=False,
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
-    return figure.update_layout(height=90 + 26 * len(kinds), bargap=0.3)
+    return figure.update_layout(height=90 + 26 * len(kinds), bargap=0.3, margin={"b": 10})
 
 
 def old_against_new(cloud: pd.DataFrame, metric: str) -> go.Figure:
