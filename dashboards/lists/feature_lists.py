@@ -8,10 +8,9 @@ from feature_atlas.dashboards.lists.add_to_list import show_adding
 from feature_atlas.dashboards.lists.outcome import PAGE, attempt, tell
 from feature_atlas.dashboards.signature import ask_name, remember_name
 from feature_atlas.dashboards.typed import typed
+from feature_atlas.dashboards.unmarked import unmarked
 from feature_atlas.dashboards.writes.lists import add_comment
 from feature_atlas.dashboards.writes.writer import why_not
-
-MARKUP = frozenset("\\`*_{}[]()<>#+-.!|~:$&")
 
 
 def show_lists_with(run_id: int, layer: int, feature: int) -> None:
@@ -24,7 +23,7 @@ def show_lists_with(run_id: int, layer: int, feature: int) -> None:
         for one in found.itertuples():
             st.page_link(
                 PAGE,
-                label=without_markup(one.title),
+                label=unmarked(one.title),
                 icon=":material/list:",
                 query_params={"list": one.slug, "run": str(run_id)},
             )
@@ -78,8 +77,3 @@ def _save(key: str, run_id: int, layer: int, feature: int) -> None:
 
     if attempt(key, write):
         st.session_state[f"{key}_said"] = ""
-
-
-def without_markup(title: str) -> str:
-    """A title where Streamlit reads Markdown: every sign that could be markup is escaped."""
-    return "".join(f"\\{sign}" if sign in MARKUP else sign for sign in title)

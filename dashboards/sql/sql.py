@@ -12,6 +12,7 @@ from feature_atlas.dashboards.sql.result import show_result
 from feature_atlas.dashboards.sql.result_chart import show_chart
 from feature_atlas.dashboards.sql.schema_browser import show_schema
 from feature_atlas.dashboards.sql.statement_form import statement_form
+from feature_atlas.dashboards.unmarked import unmarked
 
 NOTHING = Asking("", None, {}, 1_000, 10)
 
@@ -70,7 +71,7 @@ with left:
         st.error("The address asks for what there is not.")
         st.text(problem)
     if asking.saved is not None:
-        st.subheader(asking.saved.title)
+        st.subheader(unmarked(asking.saved.title))
         st.markdown(asking.saved.description)
     statement_form(asking)
 with right:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.frame_csv import frame_csv
-from feature_atlas.dashboards.lists.feature_lists import without_markup
+from feature_atlas.dashboards.unmarked import unmarked
 from feature_atlas.dashboards.writes.lists import Entry, add_to_list
 from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.notation.csv_text import parse_csv
@@ -110,7 +110,7 @@ def test_a_feature_is_added_from_its_page_and_links_to_its_lists(atlas, open_pag
     assert not app.exception
     assert entries(atlas)[0][1:] == (1, 2, None, "Ada")
     labels = [link.label for link in app.get("page_link")]
-    assert without_markup(HOSTILE) in labels
+    assert unmarked(HOSTILE) in labels
 
 
 def test_a_list_shows_the_numbers_of_any_run_and_is_shared_by_its_address(
@@ -121,7 +121,7 @@ def test_a_list_shows_the_numbers_of_any_run_and_is_shared_by_its_address(
     st.cache_data.clear()
 
     for run in (1, 2):
-        app = open_page(LISTS, list="left-of", run=run)
+        app = open_page(LISTS, list="left-of", run=run, listed_sql="true")
         assert not app.exception
         row = app.dataframe[0].value.iloc[0]
         feature = queries.feature(run, 1, 2).iloc[0]
