@@ -4,12 +4,12 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
-from feature_atlas.dashboards.facts import number
+from feature_atlas.dashboards.facts import intervals, number
 
 TEXT = st.column_config.TextColumn
 
 
-def show_by_chance(run_id: int) -> None:
+def show_by_chance(run: pd.Series) -> None:
     """A row per score."""
     st.subheader(
         "By chance",
@@ -18,7 +18,7 @@ def show_by_chance(run_id: int) -> None:
         "chance: the two intervals lie apart, whichever is higher. A score that is as by chance "
         "says nothing of what was trained.",
     )
-    scores = queries.chance_scores(run_id)
+    scores = queries.chance_scores(run.run_id)
     if scores.empty:
         st.info(
             "Not measured: name `frozen_random` in `adapt.regimes` and build again with "
@@ -29,18 +29,23 @@ def show_by_chance(run_id: int) -> None:
         scores.assign(
             here=_with_interval(scores, "mean", "low", "high"),
             chance=_with_interval(scores, "random_mean", "random_low", "random_high"),
+            spread=intervals(scores.p5, scores.p95, ".3g"),
+            random_spread=intervals(scores.random_p5, scores.random_p95, ".3g"),
             verdict=[_verdict(found) for found in scores.is_beyond_chance],
         ),
         hide_index=True,
         height="content",
-        column_order=["score", "here", "n", "chance", "n_random", "random_p95", "verdict"],
+        column_order=[
+            *("score", "verdict", "here", "chance", "n", "n_random", "spread", "random_spread")
+        ],
         column_config={
             "here": TEXT("mean here", help="Of the run's features, with its 95 % interval."),
             "n": st.column_config.NumberColumn("features", format="localized"),
             "chance": TEXT("by chance", help="Of random features, with its 95 % interval."),
             "n_random": st.column_config.NumberColumn("random features", format="localized"),
-            "random_p95": st.column_config.NumberColumn(
-                "95 % of random below", format="%.3g", help="A single feature above beats chance."
+            "spread": TEXT("nine tenths here", help="Of the run's features; 5 % lie to each side."),
+            "random_spread": TEXT(
+                "nine tenths by chance", help="A single feature above their end beats chance."
             ),
             "verdict": TEXT("here is", help="Whether the intervals lie apart."),
         },
@@ -50,7 +55,7 @@ def show_by_chance(run_id: int) -> None:
 def _with_interval(scores: pd.DataFrame, *columns: str) -> list[str]:
     """Such as 0.81 [0.79, 0.83]."""
     return [
-        f"{number(mean, '.3g')} [{number(low, '.3g')}, {number(high, '.3g')}]"
+        "–" if pd.isna(mean) else f"{mean:.3g} [{number(low, '.3g')}, {number(high, '.3g')}]"
         for mean, low, high in scores[list(columns)].itertuples(index=False)
     ]
 

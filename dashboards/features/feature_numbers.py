@@ -50,6 +50,7 @@ def _show_decoder_cosine(run_id: int, layer: int, feature: int) -> None:
     st.dataframe(
         cosines,
         hide_index=True,
+        placeholder="",
         column_order=[
             "regime",
             "cosine",

@@ -32,7 +32,7 @@ def show_output_score(run_id: int, layer: int, feature: int) -> None:
         hide_index=True,
         column_order=[
             *("looked_for", "words", "output_score", "output_score_before"),
-            *("output_score_control", "times", "interval", "says"),
+            *("output_score_control", "gain", "times", "interval", "says"),
         ],
         column_config={
             "looked_for": st.column_config.TextColumn("looked for"),
@@ -42,13 +42,16 @@ def show_output_score(run_id: int, layer: int, feature: int) -> None:
             "output_score_control": NUMBER(
                 "others added", format="%.3f", help="Mean of matched features of the layer."
             ),
+            "gain": st.column_config.TextColumn(
+                "score beyond others", help="The score less that of the others, 95 % interval."
+            ),
             "times": NUMBER(
                 "probability times",
                 format="%.3g",
                 help="Of these tokens together, with the direction over without (geometric mean).",
             ),
             "interval": st.column_config.TextColumn(
-                "beyond others", help="The same over that of the others, 95 % interval."
+                "times beyond others", help="The same over that of the others, 95 % interval."
             ),
             "says": st.column_config.TextColumn("verdict"),
         },
@@ -66,6 +69,7 @@ def _in_words(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(
         looked_for=[SETS.get(row.tokens_of, row.tokens_of) for row in rows],
         words=[", ".join(token.strip() for token in row.tokens) for row in rows],
+        gain=intervals(found.output_score_gain_low, found.output_score_gain_high, "+.3f"),
         times=times["log_probability_delta"],
         interval=intervals(
             times["log_probability_gain_low"], times["log_probability_gain_high"], ".3g"

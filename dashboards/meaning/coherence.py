@@ -33,7 +33,7 @@ def show_coherence(run_id: int, layer: int, feature: int) -> None:
     st.dataframe(
         _in_words(found),
         hide_index=True,
-        column_order=["judged_by", "found", "accuracy", "interval", "says", "n_failed"],
+        column_order=["judged_by", "found", "accuracy", "interval", "chance_p", "says", "n_failed"],
         column_config={
             "judged_by": st.column_config.TextColumn("judge"),
             "found": st.column_config.TextColumn("intruders found"),
@@ -41,6 +41,9 @@ def show_coherence(run_id: int, layer: int, feature: int) -> None:
                 "share", format="percent", max_value=1, help="Chance finds 20 %."
             ),
             "interval": st.column_config.TextColumn("95 % interval"),
+            "chance_p": st.column_config.NumberColumn(
+                "p", format="%.2g", help="Of finding as many by pointing at random."
+            ),
             "says": st.column_config.TextColumn(
                 "verdict", help="Coherent: the whole interval lies above chance."
             ),
