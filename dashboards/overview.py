@@ -20,6 +20,7 @@ from feature_atlas.dashboards.features.scatter import (
     scatter,
 )
 from feature_atlas.dashboards.figures import FIGURES
+from feature_atlas.dashboards.fold import fold
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.run_choice import choose_run
 
@@ -176,10 +177,13 @@ def show_survivors(run_id: int, marked: pd.DataFrame) -> None:
 
 def show_paper_figures(run: pd.Series) -> None:
     """Which figures of the paper this run can be drawn as, and how."""
-    with st.expander("Figures of the paper"):
+
+    def show() -> None:
         st.markdown("One command draws them of this run, from SQL alone, as PNG or SVG:")
         st.code(f"feature-atlas figures {run.slug} --out docs/figures", language="bash")
         st.markdown("\n".join(f"- **{_figure_name(name)}**: {shows}" for name, shows, _ in FIGURES))
+
+    fold("Figures of the paper", "figures", show)
 
 
 def _figure_name(name: str) -> str:

@@ -8,6 +8,7 @@ from feature_atlas.dashboards.ablation.single_removals import show_single_remova
 from feature_atlas.dashboards.ablation.spatial_code import show_spatial_code
 from feature_atlas.dashboards.ablation.steering import show_steering
 from feature_atlas.dashboards.ablation.supervised import show_supervised
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.run_choice import choose_run
 
 PARTS = {
@@ -26,12 +27,5 @@ st.caption(
     "A feature's decoder direction is projected out of the text tokens while the model answers. "
     "Δ: accuracy after minus before, in percentage points; below 0 it hurts."
 )
-removal = st.segmented_control(
-    "Features",
-    list(PARTS),
-    default="one removed",
-    required=True,
-    key="removal",
-    bind="query-params",
-)
+removal = choose_part("Features", PARTS, "removal")
 PARTS[removal](run.run_id)

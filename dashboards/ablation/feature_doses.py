@@ -76,7 +76,7 @@ def show_groups(run_id: int, layer: int, feature: int) -> None:
                 int(rows.place.iloc[0]), line={"dash": "dot", "width": 1, "color": NEUTRAL}
             )
             draw(figure, f"doses_{kind}")
-    table_under(groups)
+    table_under(groups, "doses")
 
 
 def show_steering(run_id: int, layer: int, feature: int) -> None:
@@ -94,4 +94,4 @@ def show_steering(run_id: int, layer: int, feature: int) -> None:
         )
         return
     draw(steering_curves(steered), "steering")
-    table_under(steered)
+    table_under(steered, "steering")

@@ -57,7 +57,7 @@ def show_groups(run_id: int) -> None:
     )
     removals = queries.group_removals(run_id, chosen.kind, chosen["name"])
     draw(dose_curves(removals), "dose_response")
-    table_under(removals)
+    table_under(removals, "dose_response")
     st.subheader("Its features, in the order of their removal")
     members = queries.group_members(run_id, chosen.kind, chosen["name"])
     feature_table(members, run_id, MEMBERS, key="members")

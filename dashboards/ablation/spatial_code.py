@@ -55,7 +55,7 @@ def show_spatial_code(run_id: int) -> None:
         "code, the two directions of the covariance of residual and place in training statements.",
     )
     draw(readout_curves(layers), "spatial_code")
-    table_under(layers)
+    table_under(layers, "spatial_code")
     report = queries.spatial_code_report(run_id)
     if report.empty:
         return

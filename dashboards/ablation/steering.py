@@ -60,7 +60,7 @@ def show_steering(run_id: int) -> None:
     )
     strengths = queries.steerings(run_id, int(chosen.layer), int(chosen.feature))
     draw(steering_curves(strengths), "steering")
-    table_under(strengths)
+    table_under(strengths, "steering")
     st.subheader("All steered features", help="Click a head to sort.")
     feature_table(summaries, run_id, COLUMNS, key="steered_features")
 

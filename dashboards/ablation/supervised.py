@@ -72,7 +72,7 @@ def show_supervised(run_id: int) -> None:
         "along a direction), so the length added, over the residual's, is across.",
     )
     draw(addition_curves(added.assign(name=_names(added))), "supervised_additions")
-    table_under(added)
+    table_under(added, "supervised_additions")
 
 
 def addition_curves(added: pd.DataFrame) -> go.Figure:

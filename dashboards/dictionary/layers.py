@@ -20,6 +20,7 @@ from feature_atlas.dashboards.dictionary.training_curves import (
     training_curve,
 )
 from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.run_choice import choose_run
 from feature_atlas.dashboards.table_under import table_under
 
@@ -41,15 +42,15 @@ def show_adapted(run: pd.Series) -> None:
     with left:
         st.markdown("**How many**")
         draw(adapted_bars(counts, run.d_sae), "adapted_by_layer")
-        table_under(counts)
+        table_under(counts, "adapted_by_layer")
     with right:
         st.markdown("**How far they turned, text regime**")
         draw(adapted_cosines(cosines), "adapted_cosines")
-        table_under(cosines)
+        table_under(cosines, "adapted_cosines")
 
 
 def choose_regimes(known: list[str]) -> list[str]:
-    """The regimes to draw, in the order of their definition."""
+    """The regimes to draw of `known`, in their order."""
     chosen = st.pills(
         "Regimes",
         known,
@@ -64,38 +65,42 @@ def choose_regimes(known: list[str]) -> list[str]:
     return [regime for regime in known if regime in chosen]
 
 
-def show_turning(run_id: int, means: pd.DataFrame, regimes: list[str], known: list[str]) -> None:
+def show_turning(run: pd.Series) -> None:
     """Fig. 5, and how features differ within one regime."""
     st.subheader(
         "How far all features turn",
         help="Fig. 5. Decoder direction after with before: 1 kept, 0 a new one. Features that "
         "never fired in training were never updated and stay at 1: the spread leaves them out.",
     )
-    shown = means[means.regime.isin(regimes)]
+    means = queries.mean_cosines(run.run_id)
+    known = means.regime.unique().tolist()
+    shown = means[means.regime.isin(choose_regimes(known))]
     left, right = st.columns(2, gap="large", vertical_alignment="bottom")
     with left:
         st.markdown("**Mean over all features**")
         draw(regime_cosines(shown), "cosine_by_regime")
-        table_under(shown)
+        table_under(shown, "cosine_by_regime")
     with right:
         regime = st.selectbox(
             "Spread within the regime", known, key="spread", bind="query-params", width=220
         )
-        quantiles = queries.cosine_quantiles(run_id, regime)
+        quantiles = queries.cosine_quantiles(run.run_id, regime)
         draw(cosine_spread(quantiles, regime), "cosine_spread")
-        table_under(quantiles)
+        table_under(quantiles, "cosine_spread")
 
 
-def show_reconstruction(curves: pd.DataFrame, regimes: list[str]) -> None:
+def show_reconstruction(run: pd.Series) -> None:
     """Figs 1 and 6."""
     st.subheader(
         "How well they reconstruct",
         help="Figs 1 and 6. FVU: fraction of variance unexplained on held-out tokens; 0 is "
         "perfect, 1 no better than the mean. Band: from the best to the worst layer.",
     )
+    curves = queries.fvu_curves(run.run_id)
     if curves.empty:
         st.info("No training curves: the stage `adapt` of `feature-atlas build` leaves them.")
         return
+    regimes = choose_regimes(curves.regime.unique().tolist())
     layer, judged = _choose_curves(curves)
     shown = judged[judged.regime.isin(regimes)]
     left, right = st.columns(2, gap="large")
@@ -108,7 +113,7 @@ def show_reconstruction(curves: pd.DataFrame, regimes: list[str]) -> None:
     with right:
         st.markdown("**At the end, by layer**")
         draw(final_curve(shown), "final_fvu")
-    table_under(shown)
+    table_under(shown, "final_fvu")
     st.markdown("**Over layers, after training** (start: before it)")
     ends = final_values(curves)
     st.dataframe(
@@ -143,7 +148,7 @@ def _choose_curves(curves: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     return layer, curves[curves.role == ("all" if role == OWN_TOKENS else role)]
 
 
-def show_energies(run_id: int) -> None:
+def show_energies(run: pd.Series) -> None:
     """What a layer's features do on pictures and words."""
     st.subheader(
         "How much they see",
@@ -151,20 +156,21 @@ def show_energies(run_id: int) -> None:
         "layer (4.2, A.4). Where the text's energy falls without the picture, the layer carries "
         "what was seen.",
     )
-    energies = queries.energies_by_layer(run_id)
+    energies = queries.energies_by_layer(run.run_id)
     draw(energy_curves(energies), "energies_by_layer")
-    table_under(energies)
+    table_under(energies, "energies_by_layer")
 
+
+PARTS = {
+    "adapted features": show_adapted,
+    "all features": show_turning,
+    "reconstruction": show_reconstruction,
+    "seeing": show_energies,
+    "over seeds": show_seeds,
+    "by chance": show_by_chance,
+}
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
 title.title("Layers", help="How each layer's dictionary adapted (paper 4.1, A.1 to A.3).")
 run = choose_run(choice)
-show_adapted(run)
-means, curves = queries.mean_cosines(run.run_id), queries.fvu_curves(run.run_id)
-known = list(dict.fromkeys([*means.regime, *curves.regime]))
-regimes = choose_regimes(known)
-show_turning(run.run_id, means, regimes, known)
-show_seeds(run.run_id)
-show_reconstruction(curves, regimes)
-show_energies(run.run_id)
-show_by_chance(run.run_id)
+PARTS[choose_part("What became of", PARTS)](run)

@@ -11,7 +11,7 @@ from feature_atlas.dashboards.table_under import table_under
 COLOURS = ("#8fb7e0", SPATIAL, "#1d4777")
 
 
-def show_seeds(run_id: int) -> None:
+def show_seeds(run: pd.Series) -> None:
     """One line a set; nothing was repeated where the run has one seed."""
     st.subheader(
         "Over seeds",
@@ -20,7 +20,7 @@ def show_seeds(run_id: int) -> None:
         "they drew sets of their size blindly. Candidates and survivors: whether they are adapted "
         "again; shift and neutral prompts are measured of the first seed alone.",
     )
-    sets = queries.seed_sets(run_id)
+    sets = queries.seed_sets(run.run_id)
     if sets.empty:
         st.info(
             "One seed: set `adapt.seeds: [0, 1, 2]` in the configuration, and build it again with "
@@ -28,7 +28,7 @@ def show_seeds(run_id: int) -> None:
         )
         return
     draw(reproduction(sets), "seed_sets")
-    table_under(sets)
+    table_under(sets, "seed_sets")
 
 
 def reproduction(sets: pd.DataFrame) -> go.Figure:

@@ -114,11 +114,10 @@ def show_rows(view: View, n_features: int) -> None:
             f"Every feature that passes, at most {MAX_ADDED:,}. Selected rows have a button of "
             "their own.", disabled=n_features > MAX_ADDED,
         )  # fmt: skip
-    with st.expander("The same in SQL", icon=":material/code:"):
-        sql = queries.explored_sql(view, N_SAVED)
-        st.code(sql, language="sql")
-        open_in_sql(sql)
-        st.caption(f"`feature-atlas query` runs it, of all rows at most {N_SAVED:,}.")
+    open_in_sql(
+        "The same in SQL", "explored_sql", queries.explored_sql(view, N_SAVED),
+        f"`feature-atlas query` runs it, of all rows at most {N_SAVED:,}.",
+    )  # fmt: skip
 
 
 def _asked_place() -> Place | None:

@@ -86,13 +86,11 @@ def _show_near(near: pd.DataFrame, key: tuple[int, int, int]) -> None:
         },
         key="near",
     )
-    with st.expander("More of them in SQL", icon=":material/code:"):
-        st.code(near_sql(*key), language="sql")
-        open_in_sql(near_sql(*key))
-        st.caption(
-            "Also the features that count this one among their own eight; `feature-atlas query` "
-            "runs it."
-        )
+    open_in_sql(
+        "More of them in SQL", "near_sql", near_sql(*key),
+        "Also the features that count this one among their own eight; `feature-atlas query` runs "
+        "it.",
+    )  # fmt: skip
 
 
 def near_sql(run_id: int, layer: int, feature: int) -> str:

@@ -12,7 +12,9 @@ from feature_atlas.dashboards.features.shift_charts import (
     rate_histogram,
     shift_scatter,
 )
+from feature_atlas.dashboards.fold import fold
 from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.queries.skill_shifts import LEVELS
 from feature_atlas.dashboards.run_choice import choose_run
 from feature_atlas.dashboards.table_under import table_under
@@ -66,8 +68,10 @@ def choose_skill(skills: pd.DataFrame) -> pd.Series:
         }
     )
     if isinstance(chosen.definition, dict):
-        with st.expander("Which questions those are, its words and neutral prompts"):
-            st.json(chosen.definition)
+        fold(
+            "Which questions those are, its words and neutral prompts", "definition",
+            lambda: st.json(chosen.definition),
+        )  # fmt: skip
     return chosen
 
 
@@ -85,10 +89,10 @@ def show_who(run_id: int, skill: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         draw(funnel_chart(steps, skill), "skill_funnel")
-        table_under(steps)
+        table_under(steps, "skill_funnel")
     with right:
         draw(rate_histogram(rates, skill, PER_DECADE), "firing_rates")
-        table_under(rates)
+        table_under(rates, "firing_rates")
 
 
 def show_shift(run_id: int, skill: str) -> None:
@@ -109,12 +113,12 @@ def show_shift(run_id: int, skill: str) -> None:
     with left:
         draw(shift_scatter(candidates, cloud, skill), "shift_scatter")
         _say_limits(candidates, level)
-        table_under(cloud)
+        table_under(cloud, "shift_scatter")
     with right:
         st.markdown("**Candidates, on every level**: how many have their interval above 1")
         levels = queries.shift_levels(run_id, skill)
         draw(level_ranges(levels, skill), "shift_levels")
-        table_under(levels)
+        table_under(levels, "shift_levels")
     show_candidates(run_id, candidates)
 
 
@@ -161,6 +165,12 @@ def show_neutral_prompts(run_id: int, skill: str) -> None:
     st.dataframe(prompts, hide_index=True, column_config=PROMPTS, placeholder="")
 
 
+PARTS = {
+    "how much more they fire": show_shift,
+    "from all to a few": show_who,
+    "on neutral prompts": show_neutral_prompts,
+}
+
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
 title.title("Shift", help="Which features a skill recruits (paper 4.3, A.5, A.6).")
 run = choose_run(choice)
@@ -169,6 +179,4 @@ if skills.empty:
     st.info("No firing shifts: the stage `firing_shift` of `feature-atlas build` leaves them.")
     st.stop()
 chosen = choose_skill(skills)
-show_who(run.run_id, chosen.skill)
-show_shift(run.run_id, chosen.skill)
-show_neutral_prompts(run.run_id, chosen.skill)
+PARTS[choose_part("Its features", PARTS)](run.run_id, chosen.skill)

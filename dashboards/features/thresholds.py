@@ -61,7 +61,7 @@ def show_counts(run: pd.Series, epsilon: float, quantile: float) -> None:
         }
     )
     draw(selected_bars(layers), "selected_by_layer")
-    table_under(layers)
+    table_under(layers, "selected_by_layer")
     st.caption("The same set in SQL:")
     st.code(
         f"SELECT * FROM atlas.adapted_set({epsilon:g}, {quantile:g}, {run.run_id})", language="sql"
@@ -78,7 +78,7 @@ def show_maps(run: pd.Series, tried: tuple[float, float]) -> None:
     )
     sweep = sweep_around(run)
     draw(sweep_maps(sweep, chosen_point(run), tried), "threshold_sweep")
-    table_under(sweep)
+    table_under(sweep, "threshold_sweep")
 
 
 def _quantiles(chosen: float) -> list[float]:

@@ -43,4 +43,4 @@ def show_feature_agreement(run_id: int, corruption: str, part: str) -> None:
         key="feature_agreement",
         placeholder="",
     )
-    table_under(rows)
+    table_under(rows, "feature_agreement")

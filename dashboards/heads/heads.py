@@ -7,7 +7,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.heads.corruption_choice import choose_corruption
 from feature_atlas.dashboards.heads.feature_agreement import show_feature_agreement
-from feature_atlas.dashboards.heads.head_table import head_table
+from feature_atlas.dashboards.heads.head_table import head_table, strongest_heads
 from feature_atlas.dashboards.heads.one_head import show_head
 from feature_atlas.dashboards.heads.run_charts import (
     PARTS,
@@ -20,6 +20,7 @@ from feature_atlas.dashboards.heads.run_charts import (
     run_map,
 )
 from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.run_choice import choose_run
 from feature_atlas.dashboards.table_under import table_under
 
@@ -46,7 +47,7 @@ def choose_head(totals: pd.DataFrame) -> tuple[int, int] | None:
     return int(layer), int(head)
 
 
-def show_maps_of_run(totals: pd.DataFrame, curves: pd.DataFrame) -> None:
+def show_maps_of_run(run_id: int, corruption: str) -> None:
     """Figs 12 and 13."""
     st.subheader(
         "Heads of the run",
@@ -58,6 +59,7 @@ def show_maps_of_run(totals: pd.DataFrame, curves: pd.DataFrame) -> None:
     shown = st.segmented_control(
         "Map of", list(SHOWN), default="score", required=True, key="show", bind="query-params"
     )
+    totals = queries.head_totals(run_id, corruption)
     column, meaning = SHOWN[shown]
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -68,8 +70,11 @@ def show_maps_of_run(totals: pd.DataFrame, curves: pd.DataFrame) -> None:
             st.info("Not in this run: the stages `head_attribution` and `exact_patch` leave it.")
     with right:
         st.markdown("**By layer: sum of the scores of its heads**")
-        draw(layer_curve(curves), "head_curve")
-    table_under(totals)
+        draw(layer_curve(queries.head_curves(run_id, corruption)), "head_curve")
+        if totals[column].notna().any():
+            st.markdown("**The first of the map**")
+            strongest_heads(totals, column, run_id)
+    table_under(totals, "head_totals")
 
 
 def show_recurrence(run_id: int, corruption: str) -> None:
@@ -91,7 +96,7 @@ def show_recurrence(run_id: int, corruption: str) -> None:
         draw(recurrence_map(recurrence), "head_recurrence")
     with right:
         head_table(recurrence[recurrence.grouped_by == "all"], run_id)
-    table_under(recurrence)
+    table_under(recurrence, "head_recurrence")
 
 
 def show_agreement(run_id: int, corruption: str) -> None:
@@ -137,9 +142,15 @@ def show_agreement(run_id: int, corruption: str) -> None:
             column_config=dict.fromkeys(compared.columns[1:], two_digits),
             key="by_corruption",
         )
-    table_under(agreement)
+    table_under(agreement, "agreement")
     show_feature_agreement(run_id, corruption, part)
 
+
+QUESTIONS = {
+    "map of heads": show_maps_of_run,
+    "heads that recur": show_recurrence,
+    "estimate and real swap": show_agreement,
+}
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
 run = choose_run(choice)
@@ -158,6 +169,4 @@ if chosen:
     show_head(run.run_id, *chosen, corruption)
 else:
     title.title("Heads", help="Which heads drive the features of this run (paper 5.2, C).")
-    show_maps_of_run(totals, queries.head_curves(run.run_id, corruption))
-    show_recurrence(run.run_id, corruption)
-    show_agreement(run.run_id, corruption)
+    QUESTIONS[choose_part("Over the run", QUESTIONS)](run.run_id, corruption)

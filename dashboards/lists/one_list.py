@@ -32,11 +32,10 @@ def show_one(title: DeltaGenerator, run: pd.Series, one: pd.Series) -> None:
             _show_deleting(one)
     tell("csv")
     tell(one.slug)
-    with st.expander("The same in SQL", icon=":material/code:"):
-        statement = sql(one.slug, int(run.run_id))
-        st.code(statement, language="sql")
-        open_in_sql(statement)
-        st.caption("`feature-atlas query` runs it. A copied address of this page shares the list.")
+    open_in_sql(
+        "The same in SQL", "listed_sql", sql(one.slug, int(run.run_id)),
+        "`feature-atlas query` runs it. A copied address of this page shares the list.",
+    )  # fmt: skip
 
 
 def sql(slug: str, run_id: int) -> str:

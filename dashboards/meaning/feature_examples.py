@@ -39,7 +39,7 @@ def show_when_it_fires(run: pd.Series, layer: int, feature: int) -> None:
         )
     else:
         draw(strength_histogram(bins), "activations")
-        table_under(bins)
+        table_under(bins, "activations")
     stored = queries.example_sources(*key)
     if stored.empty:
         st.info(

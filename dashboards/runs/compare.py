@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.run_choice import published_runs
 from feature_atlas.dashboards.runs.run_series import show_series
 from feature_atlas.dashboards.runs.two_features import show_two_features
@@ -17,7 +18,5 @@ title, choice = st.columns([3, 2], vertical_alignment="bottom")
 title.title("Compare", help="Runs and features side by side; they are paired by layer and index.")
 runs = published_runs()
 with choice:
-    shown = st.segmented_control(
-        "Compare", list(SHOWS), default="two runs", required=True, key="show", bind="query-params"
-    )
+    shown = choose_part("Compare", SHOWS, "show")
 SHOWS[shown](runs)

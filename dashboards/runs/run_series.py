@@ -38,7 +38,7 @@ def show_series(runs: pd.DataFrame) -> None:
         st.subheader("How many", help="Adapted features (4.2) and survivors (4.3) of each run.")
         sets = queries.sets_by_run(series)
         draw(set_lines(sets, names), "set_lines")
-        table_under(sets.assign(run=names))
+        table_under(sets.assign(run=names), "set_lines")
     turned = queries.turned_when(series)
     with right:
         st.subheader(
@@ -47,7 +47,7 @@ def show_series(runs: pd.DataFrame) -> None:
             "the last: stage-wise diffing. Grey: adapted in some run, but not in the last.",
         )
         draw(turned_bars(turned, names), "turned_bars")
-        table_under(turned)
+        table_under(turned, "turned_bars")
     listed = _show_turned_at(series, names, turned)
     _show_paths(chosen, listed)
 
@@ -148,4 +148,4 @@ def _show_paths(chosen: pd.DataFrame, listed: pd.DataFrame) -> None:
     layers, features = ([key[side] for key in known] for side in (0, 1))
     paths = queries.trajectories(chosen.run_id.tolist(), layers, features, metric)
     draw(trajectory_lines(paths, chosen.slug.tolist(), metric), "trajectories")
-    table_under(paths)
+    table_under(paths, "trajectories")

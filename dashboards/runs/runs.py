@@ -4,11 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from feature_atlas.dashboards import queries
+from feature_atlas.dashboards.fold import fold
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.run_choice import choose_run
 from feature_atlas.dashboards.runs.flows_now import show_flows
 from feature_atlas.dashboards.runs.run_provenance import show_provenance
 from feature_atlas.dashboards.runs.stage_chart import stage_bars
+from feature_atlas.dashboards.table_under import table_under
 
 NUMBER, TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 CHECK, TIME = st.column_config.CheckboxColumn, st.column_config.DatetimeColumn
@@ -72,8 +74,7 @@ def show_stages(run_id: int) -> None:
     )
     stages = queries.measurements(run_id)
     draw(stage_bars(stages), "stage_bars")
-    with st.expander("Numbers", icon=":material/table:"):
-        st.dataframe(stages, hide_index=True, column_order=list(STAGES), column_config=STAGES)
+    table_under(stages, "stage_bars", column_order=list(STAGES), column_config=STAGES)
 
 
 def show_checks(run_id: int) -> None:
@@ -125,8 +126,10 @@ def show_disk(run_id: int) -> None:
 
 def show_configuration(run: pd.Series) -> None:
     """Every setting of the run, folded."""
-    with st.expander("Configuration: every setting of the run", icon=":material/settings:"):
-        st.json(run.config, expanded=1)
+    fold(
+        "Configuration: every setting of the run", "configuration",
+        lambda: st.json(run.config, expanded=1), icon=":material/settings:",
+    )  # fmt: skip
 
 
 title, choice = st.columns([3, 2], vertical_alignment="bottom")

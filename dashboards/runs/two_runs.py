@@ -9,7 +9,9 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.addressed import addressed, remember
 from feature_atlas.dashboards.features.scatter import MAX_POINTS, N_BINS
+from feature_atlas.dashboards.fold import fold
 from feature_atlas.dashboards.palette import draw
+from feature_atlas.dashboards.part_choice import choose_part
 from feature_atlas.dashboards.queries.two_runs import CAMPS, FLOORS, SURPRISING, camps_of
 from feature_atlas.dashboards.run_choice import run_in_words
 from feature_atlas.dashboards.runs.comparable import caution, like, why_not
@@ -55,11 +57,9 @@ def show_two_runs(runs: pd.DataFrame) -> None:
         st.info(told)
     pair = int(before.run_id), int(after.run_id)
     _show_funnels(*pair)
-    # one at a time: each looks at every feature of both runs
-    part = st.segmented_control(
-        "What changed", list(PARTS), default="drift", required=True, key="part", bind="query-params"
+    PARTS[choose_part("What changed", PARTS)](
+        *pair, is_large=before.n_layers * before.d_sae > MAX_POINTS
     )
-    PARTS[part](*pair, is_large=before.n_layers * before.d_sae > MAX_POINTS)
 
 
 def choose_pair(runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -142,7 +142,7 @@ def _show_metric(before: int, after: int, *, is_large: bool) -> None:
     if ranges:
         found = queries.pairs_between(before, after, metric, *ranges)
         pair_table(found, (before, after), PAIR, "selected_pairs")
-    table_under(cloud)
+    table_under(cloud, "old_against_new")
 
 
 def _show_camps(before: int, after: int, **_: bool) -> None:
@@ -162,7 +162,7 @@ def _show_camps(before: int, after: int, **_: bool) -> None:
             on_select=_list_the_clicked,
             selection_mode="points",
         )
-        table_under(moves)
+        table_under(moves, "camp_matrix")
     with right:
         counts = {
             f"{row.camp_before} → {row.camp_after}": row.n_features
@@ -198,8 +198,11 @@ def _show_surprises(before: int, after: int, **_: bool) -> None:
         return
     shown = found.assign(metric=found.metric.map(_spaced))
     pair_table(shown, (before, after), SURPRISE | PAIR, "surprises")
-    with st.expander("Spread of the changes", icon=":material/table:"):
-        st.dataframe(queries.change_spread(before, after), hide_index=True)
+    fold(
+        "Spread of the changes", "change_spread",
+        lambda: st.dataframe(queries.change_spread(before, after), hide_index=True),
+        icon=":material/table:",
+    )  # fmt: skip
 
 
 def _say_limit(found: pd.DataFrame) -> None:

@@ -2,11 +2,19 @@
 
 import streamlit as st
 
+from feature_atlas.dashboards.fold import fold
+
 PAGE = "sql/sql.py"
 
 
-def open_in_sql(sql: str) -> None:
-    """A link that opens a statement on the SQL page, and so runs it."""
-    st.page_link(
-        PAGE, label="Run and change it", icon=":material/terminal:", query_params={"sql": sql}
-    )
+def open_in_sql(title: str, key: str, sql: str, caption: str) -> None:
+    """The statement, folded, with a link that opens it on the SQL page, and so runs it."""
+
+    def show() -> None:
+        st.code(sql, language="sql")
+        st.page_link(
+            PAGE, label="Run and change it", icon=":material/terminal:", query_params={"sql": sql}
+        )
+        st.caption(caption)
+
+    fold(title, key, show, icon=":material/code:")

@@ -174,7 +174,10 @@ def test_runs_of_another_shape_say_why_they_cannot_be_compared(series_atlas, ope
 
 
 def test_a_series_keeps_the_order_of_its_address(series_atlas, open_page) -> None:
-    app = open_page(PAGE, show="a series", series="3,1,2", features="0/8, 1/21, 7/7", turned="1")
+    tables = dict.fromkeys(("set_lines_numbers", "trajectories_numbers"), "true")
+    app = open_page(
+        PAGE, show="a series", series="3,1,2", features="0/8, 1/21, 7/7", turned="1", **tables
+    )
 
     assert not app.exception
     assert app.multiselect(key="series_choice").value == [3, 1, 2]

@@ -49,31 +49,55 @@ def test_energies_are_means_of_a_layer(run_id, written) -> None:
     )
 
 
-def test_everything_of_the_layers_is_shown(full_atlas, open_page) -> None:
-    app = open_page(PAGE)
+@pytest.mark.parametrize(
+    ("part", "n_charts"),
+    [("adapted features", 2), ("all features", 2), ("reconstruction", 2), ("seeing", 1),
+     ("over seeds", 1), ("by chance", 0)],
+)  # fmt: skip
+def test_every_part_has_its_charts(full_atlas, open_page, part, n_charts) -> None:
+    app = open_page(PAGE, run=1, part=part)
 
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 8
-    ends = app.dataframe[-3].value.set_index("regime")
+    assert not app.info
+    assert len(app.get("plotly_chart")) == n_charts
+
+
+def test_reconstruction_ends_where_training_ended(full_atlas, open_page) -> None:
+    app = open_page(PAGE, run=1, part="reconstruction")
+
+    ends = app.dataframe[-1].value.set_index("regime")
     assert ends.start["text"] == pytest.approx(0.9)
     assert ends.end["text"] == pytest.approx(0.225)  # halved every thousand tokens, twice
-    chance = app.dataframe[-1].value.set_index("score")
-    assert chance.loc["F1", ["here", "chance", "verdict"]].tolist() == [
-        "0.8 [0.7, 0.9]", "0.5 [0.4, 0.6]", "beyond chance"
+
+
+def test_a_score_stands_beside_what_random_directions_get(full_atlas, open_page) -> None:
+    app = open_page(PAGE, run=1, part="by chance")
+
+    chance = app.dataframe[0].value.set_index("score")
+    assert chance.loc["F1", ["here", "chance", "spread", "verdict"]].tolist() == [
+        "0.8 [0.7, 0.9]", "0.5 [0.4, 0.6]", "[0.6, 1]", "beyond chance"
     ]  # fmt: skip
     assert chance.verdict.iloc[1] == "not comparable", "no random feature came so far"
 
 
 def test_the_address_chooses_regimes_layer_and_tokens(full_atlas, open_page) -> None:
-    app = open_page(PAGE, run=1, regime="image", spread="full", layer_of_curve="1")
+    tables = dict.fromkeys(("cosine_by_regime_numbers", "cosine_spread_numbers"), "true")
+    app = open_page(PAGE, run=1, part="all features", regime="image", spread="full", **tables)
 
     assert not app.exception
-    means, spread, curves = (app.dataframe[place].value for place in (2, 3, 5))
+    means, spread = (table.value for table in app.dataframe)
     assert set(means.regime) == {"image"}
     assert spread["median"].tolist() == pytest.approx(
         queries.cosine_quantiles(1, "full")["median"].tolist()
     )
-    assert set(curves.regime) == {"image"}
+
+    app = open_page(
+        PAGE, run=1, part="reconstruction", regime="image", layer_of_curve="1",
+        final_fvu_numbers="true",
+    )  # fmt: skip
+
+    assert not app.exception
+    assert set(app.dataframe[0].value.regime) == {"image"}
     assert app.selectbox(key="layer_of_curve").value == "1"
 
 
@@ -83,7 +107,7 @@ def test_a_run_without_training_curves_says_which_stage_leaves_them(
     none = queries.fvu_curves(1).iloc[:0]
     monkeypatch.setattr(queries, "fvu_curves", lambda run_id: none)
 
-    app = open_page(PAGE)
+    app = open_page(PAGE, part="reconstruction")
 
     assert not app.exception
     assert "stage `adapt`" in app.info[0].value

@@ -114,7 +114,7 @@ def test_overview_shows_the_run_the_funnel_the_scatter_and_the_survivors(
 
 
 def test_overview_names_the_command_that_draws_the_papers_figures(full_atlas, open_page) -> None:
-    app = open_page()
+    app = open_page(figures="true")
 
     (listed,) = [box for box in app.expander if box.label == "Figures of the paper"]
     assert listed.code[0].value.startswith("feature-atlas figures synthetic-")

@@ -116,18 +116,20 @@ def test_the_first_skill_is_shown_whole(full_atlas, open_page) -> None:
     assert not app.exception
     assert not app.info
     assert app.selectbox(key="skill").value == "spatial"
-    assert len(app.get("plotly_chart")) == 4
+    assert len(app.get("plotly_chart")) == 2
     candidates = next(table.value for table in app.dataframe if "link" in table.value)
     assert candidates.link[0].startswith("feature?run=1&layer=")
+    assert len(open_page(PAGE, part="from all to a few").get("plotly_chart")) == 2
+    assert "prompt" in open_page(PAGE, part="on neutral prompts").dataframe[0].value
 
 
 def test_what_was_not_measured_says_so(full_atlas, open_page) -> None:
     app = open_page(PAGE, run=1, skill="vsr", level="equal length")
 
     assert not app.exception
-    said = [info.value for info in app.info]
-    assert any("Not measured in this run: questions of one length" in words for words in said)
-    assert any("`neutral_prompt`" in words for words in said)
+    assert "Not measured in this run: questions of one length" in app.info[0].value
+    app = open_page(PAGE, run=1, skill="vsr", part="on neutral prompts")
+    assert "`neutral_prompt`" in app.info[0].value
 
 
 def test_a_skill_of_ones_own_is_a_name_like_any_other(

@@ -58,7 +58,7 @@ def test_the_page_begins_at_the_thresholds_of_the_run(full_atlas, open_page) -> 
 def test_the_address_moves_the_sliders_and_they_move_the_counts(
     full_atlas, open_page, features
 ) -> None:
-    app = open_page(PAGE, run=1, epsilon="0", bottom="50")
+    app = open_page(PAGE, run=1, epsilon="0", bottom="50", selected_by_layer_numbers="true")
 
     expected = int(((features.energy > 0) & (features["rank"] < 0.5)).sum())
     assert app.dataframe[0].value.n_selected.sum() == expected

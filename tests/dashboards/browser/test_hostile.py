@@ -21,7 +21,8 @@ ALL_OPEN = "&".join(
 )
 ADDRESSES = (
     "/?run=2",
-    "/layers?run=9",
+    "/layers?run=2&part=by+chance",
+    "/sql",
     "/explore?run=2&q=left&where=is_described:yes&sort=-f1",
     f"/feature?run=2&layer=0&feature=0&{ALL_OPEN}",
     "/search?run=2&q=left",
@@ -55,8 +56,8 @@ NONSENSE = {
     ],
     "search": ["q"],
     "ablation": ["removal", "group", "steered", "asked"],
-    "shift": ["skill", "level"],
-    "heads": ["show", "method", "over", "head_layer", "head"],
+    "shift": ["skill", "part", "level"],
+    "heads": ["part", "show", "method", "over", "head_layer", "head"],
     "thresholds": ["epsilon", "bottom"],
     "compare": [
         "show",
@@ -70,7 +71,7 @@ NONSENSE = {
         "series",
         "turned",
     ],
-    "layers": ["regime", "spread", "layer_of_curve", "role"],
+    "layers": ["part", "regime", "spread", "layer_of_curve", "role"],
     "runs": ["table", "column"],
     "try": ["sample", "question", "layer", "by", "feature", "token"],
 }
