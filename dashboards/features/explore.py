@@ -25,6 +25,7 @@ from feature_atlas.dashboards.features.explore_filters import (
 from feature_atlas.dashboards.features.feature_table import feature_table
 from feature_atlas.dashboards.frame_csv import frame_csv
 from feature_atlas.dashboards.lists.add_to_list import show_adding
+from feature_atlas.dashboards.own_csv import own_csv
 from feature_atlas.dashboards.palette import draw
 from feature_atlas.dashboards.queries.explore import Filter, Place, View
 from feature_atlas.dashboards.queries.explore_columns import Column, columns_of
@@ -89,7 +90,8 @@ def show_rows(view: View, n_features: int) -> None:
     rows = queries.explored_rows(view, beside, N_ROWS)
     if beside is not None and not beside.is_last and len(rows) < N_ROWS:
         beside, rows = None, queries.explored_rows(view, None, N_ROWS)  # less than a page before
-    feature_table(rows, view.run_id, _shown(rows, view), height=420, key="explored")
+    with own_csv("explored"):
+        feature_table(rows, view.run_id, _shown(rows, view), height=420, key="explored")
     with st.container(horizontal=True):
         first, last = (_place(rows.iloc[end]) if len(rows) else None for end in (0, -1))
         st.button("First page", disabled=beside is None, on_click=_go, args=(None,))

@@ -8,6 +8,7 @@ import streamlit as st
 from feature_atlas.dashboards import queries
 from feature_atlas.dashboards.features.feature_table import LINK, page_of, rows_key
 from feature_atlas.dashboards.lists.outcome import attempt, tell
+from feature_atlas.dashboards.own_csv import own_csv
 from feature_atlas.dashboards.queries import MAX_ROWS
 from feature_atlas.dashboards.writes.lists import Entry, change_note, remove_from_list
 from feature_atlas.dashboards.writes.writer import why_not
@@ -47,19 +48,20 @@ def show_entries(one: pd.Series, run_id: int) -> None:
             f"{n_elsewhere:,} of them are of other base SAEs than this run's, and have no numbers "
             "here: choose a run that starts from theirs."
         )
-    event = st.dataframe(
-        rows.assign(
-            **{LINK: [_link(row, run_id) for row in rows.itertuples()]},
-            ablation_pp=100 * rows.ablation_delta.astype(float),
-        ),
-        hide_index=True,
-        column_order=list(COLUMNS),
-        column_config=COLUMNS,
-        placeholder="",
-        on_select="rerun",
-        selection_mode="multi-row",
-        key=rows_key("listed", rows),
-    )
+    with own_csv("listed"):
+        event = st.dataframe(
+            rows.assign(
+                **{LINK: [_link(row, run_id) for row in rows.itertuples()]},
+                ablation_pp=100 * rows.ablation_delta.astype(float),
+            ),
+            hide_index=True,
+            column_order=list(COLUMNS),
+            column_config=COLUMNS,
+            placeholder="",
+            on_select="rerun",
+            selection_mode="multi-row",
+            key=rows_key("listed", rows),
+        )
     _show_way(first, int(one.n_features))
     chosen = rows.iloc[event.selection.rows]
     if len(chosen) and why_not() is None:

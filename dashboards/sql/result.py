@@ -7,6 +7,7 @@ from typing import Any, Literal, TextIO
 import pyarrow as pa
 import streamlit as st
 
+from feature_atlas.dashboards.own_csv import own_csv
 from feature_atlas.dashboards.queries.statements import Timed
 from feature_atlas.models.notation.arrow_rows import arrow_schema, record_batch, write_parquet
 from feature_atlas.models.notation.csv_text import plain_text, write_csv
@@ -26,7 +27,8 @@ def show_result(timed: Timed) -> pa.Table:
     table = shown_table(answer)
     short = {f.name: FLOAT for f in table.schema if pa.types.is_floating(f.type)}
     height: Literal["auto"] | int = "auto" if len(answer.rows) < 12 else 420
-    st.dataframe(table, hide_index=True, height=height, column_config=short, placeholder="")
+    with own_csv("answer"):
+        st.dataframe(table, hide_index=True, height=height, column_config=short, placeholder="")
     with st.container(horizontal=True):
         _download("CSV", answer, lambda: _text(write_csv, answer), "text/csv")
         is_named = len(set(answer.names)) == len(answer.names)
