@@ -18,6 +18,8 @@ GRID = "#eceef1"
 NEUTRAL = "#6b7178"
 """What explains: reference lines, notes."""
 
+FEW_POINTS = 1_000
+
 MAX_CHARACTERS = 40
 """Of a name of the data in a chart."""
 
@@ -116,6 +118,11 @@ def _make_room_for_words(figure: go.Figure) -> None:
         values = (getattr(trace, name, None) for trace in figure.data)
         has_words = any(v is not None and len(v) and isinstance(v[0], str) for v in values)
         for_each(lambda a, has=has_words: a.update(automargin=has or a.ticktext is not None))
+
+
+def cloud_trace(n_points: int) -> type[go.Scatter] | type[go.Scattergl]:
+    """What draws a cloud of markers: where they are few, plain SVG is there sooner than WebGL."""
+    return go.Scatter if n_points <= FEW_POINTS else go.Scattergl
 
 
 def crowd_opacity(n_features: pd.Series) -> pd.Series:

@@ -3,13 +3,13 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, SPATIAL, crowd_opacity, plain
+from feature_atlas.dashboards.palette import ADAPTED, SPATIAL, cloud_trace, crowd_opacity, plain
 
 
 def bins_chart(bins: pd.DataFrame, names: tuple[str, str], is_log: tuple[bool, bool]) -> go.Figure:
     """Bins of features, the fuller the more solid; a box drawn on it chooses."""
     figure = go.Figure(
-        go.Scattergl(
+        cloud_trace(len(bins))(
             x=bins.x, y=bins.y, customdata=bins[["n_features"]], mode="markers",
             marker={"symbol": "square", "size": 7, "color": SPATIAL,
                     "opacity": crowd_opacity(bins.n_features.astype(float))},

@@ -6,7 +6,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, OCR, SPATIAL, crowd_opacity
+from feature_atlas.dashboards.palette import (
+    ADAPTED,
+    ALL,
+    CAUSAL,
+    OCR,
+    SPATIAL,
+    cloud_trace,
+    crowd_opacity,
+)
 
 N_BINS = 100
 """Bins per axis of a cloud that is too large to send point by point."""
@@ -111,10 +119,10 @@ def chosen_box(
     return (min(xs) - slack, max(xs) + slack), energies
 
 
-def _cloud(name: str, rows: pd.DataFrame, colour: str, floor: float) -> go.Scattergl:
+def _cloud(name: str, rows: pd.DataFrame, colour: str, floor: float) -> go.Scatter | go.Scattergl:
     is_binned = "n_features" in rows
     hover = "cosine %{x:.3f}<br>E_v %{y:.3g}"
-    return go.Scattergl(
+    return cloud_trace(len(rows))(
         x=rows.cosine,
         y=rows.visual_energy.clip(lower=floor),
         customdata=rows[["n_features"]] if is_binned else rows[["layer", "feature"]],

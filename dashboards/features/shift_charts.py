@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, NEUTRAL, SKILLS
+from feature_atlas.dashboards.palette import ADAPTED, ALL, CAUSAL, NEUTRAL, SKILLS, cloud_trace
 from feature_atlas.dashboards.queries.skill_shifts import LEVELS
 
 N_WITH_INTERVALS = 100
@@ -24,7 +24,7 @@ def shift_scatter(candidates: pd.DataFrame, cloud: pd.DataFrame, skill: str) -> 
     known = candidates.dropna(subset="odds_ratio")
     survives = known.survives.astype(bool)
     if len(cloud):
-        figure.add_scattergl(
+        cloud_squares = cloud_trace(len(cloud))(
             x=100 * cloud.delta_p,
             y=cloud.odds_ratio,
             customdata=cloud[["n_features"]],
@@ -34,6 +34,7 @@ def shift_scatter(candidates: pd.DataFrame, cloud: pd.DataFrame, skill: str) -> 
             hovertemplate="%{customdata[0]:,} features around<br>Δp %{x:+.2f} pp, "
             "odds ratio %{y:.2f}<extra></extra>",
         )
+        figure.add_trace(cloud_squares)
     hollow = {"symbol": "square-open", "size": 8, "color": colour, "line": {"width": 1.4}}
     filled = {"symbol": "square", "size": 9, "color": colour}
     cross = {"symbol": "cross-thin", "size": 9, "line": {"width": 1.6, "color": CAUSAL}}

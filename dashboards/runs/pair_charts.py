@@ -12,6 +12,7 @@ from feature_atlas.dashboards.palette import (
     CAUSAL,
     FAINT,
     SPATIAL,
+    cloud_trace,
     crowd_opacity,
     plain,
 )
@@ -83,7 +84,7 @@ def old_against_new(cloud: pd.DataFrame, metric: str) -> go.Figure:
         ("all features", cloud[~is_adapted], ALL),
         ("adapted in either run", cloud[is_adapted], ADAPTED),
     ):
-        figure.add_scattergl(
+        trace = cloud_trace(len(rows))(
             x=rows.before.clip(lower=floor),
             y=rows.after.clip(lower=floor),
             customdata=rows[["n_features"]] if is_binned else rows[["layer", "feature"]],
@@ -102,6 +103,7 @@ def old_against_new(cloud: pd.DataFrame, metric: str) -> go.Figure:
             )
             + "<br>before %{x:.3g}<br>after %{y:.3g}<extra></extra>",
         )
+        figure.add_trace(trace)
     _add_diagonal(figure, cloud, floor)
     words = metric.replace("_", " ")
     kind: dict[str, Any] = {"type": "log", "exponentformat": "power"} if floor else {}
