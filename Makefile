@@ -20,7 +20,7 @@ demo: $(VENV)/installed ## build the atlas of the tiny world and open its dashbo
 	$(VENV)/bin/feature-atlas demo $(ARGS)
 
 test: $(VENV)/installed-dev ## style, types, import contracts and all tests
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/installed-dev ## style, types and import contracts alone
 	$(VENV)/bin/python -m pytest tests/test_quality.py $(ARGS)

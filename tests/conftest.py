@@ -12,7 +12,7 @@ import os
 import random
 import zlib
 
-# two workers on two cores; and two threads of one small product only wait for each other
+# several workers; and two threads of one small product only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # read when Prefect is imported; its throw-away server starts slowly beside other work

@@ -85,7 +85,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
 @pytest.fixture
 def open_tab(browser: Browser, server: str) -> Iterator[Callable[[], Page]]:
     """Opens a tab that notes every request that leaves this machine and every console error."""
-    context = browser.new_context(base_url=server, viewport={"width": 1400, "height": 1000})
+    # what moves while a page loads is drawn by a processor here, and never tested
+    context = browser.new_context(
+        base_url=server, viewport={"width": 1400, "height": 1000}, reduced_motion="reduce"
+    )
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     faults: list[str] = []
