@@ -3,6 +3,7 @@
 `engine`: a database of its own with the newest schema, empty.
 `loaded_engine`: a database with one published synthetic run (`tests/support/run_folder.py`), shared
 by the session; only read it.
+`published_engine`: a copy of it of the test's own.
 
 Random inputs are the same every time, so that no test fails by chance; ATLAS_SEED=<any number>
 draws others.
@@ -112,6 +113,28 @@ def loaded_url(postgres_url: str, template_database: str, run_folder: Path) -> s
 def loaded_engine(loaded_url: str) -> Iterator[Engine]:
     """A database with one published synthetic run; only read it."""
     engine = make_engine(loaded_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def published_database(postgres_url: str, loaded_url: str) -> str:
+    """Name of a copy of that database, from which others are copied; nobody is ever in it."""
+    create_database(postgres_url, "published", "loaded")
+    return "published"
+
+
+@pytest.fixture
+def published_url(postgres_url: str, published_database: str) -> Iterator[str]:
+    """Address of a database of the test's own with that run."""
+    with temporary_database(postgres_url, published_database) as url:
+        yield url
+
+
+@pytest.fixture
+def published_engine(published_url: str) -> Iterator[Engine]:
+    """A database of the test's own with one published synthetic run."""
+    engine = make_engine(published_url)
     yield engine
     engine.dispose()
 

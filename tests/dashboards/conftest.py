@@ -10,6 +10,7 @@ from databases import create_database
 from made_up.series import write_series
 from run_folder import keep_required_tables, read_rows, write_run_folder
 from sqlalchemy import Engine
+from streamlit.source_util import PageInfo
 from streamlit.testing.v1 import AppTest
 
 import feature_atlas.dashboards
@@ -41,9 +42,9 @@ def sparse_atlas(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def atlas(engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def atlas(published_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """An atlas of the test's own, to which the pages write as Ada."""
-    ingest(run_folder, engine)
+    engine = published_engine
     monkeypatch.setenv("ATLAS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
     monkeypatch.setenv("ATLAS_REVIEWER", "Ada")
     st.cache_data.clear()
@@ -94,16 +95,22 @@ class Written:
         return rows.reset_index(drop=True)
 
 
+@pytest.fixture(scope="session")
+def known_pages() -> dict[str, PageInfo]:
+    """What an app learns of its pages from its first run; here it has no database to show."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLAS_DATABASE_URL", "postgresql://nowhere.invalid/atlas")
+        return AppTest.from_file(str(APP), default_timeout=120).run()._registered_pages
+
+
 @pytest.fixture
-def open_page() -> Callable[..., AppTest]:
+def open_page(known_pages: dict[str, PageInfo]) -> Callable[..., AppTest]:
     """Runs one page as a browser would: `open_page("features/feature.py", layer=1, feature=2)`."""
 
     def open_page(page: str = "overview.py", **address: object) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=120)
-        if page != "overview.py":
-            app.run()  # only a running app knows its pages
-            app.switch_page(page)
-        app.query_params.clear()
+        app._registered_pages = known_pages
+        app.switch_page(page)
         for name, value in address.items():
             app.query_params[name] = str(value)
         return app.run()

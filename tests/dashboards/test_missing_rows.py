@@ -7,7 +7,6 @@ import pytest
 import streamlit as st
 
 from feature_atlas.dashboards.facts import number
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.base import Base, fact_tables
 
 OPEN = ("what", "fires", "writes", "changed", "drives", "breaks", "runs")
@@ -15,12 +14,11 @@ ODD = re.compile(r"\bnan\b|\bNone\b(?!:)|<NA>|\bNaT\b")
 
 
 @pytest.fixture
-def owner(engine, fresh_url, run_folder, monkeypatch):
+def owner(published_url, monkeypatch):
     """A loaded atlas of its own, whose guards are off."""
-    ingest(run_folder, engine)
-    monkeypatch.setenv("ATLAS_DATABASE_URL", fresh_url)
+    monkeypatch.setenv("ATLAS_DATABASE_URL", published_url)
     st.cache_data.clear()
-    with psycopg.connect(fresh_url, autocommit=True) as session:
+    with psycopg.connect(published_url, autocommit=True) as session:
         session.execute("SET session_replication_role = replica")
         yield session
     st.cache_data.clear()

@@ -4,13 +4,11 @@ A version is here its view files; tests/migrations/test_filled_database.py has t
 """
 
 import re
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
 from feature_atlas.etl.warehouse import migrate as migration
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import configured, downgrade, find_atlas, migrate
 from feature_atlas.etl.warehouse.schema.own_views import own_views
 from feature_atlas.etl.warehouse.schema.view_files import views
@@ -55,9 +53,9 @@ FROM pg_proc CROSS JOIN aclexplode(proacl) AS acl WHERE pronamespace = 'atlas'::
 
 
 @pytest.fixture
-def shared(engine: Engine, run_folder: Path) -> Engine:
+def shared(published_engine: Engine) -> Engine:
     """An atlas with a run, on which a lab has built."""
-    ingest(run_folder, engine)
+    engine = published_engine
     with engine.begin() as connection:
         connection.exec_driver_sql(LAB)
     return engine

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 
 from feature_atlas.etl.bridges.export_delphi import export_delphi
 from feature_atlas.etl.bridges.import_delphi import import_delphi
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.etl.warehouse.migrate import downgrade, migrate
 
 
@@ -22,9 +21,8 @@ def delphi(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def published(engine: Engine, run_folder: Path) -> Engine:
-    ingest(run_folder, engine)
-    return engine
+def published(published_engine: Engine) -> Engine:
+    return published_engine
 
 
 def imported(engine: Engine) -> pd.DataFrame:

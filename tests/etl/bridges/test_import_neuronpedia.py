@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 from feature_atlas.etl.bridges.export_neuronpedia import export_neuronpedia
 from feature_atlas.etl.bridges.import_neuronpedia import import_neuronpedia
 from feature_atlas.etl.labels.base_label import Written
-from feature_atlas.etl.warehouse.load import ingest
 
 SET = "llamascope-res-32k"
 
@@ -252,10 +251,8 @@ def test_the_base_saes_are_named_where_there_are_several(llama: Engine, tmp_path
     assert labels(llama)["sae_set_id"].tolist() == [2]
 
 
-def test_a_run_sees_the_newest_label_of_its_base_features(
-    engine: Engine, run_folder: Path, tmp_path: Path
-):
-    run = ingest(run_folder, engine).run_id
+def test_a_run_sees_the_newest_label_of_its_base_features(published_engine: Engine, tmp_path: Path):
+    engine = published_engine
     for number, said in enumerate(["old", "new"]):
         line = explanation(number, modelId="tiny-llama", layer=1, index=5, description=said)
         file = write_batch(tmp_path / str(number), 1, [line | {"layer": "1-tiny-res"}])
@@ -266,12 +263,14 @@ def test_a_run_sees_the_newest_label_of_its_base_features(
     view = pd.read_sql("SELECT * FROM atlas.base_label_of_feature", engine)
 
     assert view[["run_id", "layer", "feature", "base_label"]].to_numpy().tolist() == [
-        [run, 1, 5, "new"]
+        [1, 1, 5, "new"]
     ]
 
 
-def test_what_the_atlas_exports_it_can_import(engine: Engine, run_folder: Path, tmp_path: Path):
-    ingest(run_folder, engine)
+def test_what_the_atlas_exports_it_can_import(
+    published_engine: Engine, run_folder: Path, tmp_path: Path
+):
+    engine = published_engine
     bundle = export_neuronpedia(engine, run_folder.name, tmp_path / "out")
     import_neuronpedia(engine, bundle.folder, model="tiny-llava")
     written = pd.read_sql("SELECT * FROM atlas.auto_interp ORDER BY layer, feature, id", engine)

@@ -5,18 +5,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from delphi_folder import write_delphi
-from sqlalchemy import Engine
 from typer.testing import CliRunner, Result
 
 from feature_atlas.etl.commands.cli import app
-from feature_atlas.etl.warehouse.load import ingest
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, fresh_url: str, engine: Engine, run_folder: Path):
+def run(monkeypatch: pytest.MonkeyPatch, published_url: str):
     """Calls `feature-atlas` on an atlas with one run."""
-    ingest(run_folder, engine)
-    monkeypatch.setenv("ATLAS_DATABASE_URL", fresh_url)
+    monkeypatch.setenv("ATLAS_DATABASE_URL", published_url)
 
     def call(*words: object) -> Result:
         return CliRunner().invoke(app, [str(word) for word in words])

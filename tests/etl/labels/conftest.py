@@ -1,7 +1,6 @@
 """A published run to embed and to search, and an embedding model behind an endpoint."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from databases import create_database, drop_database
@@ -9,17 +8,12 @@ from embedding_endpoint import EmbeddingEndpoint, running_endpoint
 from sqlalchemy import Engine, text
 
 from feature_atlas.etl.postgres.given_server import capabilities
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
 @pytest.fixture(scope="session")
-def searched_url(postgres_url: str, template_database: str, run_folder: Path) -> Iterator[str]:
-    url = create_database(postgres_url, "searched", template_database)
-    engine = make_engine(url)
-    ingest(run_folder, engine)
-    engine.dispose()
-    yield url
+def searched_url(postgres_url: str, published_database: str) -> Iterator[str]:
+    yield create_database(postgres_url, "searched", published_database)
     drop_database(postgres_url, "searched")
 
 

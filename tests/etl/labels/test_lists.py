@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from feature_atlas.etl.commands.cli import app
 from feature_atlas.etl.labels.lists import export_list, import_list, show_list
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.lists.keeping import Entry, add_entries
 from feature_atlas.models.notation.csv_text import read_csv
 
@@ -16,9 +15,9 @@ FORMULA = "=HYPERLINK(1)"
 
 
 @pytest.fixture
-def atlas(engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def atlas(published_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An atlas with a list of two features."""
-    ingest(run_folder, engine)
+    engine = published_engine
     with engine.begin() as connection:
         add_entries(connection, 1, "Left of", [Entry(1, 2, FORMULA), Entry(0, 1, "'a")], "Ada")
     monkeypatch.setenv("ATLAS_DATABASE_URL", engine.url.render_as_string(hide_password=False))

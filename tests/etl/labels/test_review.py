@@ -20,9 +20,8 @@ from feature_atlas.models.meaning.judgement import Judgement
 
 
 @pytest.fixture
-def published(engine: Engine, run_folder: Path) -> Engine:
-    ingest(run_folder, engine)
-    return engine
+def published(published_engine: Engine) -> Engine:
+    return published_engine
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that does not."""
     layers = tuple(range(8))
-    return write_run_folder(tmp_path_factory.mktemp("runs"), seed=1, layers=layers, d_sae=4096)
+    return write_run_folder(tmp_path_factory.mktemp("runs"), seed=1, layers=layers, d_sae=2048)
 
 
 @pytest.fixture

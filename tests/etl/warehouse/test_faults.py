@@ -33,12 +33,12 @@ from feature_atlas.models.session import make_engine
 pytestmark = pytest.mark.slow
 
 ASKED = os.environ.get("ATLAS_FAULTS")
-N_LOADERS, N_SERVERS = map(int, (ASKED or "6,2").split(","))
+N_LOADERS, N_SERVERS = map(int, (ASKED or "4,1").split(","))
 BOUNDARIES = ["copy begins", "record ends", "_flip", "publish ends"]
 if ASKED:
     BOUNDARIES += ["verify begins", "verify ends", "copy ends", "index begins", "index ends"]
     BOUNDARIES += [name for name in INSIDE_PUBLISH if name != "_flip"]
-SIZE = {"layers": tuple(range(4)), "d_sae": 512 if ASKED is None else 4096}
+SIZE = {"layers": tuple(range(4)), "d_sae": 256 if ASKED is None else 4096}
 
 died_in: Counter[str] = Counter()
 

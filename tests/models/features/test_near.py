@@ -7,7 +7,6 @@ import pytest
 import torch
 from sqlalchemy import Engine, text
 
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.features.nearest_feature import nearest_features
 from feature_atlas.models.session import make_reader_engine
 
@@ -48,9 +47,8 @@ def reader(loaded_atlas: Engine, directions: np.ndarray) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def loaded_atlas(engine: Engine, run_folder) -> Engine:
-    ingest(run_folder, engine)
-    return engine
+def loaded_atlas(published_engine: Engine) -> Engine:
+    return published_engine
 
 
 def near(engine: Engine, *arguments: object) -> list[tuple[int, int, float]]:

@@ -31,10 +31,9 @@ FROM lists.list LEFT JOIN lists.entry ON list_id = list.id ORDER BY 1, layer, fe
 
 
 @pytest.fixture
-def atlas(engine: Engine, run_folder: Path) -> Engine:
+def atlas(published_engine: Engine) -> Engine:
     """The owner's view of an atlas with run 1."""
-    ingest(run_folder, engine)
-    return engine
+    return published_engine
 
 
 @pytest.fixture

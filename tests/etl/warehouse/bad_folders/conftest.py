@@ -9,15 +9,13 @@ from databases import create_database, drop_database
 from loading import change
 from sqlalchemy import Engine
 
-from feature_atlas.etl.warehouse.load import ingest
 from feature_atlas.models.session import make_engine
 
 
 @pytest.fixture(scope="session")
-def engine(postgres_url: str, template_database: str, run_folder: Path) -> Iterator[Engine]:
+def engine(postgres_url: str, published_database: str) -> Iterator[Engine]:
     """A database with a published run."""
-    engine = make_engine(create_database(postgres_url, "bad_folders", template_database))
-    ingest(run_folder, engine)
+    engine = make_engine(create_database(postgres_url, "bad_folders", published_database))
     yield engine
     engine.dispose()
     drop_database(postgres_url, "bad_folders")
