@@ -173,4 +173,4 @@ PARTS = {
 title, choice = st.columns([3, 2], vertical_alignment="bottom")
 title.title("Layers", help="How each layer's dictionary adapted (paper 4.1, A.1 to A.3).")
 run = choose_run(choice)
-PARTS[choose_part("What became of", PARTS)](run)
+PARTS[choose_part("What became of", PARTS, "layers_part")](run)

@@ -179,4 +179,4 @@ if skills.empty:
     st.info("No firing shifts: the stage `firing_shift` of `feature-atlas build` leaves them.")
     st.stop()
 chosen = choose_skill(skills)
-PARTS[choose_part("Its features", PARTS)](run.run_id, chosen.skill)
+PARTS[choose_part("Its features", PARTS, "shift_part")](run.run_id, chosen.skill)

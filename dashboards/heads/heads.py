@@ -57,7 +57,7 @@ def show_maps_of_run(run_id: int, corruption: str) -> None:
         "they were; causal: such a swap changed the feature as estimated.",
     )
     shown = st.segmented_control(
-        "Map of", list(SHOWN), default="score", required=True, key="show", bind="query-params"
+        "Map of", list(SHOWN), default="score", required=True, key="map", bind="query-params"
     )
     totals = queries.head_totals(run_id, corruption)
     column, meaning = SHOWN[shown]
@@ -169,4 +169,4 @@ if chosen:
     show_head(run.run_id, *chosen, corruption)
 else:
     title.title("Heads", help="Which heads drive the features of this run (paper 5.2, C).")
-    QUESTIONS[choose_part("Over the run", QUESTIONS)](run.run_id, corruption)
+    QUESTIONS[choose_part("Over the run", QUESTIONS, "heads_part")](run.run_id, corruption)

@@ -57,7 +57,7 @@ def show_two_runs(runs: pd.DataFrame) -> None:
         st.info(told)
     pair = int(before.run_id), int(after.run_id)
     _show_funnels(*pair)
-    PARTS[choose_part("What changed", PARTS)](
+    PARTS[choose_part("What changed", PARTS, "part")](
         *pair, is_large=before.n_layers * before.d_sae > MAX_POINTS
     )
 

@@ -267,5 +267,6 @@ SELECT DISTINCT activity.pid, activity.usename, activity.application_name, activ
 FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
 WHERE pg_locks.granted AND pid <> pg_backend_pid()
   AND pg_locks.relation = ANY (CAST(:names AS regclass[])) AND activity.datname = current_database()
+  AND activity.xact_start IS NOT NULL  -- else its transaction ended while the locks were read
 ORDER BY activity.xact_start
 """

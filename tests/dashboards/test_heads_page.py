@@ -114,7 +114,7 @@ def test_knock_outs_come_with_their_controls(run_id) -> None:
 
 
 def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_page) -> None:
-    app = open_page(PAGE, run=1, show="causal")
+    app = open_page(PAGE, run=1, map="causal")
 
     assert not app.exception
     assert app.title[0].value == "Heads"
@@ -125,13 +125,13 @@ def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_
         "heads?run=1&head_layer=0&head=0", "L0H0", 8, 8
     ]  # fmt: skip
 
-    app = open_page(PAGE, run=1, part="heads that recur", method="A")
+    app = open_page(PAGE, run=1, heads_part="heads that recur", method="A")
 
     assert len(app.get("plotly_chart")) == 1
     recurring = next(table.value for table in app.dataframe if "link" in table.value)
     assert recurring.link[0] == "heads?run=1&head_layer=0&head=0"
 
-    app = open_page(PAGE, run=1, part="estimate and real swap", over="within layers", swapped="qk")
+    app = open_page(PAGE, run=1, heads_part="estimate and real swap", over="within layers", swapped="qk")
 
     assert len(app.get("plotly_chart")) == 1
     assert app.segmented_control(key="over").value == "within layers"
@@ -184,7 +184,7 @@ def test_estimates_are_ranked_of_each_feature_with_their_intervals(run_id, open_
     assert rows.estimate[0] == "B_fix"
     assert (rows.spearman_low < rows.spearman_high).all()
     assert queries.feature_agreement(run_id, "opposite", "qk").empty
-    app = open_page(PAGE, part="estimate and real swap")
+    app = open_page(PAGE, heads_part="estimate and real swap")
     assert not app.exception
     [best] = [f.value for f in app.dataframe if "link" in f.value and "spearman" in f.value]
     assert best.estimate.tolist() == ["B_fix", "B"]

@@ -55,7 +55,7 @@ def test_energies_are_means_of_a_layer(run_id, written) -> None:
      ("over seeds", 1), ("by chance", 0)],
 )  # fmt: skip
 def test_every_part_has_its_charts(full_atlas, open_page, part, n_charts) -> None:
-    app = open_page(PAGE, run=1, part=part)
+    app = open_page(PAGE, run=1, layers_part=part)
 
     assert not app.exception
     assert not app.info
@@ -63,7 +63,7 @@ def test_every_part_has_its_charts(full_atlas, open_page, part, n_charts) -> Non
 
 
 def test_reconstruction_ends_where_training_ended(full_atlas, open_page) -> None:
-    app = open_page(PAGE, run=1, part="reconstruction")
+    app = open_page(PAGE, run=1, layers_part="reconstruction")
 
     ends = app.dataframe[-1].value.set_index("regime")
     assert ends.start["text"] == pytest.approx(0.9)
@@ -71,7 +71,7 @@ def test_reconstruction_ends_where_training_ended(full_atlas, open_page) -> None
 
 
 def test_a_score_stands_beside_what_random_directions_get(full_atlas, open_page) -> None:
-    app = open_page(PAGE, run=1, part="by chance")
+    app = open_page(PAGE, run=1, layers_part="by chance")
 
     chance = app.dataframe[0].value.set_index("score")
     assert chance.loc["F1", ["here", "chance", "spread", "verdict"]].tolist() == [
@@ -82,7 +82,7 @@ def test_a_score_stands_beside_what_random_directions_get(full_atlas, open_page)
 
 def test_the_address_chooses_regimes_layer_and_tokens(full_atlas, open_page) -> None:
     tables = dict.fromkeys(("cosine_by_regime_numbers", "cosine_spread_numbers"), "true")
-    app = open_page(PAGE, run=1, part="all features", regime="image", spread="full", **tables)
+    app = open_page(PAGE, run=1, layers_part="all features", regime="image", spread="full", **tables)
 
     assert not app.exception
     means, spread = (table.value for table in app.dataframe)
@@ -92,7 +92,7 @@ def test_the_address_chooses_regimes_layer_and_tokens(full_atlas, open_page) -> 
     )
 
     app = open_page(
-        PAGE, run=1, part="reconstruction", regime="image", layer_of_curve="1",
+        PAGE, run=1, layers_part="reconstruction", regime="image", layer_of_curve="1",
         final_fvu_numbers="true",
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_a_run_without_training_curves_says_which_stage_leaves_them(
     none = queries.fvu_curves(1).iloc[:0]
     monkeypatch.setattr(queries, "fvu_curves", lambda run_id: none)
 
-    app = open_page(PAGE, part="reconstruction")
+    app = open_page(PAGE, layers_part="reconstruction")
 
     assert not app.exception
     assert "stage `adapt`" in app.info[0].value

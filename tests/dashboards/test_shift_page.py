@@ -119,8 +119,8 @@ def test_the_first_skill_is_shown_whole(full_atlas, open_page) -> None:
     assert len(app.get("plotly_chart")) == 2
     candidates = next(table.value for table in app.dataframe if "link" in table.value)
     assert candidates.link[0].startswith("feature?run=1&layer=")
-    assert len(open_page(PAGE, part="from all to a few").get("plotly_chart")) == 2
-    assert "prompt" in open_page(PAGE, part="on neutral prompts").dataframe[0].value
+    assert len(open_page(PAGE, shift_part="from all to a few").get("plotly_chart")) == 2
+    assert "prompt" in open_page(PAGE, shift_part="on neutral prompts").dataframe[0].value
 
 
 def test_what_was_not_measured_says_so(full_atlas, open_page) -> None:
@@ -128,7 +128,7 @@ def test_what_was_not_measured_says_so(full_atlas, open_page) -> None:
 
     assert not app.exception
     assert "Not measured in this run: questions of one length" in app.info[0].value
-    app = open_page(PAGE, run=1, skill="vsr", part="on neutral prompts")
+    app = open_page(PAGE, run=1, skill="vsr", shift_part="on neutral prompts")
     assert "`neutral_prompt`" in app.info[0].value
 
 

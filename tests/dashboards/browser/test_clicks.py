@@ -118,7 +118,7 @@ def test_what_is_chosen_on_a_page_is_in_its_address_and_a_copy_of_it_opens_the_s
 ) -> None:
     visit("/heads?run=1", "Heads")
     page.get_by_role("radio", name="causal").click()
-    expect(page).to_have_url(re.compile("show=causal"))
+    expect(page).to_have_url(re.compile("map=causal"))
     for label, choice in (("Layer of the head", "0"), ("Head", "3")):
         page.get_by_role("combobox", name=label, exact=False).last.click()
         page.get_by_role("option", name=choice, exact=True).click()

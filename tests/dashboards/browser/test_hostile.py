@@ -21,7 +21,7 @@ ALL_OPEN = "&".join(
 )
 ADDRESSES = (
     "/?run=2",
-    "/layers?run=2&part=by+chance",
+    "/layers?run=2&layers_part=by+chance",
     "/sql",
     "/explore?run=2&q=left&where=is_described:yes&sort=-f1",
     f"/feature?run=2&layer=0&feature=0&{ALL_OPEN}",
@@ -56,8 +56,8 @@ NONSENSE = {
     ],
     "search": ["q"],
     "ablation": ["removal", "group", "steered", "asked"],
-    "shift": ["skill", "part", "level"],
-    "heads": ["part", "show", "method", "over", "head_layer", "head"],
+    "shift": ["skill", "shift_part", "level"],
+    "heads": ["heads_part", "map", "method", "over", "head_layer", "head"],
     "thresholds": ["epsilon", "bottom"],
     "compare": [
         "show",
@@ -71,7 +71,7 @@ NONSENSE = {
         "series",
         "turned",
     ],
-    "layers": ["part", "regime", "spread", "layer_of_curve", "role"],
+    "layers": ["layers_part", "regime", "spread", "layer_of_curve", "role"],
     "runs": ["table", "column"],
     "try": ["sample", "question", "layer", "by", "feature", "token"],
 }
@@ -217,7 +217,7 @@ def test_two_tabs_keep_their_own_choices(open_tab, settled) -> None:
         settled(tab)
 
     one.get_by_role("radio", name="causal").click()
-    expect(one).to_have_url(re.compile("show=causal"))
+    expect(one).to_have_url(re.compile("map=causal"))
     other.get_by_role("link", name="Layers").click()
     one.get_by_role("link", name="Layers").click()
 
