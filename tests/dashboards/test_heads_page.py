@@ -131,7 +131,9 @@ def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_
     recurring = next(table.value for table in app.dataframe if "link" in table.value)
     assert recurring.link[0] == "heads?run=1&head_layer=0&head=0"
 
-    app = open_page(PAGE, run=1, heads_part="estimate and real swap", over="within layers", swapped="qk")
+    app = open_page(
+        PAGE, run=1, heads_part="estimate and real swap", over="within layers", swapped="qk"
+    )
 
     assert len(app.get("plotly_chart")) == 1
     assert app.segmented_control(key="over").value == "within layers"

@@ -82,7 +82,9 @@ def test_a_score_stands_beside_what_random_directions_get(full_atlas, open_page)
 
 def test_the_address_chooses_regimes_layer_and_tokens(full_atlas, open_page) -> None:
     tables = dict.fromkeys(("cosine_by_regime_numbers", "cosine_spread_numbers"), "true")
-    app = open_page(PAGE, run=1, layers_part="all features", regime="image", spread="full", **tables)
+    app = open_page(
+        PAGE, run=1, layers_part="all features", regime="image", spread="full", **tables
+    )
 
     assert not app.exception
     means, spread = (table.value for table in app.dataframe)
