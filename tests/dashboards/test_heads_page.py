@@ -119,7 +119,7 @@ def test_the_run_is_shown_and_its_map_is_chosen_in_the_address(full_atlas, open_
     assert not app.exception
     assert app.title[0].value == "Heads"
     assert len(app.get("plotly_chart")) == 2
-    assert app.segmented_control(key="show").value == "causal"
+    assert app.segmented_control(key="map").value == "causal"
     first = app.dataframe[0].value  # every first head was a cause of all 8 features
     assert first.loc[0, ["link", "name", "A", "B"]].tolist() == [
         "heads?run=1&head_layer=0&head=0", "L0H0", 8, 8
@@ -208,7 +208,7 @@ def test_a_run_without_traces_or_swaps_says_which_stage_leaves_them(
     unpatched = totals.assign(exact_drive=None)
     monkeypatch.setattr(queries, "head_totals", lambda *_of: unpatched)
 
-    for address in ({"show": "exact patch"}, {"part": "estimate and real swap"}):
+    for address in ({"map": "exact patch"}, {"heads_part": "estimate and real swap"}):
         app = open_page(PAGE, **address)
 
         assert not app.exception
