@@ -100,13 +100,18 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loaded_url(postgres_url: str, template_database: str, run_folder: Path) -> str:
-    """Address of a database with one published synthetic run; only read it."""
-    url = create_database(postgres_url, "loaded", template_database)
-    engine = make_engine(url)
+def published_database(postgres_url: str, template_database: str, run_folder: Path) -> str:
+    """Name of a database with one published synthetic run, from which others are copied."""
+    engine = make_engine(create_database(postgres_url, "published", template_database))
     ingest(run_folder, engine)
     engine.dispose()
-    return url
+    return "published"
+
+
+@pytest.fixture(scope="session")
+def loaded_url(postgres_url: str, published_database: str) -> str:
+    """Address of a database with one published synthetic run; only read it."""
+    return create_database(postgres_url, "loaded", published_database)
 
 
 @pytest.fixture(scope="session")
@@ -115,13 +120,6 @@ def loaded_engine(loaded_url: str) -> Iterator[Engine]:
     engine = make_engine(loaded_url)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def published_database(postgres_url: str, loaded_url: str) -> str:
-    """Name of a copy of that database, from which others are copied; nobody is ever in it."""
-    create_database(postgres_url, "published", "loaded")
-    return "published"
 
 
 @pytest.fixture
