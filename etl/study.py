@@ -157,6 +157,11 @@ class Study:
         self.base.kept.clear()
         self.adapted.clear()
 
+    def close(self) -> None:
+        """Models and dictionaries leave, whatever still refers to the study."""
+        self.drop("vlm", "base_model")
+        self.forget_dictionaries()
+
     @cached_property
     def mean_image(self) -> MeanImage:
         """Mean image features, from the stage of that name."""

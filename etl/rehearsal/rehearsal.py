@@ -37,14 +37,14 @@ def rehearse(config: RunConfig, home: Path, console: Console) -> None:
     dropped = sorted(set(config.harvest.skills) - set(small.harvest.skills))
     if dropped:
         console.print(f"rehearsal: no question asks for {', '.join(dropped)}: left out")
-    try:
-        with TemporaryDirectory(prefix="rehearsal-", dir=home) as folder:
-            run = open_run(small, Path(folder))
+    with TemporaryDirectory(prefix="rehearsal-", dir=home) as folder:
+        run = open_run(small, Path(folder))
+        try:
             run_method(run, lambda *stage: _one_stage(console, *stage))
             _verify(write_run_manifest(run))
             _say_what_was_not_reached(run, console)
-    finally:
-        _forget()
+        finally:
+            _forget(run)
 
 
 def _one_stage(console: Console, body: Callable[..., Stage], run: Path, *parts: str | int) -> None:
@@ -81,8 +81,9 @@ def _say_what_was_not_reached(run: Path, console: Console) -> None:
             )
 
 
-def _forget() -> None:
+def _forget(run: Path) -> None:
     """The models of the rehearsal leave the memory: those of the run come."""
+    open_study(run).close()
     open_study.cache_clear()
     gc.collect()
     if torch.cuda.is_available():

@@ -42,7 +42,8 @@ def run_chance_score(run: Path) -> Stage:
 
 def _write(output: StageOutput, study: Study) -> None:
     random = run_by_chance(study)
-    open_study.cache_clear()  # its models leave the device
+    random.close()
+    open_study.cache_clear()
     judged = read_arrays(random.run, STAGE, "reconstruction")
     ours, theirs = scores_of(study), scores_of(random)
     for name in ("fvu", "l0"):

@@ -1,5 +1,6 @@
 """A rehearsal goes through every stage in small, and leaves nothing behind."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from feature_atlas.etl.commands.demo import demo_config
 from feature_atlas.etl.commands.home import configure_libraries
 from feature_atlas.etl.config.run_config import RunConfig, load_config
 from feature_atlas.etl.rehearsal.small_config import N_ADAPT, N_STATEMENTS, rehearsal_config
+from feature_atlas.etl.study import Study
 
 
 @pytest.fixture
@@ -42,8 +44,18 @@ def what_is_left(home: Path, engine: Engine) -> tuple[list[str], int]:
     return folders + [f.name for f in (home / "runs").glob("*")], n_runs
 
 
+def studies_with_a_model() -> list[Study]:
+    return [
+        one
+        for one in gc.get_objects()
+        if type(one) is Study and not {"vlm", "base_model"}.isdisjoint(one.__dict__)
+    ]
+
+
 @pytest.mark.slow
-def test_every_stage_and_the_verification_run_and_nothing_is_left(file, engine, monkeypatch):
+def test_every_stage_and_the_verification_run_and_nothing_is_left(file, engine):
+    before = studies_with_a_model()
+
     code, said = build(file, "--rehearse")
 
     assert code == 0, said
@@ -52,6 +64,7 @@ def test_every_stage_and_the_verification_run_and_nothing_is_left(file, engine, 
     assert "had nothing to do" not in said
     assert "every stage ran, and its run may be loaded" in said
     assert what_is_left(file.parent / "home", engine) == ([], 0)
+    assert studies_with_a_model() == before
 
 
 @pytest.mark.slow
