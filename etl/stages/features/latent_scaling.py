@@ -87,6 +87,7 @@ def _write(output: StageOutput, study: Study) -> None:
     ]
     for layer, sums in output.folded(gather, parts, merged).items():
         output.table("latent_scaling", _columns(layer, sums, latent_scaling(sums)))
+    study.drop("base_model")  # no later stage asks for it
 
 
 def merged(one: dict[int, ScalingSums], other: dict[int, ScalingSums]) -> dict[int, ScalingSums]:
@@ -103,7 +104,6 @@ def gather(run: Path, part: Part) -> dict[int, ScalingSums]:
         seen = list(_seen(study, _rows(study)[slice(*part)], layers))
         of_group = _gather_group(study, seen, layers)
         sums |= {layer: ScalingSums(*(t.cpu() for t in of)) for layer, of in of_group.items()}
-    study.drop("base_model")  # nothing else asks for it
     return sums
 
 
