@@ -5,7 +5,7 @@ process of its own.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from queue import SimpleQueue
@@ -20,7 +20,7 @@ Work = Callable[[Lane, Piece], Generator[int, None, None]]
 def side_by_side(
     lanes: Sequence[Lane],
     work: Work[Lane, Piece],
-    pieces: Iterable[Piece],
+    pieces: Sequence[Piece],
     tell: Callable[[Piece, int], None],
     stop: Callable[[Lane], None] = lambda _: None,
 ) -> None:
